@@ -1,0 +1,3 @@
+//! The model: what was backed up.
+
+pub mod metadata;

@@ -1,0 +1,157 @@
+//! Where async ends: a blocking face over a [`Backend`].
+//!
+//! Everything above this file is blocking Rust on plain threads. A [`Store`] must
+//! not be used or dropped from inside an async task.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures_util::TryStreamExt;
+use tokio::runtime::{Builder, Runtime};
+use tokio::task::JoinHandle;
+
+use super::{Backend, ByteRange, Capabilities, ObjectMeta, ObjectName, Payload, Prefix, PutMode};
+use crate::error::{Error, ErrorKind, Result};
+
+/// A backend and the runtime that drives it. Clones share both.
+#[derive(Clone, Debug)]
+pub struct Store {
+    backend: Arc<dyn Backend>,
+    runtime: Arc<Runtime>,
+}
+
+impl Store {
+    /// Opens a blocking face over `backend`, with two threads of its own.
+    pub fn new(backend: Arc<dyn Backend>) -> Result<Self> {
+        let runtime = Builder::new_multi_thread()
+            .worker_threads(2)
+            .max_blocking_threads(16)
+            .thread_name("gabion-store")
+            .enable_all()
+            .build()
+            .map_err(|error| Error::new(ErrorKind::System, "start store threads").because(error))?;
+        Ok(Self { backend, runtime: Arc::new(runtime) })
+    }
+
+    /// Where the objects are, for people.
+    pub fn location(&self) -> &str {
+        self.backend.location()
+    }
+
+    /// What the store can do.
+    pub fn capabilities(&self) -> Capabilities {
+        self.backend.capabilities()
+    }
+
+    /// Stores an object under a name nobody else uses; see the contract of [`Backend`].
+    pub fn put(&self, name: &ObjectName, payload: Payload) -> Result<()> {
+        self.runtime.block_on(self.backend.put(name, payload, PutMode::Write))
+    }
+
+    /// Begins to store an object; the ticket tells how it went.
+    pub fn put_later(&self, name: ObjectName, payload: Payload) -> Ticket {
+        let backend = Arc::clone(&self.backend);
+        let task = self.runtime.spawn(async move { backend.put(&name, payload, PutMode::Write).await });
+        Ticket { task, runtime: Arc::clone(&self.runtime) }
+    }
+
+    /// Reads an object or an exact range of it.
+    pub fn get(&self, name: &ObjectName, range: ByteRange) -> Result<Bytes> {
+        self.runtime.block_on(self.backend.get(name, range))
+    }
+
+    /// Reads a whole object of at most `limit` bytes. A longer one is refused before it is read.
+    pub fn get_bounded(&self, name: &ObjectName, limit: usize) -> Result<Bytes> {
+        let bytes = self.head(name)?.bytes;
+        if bytes > limit as u64 {
+            return Err(Error::new(ErrorKind::LimitExceeded, "get object")
+                .with("object", name)
+                .with("bytes", bytes)
+                .with("limit", limit));
+        }
+        self.get(name, ByteRange::All)
+    }
+
+    /// Reads several whole objects, at most `ahead` of them in flight, in the order of `names`.
+    pub fn get_many(&self, names: Vec<ObjectName>, ahead: usize) -> impl Iterator<Item = (ObjectName, Result<Bytes>)> {
+        let mut waiting = names.into_iter();
+        let mut flying: VecDeque<(ObjectName, JoinHandle<Result<Bytes>>)> = VecDeque::new();
+        let (backend, runtime) = (Arc::clone(&self.backend), Arc::clone(&self.runtime));
+        std::iter::from_fn(move || {
+            while flying.len() < ahead.max(1) {
+                let Some(name) = waiting.next() else { break };
+                let (backend, wanted) = (Arc::clone(&backend), name.clone());
+                flying.push_back((name, runtime.spawn(async move { backend.get(&wanted, ByteRange::All).await })));
+            }
+            let (name, task) = flying.pop_front()?;
+            let result = runtime.block_on(task).unwrap_or_else(|error| Err(task_failed("get object", error)));
+            Some((name, result))
+        })
+    }
+
+    /// The exact size of an object.
+    pub fn head(&self, name: &ObjectName) -> Result<ObjectMeta> {
+        self.runtime.block_on(self.backend.head(name))
+    }
+
+    /// Removes an object; a missing one is fine.
+    pub fn delete(&self, name: &ObjectName) -> Result<()> {
+        self.runtime.block_on(self.backend.delete(name))
+    }
+
+    /// All objects under a prefix, sorted by name.
+    pub fn list(&self, prefix: &Prefix) -> Result<Vec<ObjectMeta>> {
+        let stream = self.backend.list(prefix);
+        let mut objects: Vec<ObjectMeta> = self.runtime.block_on(stream.try_collect())?;
+        objects.sort_by(|a, b| a.name.cmp(&b.name));
+        objects.dedup_by(|a, b| a.name == b.name);
+        Ok(objects)
+    }
+}
+
+fn task_failed(operation: &'static str, error: tokio::task::JoinError) -> Error {
+    Error::new(ErrorKind::System, operation).because(error)
+}
+
+/// A put under way.
+#[derive(Debug)]
+pub struct Ticket {
+    task: JoinHandle<Result<()>>,
+    runtime: Arc<Runtime>,
+}
+
+impl Ticket {
+    /// Waits until the put is done.
+    pub fn wait(self) -> Result<()> {
+        self.runtime.block_on(self.task).unwrap_or_else(|error| Err(task_failed("put object", error)))
+    }
+
+    /// Whether [`Ticket::wait`] would return at once.
+    pub fn is_done(&self) -> bool {
+        self.task.is_finished()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::MemoryBackend;
+    use super::*;
+
+    #[test]
+    fn blocking_face_reaches_the_backend() {
+        let store = Store::new(Arc::new(MemoryBackend::new())).unwrap();
+        let name = |text: &str| ObjectName::new(text).unwrap();
+        store.put(&name("a/1"), Payload::from(vec![1])).unwrap();
+        store.put_later(name("a/2"), Payload::from(vec![2, 3])).wait().unwrap();
+        let listed: Vec<_> = store.list(&Prefix::new("a").unwrap()).unwrap().into_iter().map(|o| o.bytes).collect();
+        assert_eq!(listed, [1, 2]);
+        let read: Vec<_> = store.get_many(vec![name("a/2"), name("a/9"), name("a/1")], 2).collect();
+        assert_eq!(read[0].1.as_ref().unwrap().as_ref(), [2, 3]);
+        assert_eq!(read[1].1.as_ref().unwrap_err().kind(), ErrorKind::NotFound);
+        assert_eq!(read[2].0, name("a/1"));
+        assert_eq!(store.get_bounded(&name("a/2"), 1).unwrap_err().kind(), ErrorKind::LimitExceeded);
+        store.delete(&name("a/1")).unwrap();
+        assert_eq!(store.head(&name("a/1")).unwrap_err().kind(), ErrorKind::NotFound);
+    }
+}

@@ -1,0 +1,146 @@
+//! What a client remembers between runs, in a place the embedder chooses.
+//!
+//! Nothing kept here is needed to read a repository; all of it may be deleted.
+
+use std::collections::BTreeMap;
+use std::fmt::Debug;
+use std::fs;
+use std::io::ErrorKind as Io;
+use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
+
+use crate::error::{Error, ErrorKind, Result};
+
+/// A small map from names (`[a-z0-9.-]+`) to bytes.
+pub trait LocalState: Debug + Send + Sync {
+    /// The value of `name`, if there is one.
+    fn get(&self, name: &str) -> Result<Option<Vec<u8>>>;
+    /// Sets the value of `name`, atomically.
+    fn put(&self, name: &str, value: &[u8]) -> Result<()>;
+    /// Forgets `name`; a missing one is fine.
+    fn remove(&self, name: &str) -> Result<()>;
+    /// All names, sorted.
+    fn list(&self) -> Result<Vec<String>>;
+}
+
+fn check_name(name: &str) -> Result<()> {
+    let plain = name.bytes().all(|c| matches!(c, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'-'));
+    if plain && !name.is_empty() && !name.starts_with('.') && name.len() <= 128 {
+        return Ok(());
+    }
+    Err(Error::new(ErrorKind::InvalidInput, "name local state").with("name", name.escape_debug()))
+}
+
+/// Remembers for the life of the value only.
+#[derive(Debug, Default)]
+pub struct MemoryState(Mutex<BTreeMap<String, Vec<u8>>>);
+
+impl LocalState for MemoryState {
+    fn get(&self, name: &str) -> Result<Option<Vec<u8>>> {
+        check_name(name)?;
+        Ok(self.0.lock().unwrap_or_else(PoisonError::into_inner).get(name).cloned())
+    }
+
+    fn put(&self, name: &str, value: &[u8]) -> Result<()> {
+        check_name(name)?;
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned(), value.to_vec());
+        Ok(())
+    }
+
+    fn remove(&self, name: &str) -> Result<()> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(name);
+        Ok(())
+    }
+
+    fn list(&self) -> Result<Vec<String>> {
+        Ok(self.0.lock().unwrap_or_else(PoisonError::into_inner).keys().cloned().collect())
+    }
+}
+
+/// Remembers in a directory, one file per name. The directory is made when the first value is put.
+#[derive(Debug)]
+pub struct DirectoryState {
+    directory: PathBuf,
+}
+
+impl DirectoryState {
+    /// State kept in `directory`.
+    pub fn new(directory: impl Into<PathBuf>) -> Self {
+        Self { directory: directory.into() }
+    }
+}
+
+impl LocalState for DirectoryState {
+    fn get(&self, name: &str) -> Result<Option<Vec<u8>>> {
+        check_name(name)?;
+        match fs::read(self.directory.join(name)) {
+            Ok(value) => Ok(Some(value)),
+            Err(error) if error.kind() == Io::NotFound => Ok(None),
+            Err(error) => Err(Error::from_io("read local state", error).with("name", name)),
+        }
+    }
+
+    fn put(&self, name: &str, value: &[u8]) -> Result<()> {
+        check_name(name)?;
+        let failed = |error| Error::from_io("write local state", error).with("name", name);
+        fs::create_dir_all(&self.directory).map_err(failed)?;
+        let temporary = self.directory.join(format!(".{name}.{}", std::process::id()));
+        fs::write(&temporary, value).map_err(failed)?;
+        fs::rename(&temporary, self.directory.join(name)).map_err(failed)
+    }
+
+    fn remove(&self, name: &str) -> Result<()> {
+        check_name(name)?;
+        match fs::remove_file(self.directory.join(name)) {
+            Err(error) if error.kind() != Io::NotFound => {
+                Err(Error::from_io("remove local state", error).with("name", name))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn list(&self) -> Result<Vec<String>> {
+        let entries = match fs::read_dir(&self.directory) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == Io::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(Error::from_io("list local state", error)),
+        };
+        let mut names = Vec::new();
+        for entry in entries {
+            let entry = entry.map_err(|error| Error::from_io("list local state", error))?;
+            names.extend(entry.file_name().into_string().ok().filter(|name| check_name(name).is_ok()));
+        }
+        names.sort();
+        Ok(names)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn remembers(state: &dyn LocalState) {
+        assert_eq!(state.get("a").unwrap(), None);
+        assert!(state.list().unwrap().is_empty());
+        state.put("a", b"1").unwrap();
+        state.put("a", b"2").unwrap();
+        state.put("b.c-d", b"").unwrap();
+        assert_eq!(state.get("a").unwrap().unwrap(), b"2");
+        assert_eq!(state.list().unwrap(), ["a", "b.c-d"]);
+        state.remove("a").unwrap();
+        state.remove("a").unwrap();
+        assert_eq!(state.get("a").unwrap(), None);
+        assert!(state.put("../a", b"").is_err());
+    }
+
+    #[test]
+    fn memory_remembers() {
+        remembers(&MemoryState::default());
+    }
+
+    #[test]
+    fn a_directory_remembers() {
+        let place = tempfile::tempdir().unwrap();
+        remembers(&DirectoryState::new(place.path().join("new")));
+    }
+}

@@ -1,0 +1,1 @@
+//! The examples of Gabion; see the `[[example]]` entries of the manifest.
