@@ -4,6 +4,7 @@ pub mod archive;
 pub mod backend;
 pub mod clock;
 pub mod codec;
+pub mod compress;
 pub mod error;
 pub mod id;
 pub mod limits;
