@@ -5,6 +5,7 @@ pub mod backend;
 pub mod clock;
 pub mod codec;
 pub mod crypto;
+pub mod compress;
 pub mod error;
 pub mod id;
 pub mod limits;
