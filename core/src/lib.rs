@@ -6,6 +6,7 @@ pub mod clock;
 pub mod codec;
 pub mod error;
 pub mod id;
+pub mod index;
 pub mod limits;
 pub mod local_state;
 pub mod monitor;
