@@ -8,6 +8,7 @@ pub mod crypto;
 pub mod compress;
 pub mod error;
 pub mod id;
+pub mod index;
 pub mod limits;
 pub mod local_state;
 pub mod monitor;
