@@ -9,5 +9,6 @@ pub mod id;
 pub mod limits;
 pub mod local_state;
 pub mod monitor;
+pub mod pattern;
 pub mod repository;
 pub mod segment;
