@@ -12,6 +12,7 @@ pub mod index;
 pub mod limits;
 pub mod local_state;
 pub mod monitor;
+pub mod pattern;
 pub mod repository;
 pub mod seal;
 pub mod segment;
