@@ -9,6 +9,9 @@
 
 pub mod aead;
 pub mod envelope;
+pub mod id_hash;
+pub mod kdf;
 pub mod key;
+pub mod key_slot;
 pub mod random;
 pub mod secret;
