@@ -8,7 +8,7 @@
 //!
 //! Memory per chunk: at most 32 bytes of [`table`], the encoded [`places`] (about
 //! two bytes in a group of small chunks, nine alone in a frame) and their
-//! checkpoints (less than one); per segment about 300 bytes.
+//! checkpoints (little more than one); per segment about 300 bytes.
 
 mod fragment;
 mod merge;
@@ -70,6 +70,8 @@ pub struct Added {
 pub struct Index {
     table: Table,
     segments: Vec<Segment>,
+    /// Per segment; apart from it because every look-up asks.
+    offered: Vec<bool>,
     numbers: HashMap<SegmentId, u32>,
     withdrawn: HashSet<SegmentId>,
     offered_segments: usize,
@@ -80,7 +82,6 @@ pub struct Index {
 struct Segment {
     record: SegmentRecord,
     places: Places,
-    offered: bool,
 }
 
 impl Default for Index {
@@ -95,6 +96,7 @@ impl Index {
         Self {
             table: Table::new(),
             segments: Vec::new(),
+            offered: Vec::new(),
             numbers: HashMap::new(),
             withdrawn: HashSet::new(),
             offered_segments: 0,
@@ -109,7 +111,7 @@ impl Index {
 
     /// Whether there is a copy of the chunk. Allocates nothing.
     pub fn contains(&self, id: &ChunkId) -> bool {
-        self.offered(id).next().is_some()
+        self.entries(id).next().is_some()
     }
 
     /// All copies of the chunk, in the order in which they became known.
@@ -161,9 +163,10 @@ impl Index {
     /// No longer offers a segment, now or when it is added later.
     pub fn withdraw(&mut self, id: &SegmentId) {
         self.withdrawn.insert(*id);
-        let known = self.numbers.get(id).and_then(|number| self.segments.get_mut(*number as usize));
-        if let Some(segment) = known.filter(|segment| segment.offered) {
-            segment.offered = false;
+        let Some(number) = self.numbers.get(id).map(|number| *number as usize) else { return };
+        if let (Some(offered), Some(segment)) = (self.offered.get_mut(number), self.segments.get(number))
+            && std::mem::take(offered)
+        {
             self.offered_segments -= 1;
             self.offered_chunks -= segment.places.chunks() as usize;
         }
@@ -171,13 +174,14 @@ impl Index {
 
     /// The segments on offer, in the order in which they became known.
     pub fn segments(&self) -> impl Iterator<Item = &SegmentRecord> {
-        self.segments.iter().filter(|segment| segment.offered).map(|segment| &segment.record)
+        let offered = self.segments.iter().zip(&self.offered).filter(|(_, offered)| **offered);
+        offered.map(|(segment, _)| &segment.record)
     }
 
     /// The record of a segment on offer.
     pub fn segment(&self, id: &SegmentId) -> Option<&SegmentRecord> {
-        let segment = self.segments.get(*self.numbers.get(id)? as usize)?;
-        segment.offered.then_some(&segment.record)
+        let number = *self.numbers.get(id)?;
+        self.offers(number).then(|| self.segments.get(number as usize).map(|segment| &segment.record))?
     }
 
     /// How many segments are on offer.
@@ -206,19 +210,22 @@ impl Index {
             self.offered_segments += 1;
             self.offered_chunks += places.chunks() as usize;
         }
-        self.segments.push(Segment { record, places, offered });
+        self.segments.push(Segment { record, places });
+        self.offered.push(offered);
         Ok(Some(number))
     }
 
-    fn offered(&self, id: &ChunkId) -> impl Iterator<Item = (&Segment, u32)> {
-        self.table.find(ChunkKey::of(id)).filter_map(|entry| {
-            let segment = self.segments.get(entry.segment as usize)?;
-            segment.offered.then_some((segment, entry.ordinal))
-        })
+    fn offers(&self, number: u32) -> bool {
+        self.offered.get(number as usize).is_some_and(|offered| *offered)
+    }
+
+    fn entries(&self, id: &ChunkId) -> impl Iterator<Item = &KeyEntry> {
+        self.table.find(ChunkKey::of(id)).filter(|entry| self.offers(entry.segment))
     }
 
     fn places(&self, id: &ChunkId) -> impl Iterator<Item = Place> {
-        self.offered(id).filter_map(|(segment, ordinal)| {
+        self.entries(id).filter_map(|entry| {
+            let (segment, ordinal) = (self.segments.get(entry.segment as usize)?, entry.ordinal);
             let ChunkPlace { frame, offset, bytes } = segment.places.locate(ordinal)?;
             let SegmentRecord { id, class, header, bytes: segment_bytes, .. } = segment.record;
             Some(Place { segment: id, class, header, segment_bytes, ordinal, frame, offset, bytes })

@@ -6,15 +6,15 @@
 //! takes about two bytes per chunk, a large chunk with a frame of its own eight to
 //! ten.
 //!
-//! The form is checked whole when it is taken in; every 64th chunk leaves a
-//! checkpoint, so that finding a chunk decodes at most 64 lengths wherever it is.
+//! The form is checked whole when it is taken in; every 32nd chunk leaves a
+//! checkpoint, so that finding a chunk decodes at most 32 lengths wherever it is.
 
-use crate::codec::{Cursor, put_varint};
+use crate::codec::put_varint;
 use crate::error::{Error, Result};
 use crate::limits::{CHUNK_BYTES_MAX, FRAME_BYTES_MAX, SEGMENT_BYTES_MAX, SEGMENT_CHUNKS_MAX};
 use crate::segment::{Directory, HEADER_BYTES};
 
-const CHECKPOINT_CHUNKS: usize = 64;
+const CHECKPOINT_CHUNKS: usize = 32;
 
 /// Where a frame lies in its segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,7 +46,7 @@ pub struct ChunkPlace {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Places {
     encoded: Box<[u8]>,
-    /// The state before chunk 64, 128, ...
+    /// The state before chunk 32, 64, ...
     checkpoints: Box<[Walk]>,
     frames: u32,
     chunks: u32,
@@ -88,7 +88,7 @@ impl Places {
             if ordinal > 0 && ordinal % CHECKPOINT_CHUNKS == 0 {
                 checkpoints.push(walk);
             }
-            walk.step(encoded)?;
+            walk.step(encoded).ok_or_else(|| wrong("lengths do not add up"))?;
         }
         if walk.position as usize != encoded.len() || walk.chunks_left != 0 || walk.frames != frames {
             return Err(wrong("counts do not fit the places"));
@@ -127,16 +127,14 @@ impl Places {
             None => Walk::start(),
             Some(checkpoint) => *self.checkpoints.get(checkpoint)?,
         };
-        for _ in 0..ordinal as usize % CHECKPOINT_CHUNKS {
-            walk.step(&self.encoded).ok()?;
-        }
-        walk.step(&self.encoded).ok()
+        walk.skip(&self.encoded, ordinal % CHECKPOINT_CHUNKS as u32)?;
+        walk.step(&self.encoded)
     }
 
     /// The places of all chunks in order.
     pub fn iter(&self) -> impl Iterator<Item = ChunkPlace> + '_ {
         let mut walk = Walk::start();
-        (0..self.chunks).map_while(move |_| walk.step(&self.encoded).ok())
+        (0..self.chunks).map_while(move |_| walk.step(&self.encoded))
     }
 
     /// Bytes allocated.
@@ -175,18 +173,13 @@ impl Walk {
         }
     }
 
-    /// Passes one chunk and tells where it lies.
-    fn step(&mut self, encoded: &[u8]) -> Result<ChunkPlace> {
-        let rest = encoded.get(self.position as usize..).unwrap_or_default();
-        let mut cursor = Cursor::new(rest);
+    /// Passes one chunk and tells where it lies; nothing if the encoded form does not add up.
+    fn step(&mut self, encoded: &[u8]) -> Option<ChunkPlace> {
         if self.chunks_left == 0 {
-            self.enter_frame(&mut cursor)?;
+            self.enter_frame(encoded)?;
         }
-        let room = self.plain_bytes - self.passed;
-        let bytes = if self.chunks_left == 1 { room } else { length(&mut cursor)? };
-        if bytes > room || bytes as usize > CHUNK_BYTES_MAX {
-            return Err(wrong("a chunk is too long"));
-        }
+        let offset = self.passed;
+        self.pass_chunks(encoded, 1)?;
         let frame = FramePlace {
             number: self.frames - 1,
             offset: self.frame_offset,
@@ -194,33 +187,64 @@ impl Walk {
             plain_bytes: self.plain_bytes,
             codec: self.codec,
         };
-        let place = ChunkPlace { frame, offset: self.passed, bytes };
-        self.passed += bytes;
-        self.chunks_left -= 1;
-        self.position += (rest.len() - cursor.remaining()) as u32;
-        Ok(place)
+        Some(ChunkPlace { frame, offset, bytes: self.passed - offset })
     }
 
-    fn enter_frame(&mut self, cursor: &mut Cursor<'_>) -> Result<()> {
+    /// Passes `chunks` chunks.
+    fn skip(&mut self, encoded: &[u8], mut chunks: u32) -> Option<()> {
+        while chunks > 0 {
+            if self.chunks_left == 0 {
+                self.enter_frame(encoded)?;
+            }
+            let own = chunks.min(self.chunks_left);
+            self.pass_chunks(encoded, own)?;
+            chunks -= own;
+        }
+        Some(())
+    }
+
+    fn enter_frame(&mut self, encoded: &[u8]) -> Option<()> {
         self.frame_offset += u64::from(self.stored_bytes);
-        self.stored_bytes = length(cursor)?;
-        self.plain_bytes = length(cursor)?;
-        self.codec = cursor.u8()?;
-        self.chunks_left = length(cursor)?.checked_add(1).ok_or_else(|| wrong("too many chunks"))?;
+        self.stored_bytes = self.varint(encoded)?;
+        self.plain_bytes = self.varint(encoded)?;
+        self.codec = *encoded.get(self.position as usize)?;
+        self.position += 1;
+        self.chunks_left = self.varint(encoded)?.checked_add(1)?;
         self.passed = 0;
-        self.frames = self.frames.checked_add(1).ok_or_else(|| wrong("too many frames"))?;
-        if self.plain_bytes as usize > FRAME_BYTES_MAX {
-            return Err(wrong("a frame is too long"));
-        }
-        if self.frame_offset + u64::from(self.stored_bytes) > SEGMENT_BYTES_MAX as u64 {
-            return Err(wrong("frames are longer than a segment"));
-        }
-        Ok(())
+        self.frames = self.frames.checked_add(1)?;
+        let end = self.frame_offset + u64::from(self.stored_bytes);
+        (self.plain_bytes as usize <= FRAME_BYTES_MAX && end <= SEGMENT_BYTES_MAX as u64).then_some(())
     }
-}
 
-fn length(cursor: &mut Cursor<'_>) -> Result<u32> {
-    u32::try_from(cursor.varint()?).map_err(|_| wrong("a length is too large"))
+    /// Passes `chunks` of the `chunks_left` chunks of the frame.
+    fn pass_chunks(&mut self, encoded: &[u8], chunks: u32) -> Option<()> {
+        for _ in 0..chunks {
+            let room = self.plain_bytes - self.passed;
+            let bytes = if self.chunks_left == 1 { room } else { self.varint(encoded)? };
+            if bytes > room || bytes as usize > CHUNK_BYTES_MAX {
+                return None;
+            }
+            self.passed += bytes;
+            self.chunks_left -= 1;
+        }
+        Some(())
+    }
+
+    /// The next integer; it must be in its shortest form.
+    #[inline]
+    fn varint(&mut self, encoded: &[u8]) -> Option<u32> {
+        let mut value = 0;
+        for shift in (0..u32::BITS).step_by(7) {
+            let byte = *encoded.get(self.position as usize)?;
+            self.position += 1;
+            value |= u64::from(byte & 0x7f) << shift;
+            if byte < 0x80 {
+                let shortest = byte != 0 || shift == 0;
+                return u32::try_from(value).ok().filter(|_| shortest);
+            }
+        }
+        None
+    }
 }
 
 fn count(count: usize) -> Result<u32> {
