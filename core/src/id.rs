@@ -151,6 +151,10 @@ define_id!(
     KeyId, 16
 );
 define_id!(
+    /// Names a client: whoever writes archives and remembers which came last.
+    ClientId, 16
+);
+define_id!(
     /// Names a repository; drawn once, when it is made.
     RepositoryId, 16
 );
