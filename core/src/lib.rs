@@ -5,6 +5,7 @@ pub mod backend;
 pub mod clock;
 pub mod codec;
 pub mod error;
+pub mod fs;
 pub mod id;
 pub mod limits;
 pub mod local_state;
