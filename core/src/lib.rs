@@ -7,6 +7,7 @@ pub mod codec;
 pub mod crypto;
 pub mod compress;
 pub mod error;
+pub mod fs;
 pub mod id;
 pub mod index;
 pub mod limits;
