@@ -2,6 +2,7 @@
 
 pub mod archive;
 pub mod backend;
+pub mod chunker;
 pub mod clock;
 pub mod codec;
 pub mod crypto;

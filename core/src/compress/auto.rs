@@ -4,8 +4,8 @@
 //! codec works hard on for nothing. The probe looks at windows spread evenly over
 //! the frame, so that a mixed frame is not judged by its beginning, and adds up what
 //! each would save: by repetitions (LZ4) or by uneven use of byte values (entropy,
-//! for codecs that have an entropy stage). It stops as soon as enough is found, so
-//! compressible frames pay for a window or two.
+//! which also stands for repetitions too far apart for a window). It stops as soon
+//! as enough is found, so compressible frames pay for a window or two.
 
 use lz4_flex::block::{CompressTable, compress_into_with_table, get_maximum_output_size};
 
@@ -37,9 +37,8 @@ impl Probe {
         Self { table: CompressTable::small(), large_table: None, scratch: Vec::new() }
     }
 
-    /// Whether samples of `plain` promise that it will shrink. `entropy_counts` says whether
-    /// the codec gains from uneven byte frequencies.
-    pub(super) fn may_shrink(&mut self, plain: &[u8], entropy_counts: bool) -> bool {
+    /// Whether samples of `plain` promise that it will shrink.
+    pub(super) fn may_shrink(&mut self, plain: &[u8]) -> bool {
         if plain.len() <= UNPROBED_BYTES_MAX {
             return !plain.is_empty();
         }
@@ -50,7 +49,7 @@ impl Probe {
             let start = (plain.len() - WINDOW_BYTES) * index / (windows - 1);
             let window = &plain[start..start + WINDOW_BYTES];
             let mut saving = WINDOW_BYTES.saturating_sub(compressed_bytes(window, &mut self.table, &mut self.scratch));
-            if entropy_counts && saved + saving < enough {
+            if saved + saving < enough {
                 saving = saving.max(WINDOW_BYTES.saturating_sub(entropy_bytes(window)));
             }
             if saving >= WINDOW_BYTES / NOISE_ONE_IN {

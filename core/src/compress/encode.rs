@@ -57,12 +57,9 @@ impl Encoder {
     }
 
     fn is_worthwhile(&mut self, plain: &[u8]) -> bool {
-        let entropy_counts = match self.context {
-            Context::None => return false,
-            Context::Lz4(_) => false,
-            _ => true,
-        };
-        self.probe.may_shrink(plain, entropy_counts) && (!self.auto || self.probe.lz4_shrinks(plain))
+        !matches!(self.context, Context::None)
+            && self.probe.may_shrink(plain)
+            && (!self.auto || self.probe.lz4_shrinks(plain))
     }
 }
 

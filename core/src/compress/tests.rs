@@ -39,7 +39,7 @@ fn random(bytes: usize) -> Vec<u8> {
 
 fn text(bytes: usize) -> Vec<u8> {
     let words: Vec<String> =
-        (0u32..).take(bytes / 4).map(|n| format!("{:x} ", n.wrapping_mul(2_654_435_769) >> 20)).collect();
+        (0u32..).take(bytes / 2 + 1).map(|n| format!("{:x} ", n.wrapping_mul(2_654_435_769) >> 20)).collect();
     words.concat().into_bytes()[..bytes].to_vec()
 }
 
