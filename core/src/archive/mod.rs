@@ -8,6 +8,7 @@
 
 pub mod attributes;
 pub mod builder;
+pub mod catalog;
 pub mod content;
 pub mod content_tree;
 pub mod cut;

@@ -254,6 +254,12 @@ impl Names {
         self.places.iter().map(|place| name_at(&self.bytes, *place))
     }
 
+    /// Keeps only the names for which `wanted` says so.
+    pub fn retain(&mut self, mut wanted: impl FnMut(&[u8]) -> bool) {
+        let bytes = &self.bytes;
+        self.places.retain(|place| wanted(name_at(bytes, *place)));
+    }
+
     fn push(&mut self, name: &[u8]) {
         if matches!(name, b"" | b"." | b"..") {
             return;

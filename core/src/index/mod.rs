@@ -11,10 +11,12 @@
 //! checkpoints (little more than one); per segment about 300 bytes.
 
 mod fragment;
+mod load;
 mod merge;
 mod places;
 #[cfg(test)]
 mod samples;
+mod sealed;
 mod sections;
 mod table;
 
@@ -28,6 +30,7 @@ use crate::segment::{Class, Directory, HEADER_BYTES, SegmentRecord};
 use table::{NO_SEGMENT, Table};
 
 pub use fragment::{Fragment, SegmentEntry, fragment_name, parse_name};
+pub use load::{Loaded, load, merge_stored};
 pub use merge::{merge, to_merge};
 pub use places::{ChunkPlace, FramePlace, Places};
 pub use table::{ChunkKey, KeyEntry};
@@ -107,6 +110,12 @@ impl Index {
     /// Where a copy of the chunk is, if there is one.
     pub fn locate(&self, id: &ChunkId) -> Option<Place> {
         self.places(id).next()
+    }
+
+    /// The segment that holds a copy of the chunk, if there is one. Allocates nothing.
+    pub fn segment_of(&self, id: &ChunkId) -> Option<SegmentId> {
+        let entry = self.entries(id).next()?;
+        Some(self.segments.get(entry.segment as usize)?.record.id)
     }
 
     /// Whether there is a copy of the chunk. Allocates nothing.
