@@ -231,6 +231,20 @@ fn decompression_is_bounded_by_limit_and_stated_length() {
 }
 
 #[test]
+fn a_body_that_decompresses_to_less_than_stated_is_refused() {
+    let body = zstd::bulk::compress(&[0; 1000], ZSTD_LEVEL).unwrap();
+    let total = object_bytes(body.len()).unwrap();
+    let open = |raw_length: u32| {
+        let plain = plaintext(body.len() as u32, raw_length, &body, total - HEADER_BYTES - TAG_BYTES - TAIL_BYTES);
+        let sealed = object_around(&plain, FLAG_ZSTD);
+        sealer(Suite::None).open(Kind::Archive, &sealed.id, &sealed.bytes, LIMIT)
+    };
+    assert_eq!(open(1000).unwrap(), [0; 1000]);
+    assert_eq!(refused(open(1001)), "compressed body");
+    assert_eq!(refused(open(999)), "compressed body");
+}
+
+#[test]
 fn the_limit_of_a_record_is_exact() {
     let sealer = sealer(Suite::Aes256Gcm);
     for plain in [&[b'a'; 1000][..], &(0..=255).collect::<Vec<u8>>()] {
