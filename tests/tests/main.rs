@@ -1,0 +1,3 @@
+//! Scenarios across the libraries, in one binary.
+
+mod conformance;
