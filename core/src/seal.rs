@@ -72,6 +72,11 @@ impl<'a> Sealer<'a> {
         &self.repository
     }
 
+    /// The keys it has: for objects with a layout of their own.
+    pub fn keyring(&self) -> &'a Keyring {
+        self.keyring
+    }
+
     /// The suite it writes with.
     pub fn suite(&self) -> Suite {
         self.suite

@@ -15,6 +15,7 @@ mod merge;
 mod places;
 #[cfg(test)]
 mod samples;
+mod sealed;
 mod sections;
 mod table;
 
@@ -30,6 +31,7 @@ use table::{NO_SEGMENT, Table};
 pub use fragment::{Fragment, SegmentEntry, fragment_name, parse_name};
 pub use merge::{merge, to_merge};
 pub use places::{ChunkPlace, FramePlace, Places};
+pub use sealed::FRAGMENT_HEAD_BYTES;
 pub use table::{ChunkKey, KeyEntry};
 
 /// Where one copy of a chunk is.

@@ -21,11 +21,13 @@ use std::collections::HashSet;
 use serde::{Deserialize, Serialize};
 
 use crate::codec::{Cursor, Extensions, padme};
+use crate::crypto::aead::TAG_BYTES;
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::{IndexId, SegmentId};
 use crate::limits::{
     INDEX_BYTES_MAX, INDEX_ENTRIES_MAX, INDEX_SEGMENTS_MAX, KIB, RECORD_BYTES_MAX, SEGMENT_BYTES_MAX, SEGMENT_BYTES_MIN,
 };
+use crate::seal::TAIL_BYTES;
 use crate::segment::{Class, HEADER_BYTES, SegmentRecord};
 
 use super::fragment::SegmentEntry;
@@ -36,10 +38,6 @@ use super::table::{ChunkKey, KeyEntry};
 pub(super) const REPLACES_MAX: usize = 1024;
 /// Entries of a block of keys.
 pub(super) const BLOCK_KEYS: usize = 64 * KIB / KeyEntry::BYTES;
-/// Bytes of the authentication tag behind each section.
-pub(super) const TAG_BYTES: usize = 16;
-/// Bytes behind the padding: hash and total length.
-pub(super) const TAIL_BYTES: usize = 40;
 /// Bytes of the table.
 pub(super) const TABLE_BYTES: usize = 32;
 
@@ -49,9 +47,7 @@ const _: () = assert!(REPLACES_MAX * 18 + 64 <= RECORD_BYTES_MAX / 2);
 
 /// Stored bytes of a fragment, padding included.
 pub(super) fn stored_bytes(info_bytes: usize, segments: usize, keys: usize, places_bytes: usize) -> usize {
-    let table = SectionTable { info_bytes, segments, places_bytes, keys };
-    let sealed: usize = table.section_bytes().map(|bytes| bytes + TAG_BYTES).sum();
-    padme((HEADER_BYTES + sealed + TAIL_BYTES) as u64) as usize
+    SectionTable { info_bytes, segments, places_bytes, keys }.stored_bytes()
 }
 
 /// How long the sections are.
@@ -81,7 +77,13 @@ impl SectionTable {
             return Err(wrong("unknown sections"));
         }
         cursor.finish()?;
-        let Self { info_bytes, segments, places_bytes, keys } = table;
+        table.check()?;
+        Ok(table)
+    }
+
+    /// Refuses what exceeds a limit of the format.
+    pub(super) fn check(&self) -> Result<()> {
+        let Self { info_bytes, segments, places_bytes, keys } = *self;
         for (what, count, limit) in [
             ("info bytes", info_bytes, RECORD_BYTES_MAX),
             ("segments", segments, INDEX_SEGMENTS_MAX),
@@ -92,7 +94,13 @@ impl SectionTable {
                 return Err(Error::new(ErrorKind::LimitExceeded, OPERATION).with(what, count).with("limit", limit));
             }
         }
-        Ok(table)
+        Ok(())
+    }
+
+    /// Bytes of the whole object: header, sealed sections, padding, tail.
+    pub(super) fn stored_bytes(&self) -> usize {
+        let sealed: usize = self.section_bytes().map(|bytes| bytes + TAG_BYTES).sum();
+        padme((HEADER_BYTES + sealed + TAIL_BYTES) as u64) as usize
     }
 
     /// Plaintext bytes of all sections in order: table, info, segments, fence, places, blocks of keys.
