@@ -1,9 +1,23 @@
 //! The program `gabion`: reads the command line, runs one command, and turns
 //! what happened into an exit code.
+#![allow(dead_code, reason = "commands use all of these in the next commit")]
 
 mod args;
 mod commands;
 mod context;
+mod date;
+mod directories;
+mod environment;
+mod exit_code;
+mod hints;
+mod output;
+mod passphrase;
+mod placeholders;
+mod progress;
+mod select;
+mod signals;
+mod timespan;
+mod words;
 
 use std::process::ExitCode;
 
@@ -30,21 +44,3 @@ fn main() -> ExitCode {
         }
     }
 }
-//! The gabion program.
-#![allow(dead_code, reason = "commands are wired in the next commit")]
-
-mod date;
-mod directories;
-mod environment;
-mod exit_code;
-mod hints;
-mod output;
-mod passphrase;
-mod placeholders;
-mod progress;
-mod select;
-mod signals;
-mod timespan;
-mod words;
-
-fn main() {}
