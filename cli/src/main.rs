@@ -1,2 +1,32 @@
-//! The gabion program.
-fn main() {}
+//! The program `gabion`: reads the command line, runs one command, and turns
+//! what happened into an exit code.
+
+mod args;
+mod commands;
+mod context;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use args::{Cli, Command};
+use context::Context;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let context = Context::new(cli.common);
+    let done = match cli.command {
+        Command::RepoCreate(args) => commands::repo_create::run(&context, &args),
+        Command::RepoList(args) => commands::repo_list::run(&context, &args),
+        Command::Create(args) => commands::create::run(&context, &args),
+        Command::Extract(args) => commands::extract::run(&context, &args),
+        Command::List(args) => commands::list::run(&context, &args),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("gabion: {error:#}");
+            ExitCode::from(2)
+        }
+    }
+}

@@ -28,6 +28,11 @@ pub fn object_id(kind: u8, salt: &[u8; SALT_BYTES]) -> [u8; 16] {
     id
 }
 
+/// The id in the last part of an object's name, if it is one.
+pub fn parse_object_id(text: &str) -> Option<[u8; 16]> {
+    parse_hex(text)
+}
+
 /// Writes bytes as lower-case hexadecimal digits.
 pub fn write_hex(f: &mut impl fmt::Write, bytes: &[u8]) -> fmt::Result {
     bytes.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
@@ -149,6 +154,10 @@ define_id!(
 define_id!(
     /// Names a key slot.
     KeyId, 16
+);
+define_id!(
+    /// Names a client: whoever writes archives and remembers which came last.
+    ClientId, 16
 );
 define_id!(
     /// Names a repository; drawn once, when it is made.

@@ -65,6 +65,8 @@ pub const OBJECT_BYTES_MAX: usize = SEGMENT_BYTES_MAX;
 pub const ENTRY_BYTES_MAX: usize = 8 * KIB;
 /// Bytes of a file name.
 pub const NAME_BYTES_MAX: usize = 1024;
+/// Bytes of the name of an owner or a group.
+pub const OWNER_NAME_BYTES_MAX: usize = 512;
 /// Bytes of a symbolic link's target.
 pub const LINK_TARGET_BYTES_MAX: usize = 4096;
 /// Bytes of attributes kept in the entry; more go to a chunk of their own.
@@ -86,6 +88,17 @@ pub const NODE_DEPTH_MAX: usize = 12;
 /// Directories above each other.
 pub const DIRECTORY_DEPTH_MAX: usize = 4096;
 
+/// Plaintext bytes of an archive record: what holds one (pending, removed) has room left in [`RECORD_BYTES_MAX`].
+pub const ARCHIVE_RECORD_BYTES_MAX: usize = RECORD_BYTES_MAX - KIB;
+/// Bytes of an archive's name, a tag, a host, a user or the chunker's parameters.
+pub const LABEL_BYTES_MAX: usize = 255;
+/// Bytes of an archive's comment.
+pub const COMMENT_BYTES_MAX: usize = 8 * KIB;
+/// Tags of an archive.
+pub const TAGS_MAX: usize = 64;
+/// Clients whose newest archive an archive record names.
+pub const HEADS_MAX: usize = 512;
+
 /// Seconds between two checkpoints.
 pub const CHECKPOINT_SECONDS: u64 = 60;
 /// New plaintext bytes between two checkpoints.
@@ -96,6 +109,13 @@ const _: () = assert!(GROUPED_CHUNK_BYTES_MAX + GROUP_BYTES <= FRAME_BYTES_MAX);
 const _: () = assert!(DATA_SEGMENT_BYTES + FRAME_BYTES_MAX + FRAME_OVERHEAD_MAX <= SEGMENT_BYTES_MAX);
 const _: () = assert!(NODE_ENTRIES_MAX * ENTRY_BYTES_MAX + KIB <= CHUNK_BYTES_MAX);
 const _: () = assert!(ATTRIBUTES_BYTES_MAX < CHUNK_BYTES_MAX);
+const _: () = assert!(
+    HEADS_MAX * 41 + TAGS_MAX * (LABEL_BYTES_MAX + 2) + COMMENT_BYTES_MAX + 8 * KIB <= ARCHIVE_RECORD_BYTES_MAX
+);
+const _: () = assert!(
+    NAME_BYTES_MAX + LINK_TARGET_BYTES_MAX + INLINE_ATTRIBUTES_BYTES_MAX + 2 * OWNER_NAME_BYTES_MAX + 256
+        < ENTRY_BYTES_MAX
+);
 const _: () = assert!(
     INLINE_CONTENT_BYTES_MAX + INLINE_ATTRIBUTES_BYTES_MAX + LINK_TARGET_BYTES_MAX + NAME_BYTES_MAX < ENTRY_BYTES_MAX
 );

@@ -106,6 +106,11 @@ impl Counters {
         counter.fetch_add(amount, Ordering::Relaxed);
     }
 
+    /// Sets a counter.
+    pub fn set(counter: &AtomicU64, amount: u64) {
+        counter.store(amount, Ordering::Relaxed);
+    }
+
     /// Reads a counter.
     pub fn get(counter: &AtomicU64) -> u64 {
         counter.load(Ordering::Relaxed)

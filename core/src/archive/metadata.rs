@@ -6,6 +6,10 @@ use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 
 use crate::clock::Timestamp;
+use crate::error::Result;
+use crate::limits::OWNER_NAME_BYTES_MAX;
+
+use super::wire::{self, Reader};
 
 /// What an entry of a directory is. Stored as its number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -83,6 +87,53 @@ pub struct Metadata {
     pub accessed: Option<Timestamp>,
     /// Bits of [`flag`].
     pub flags: u32,
+}
+
+impl Metadata {
+    /// Refuses a mode above 0o7777, a name above 512 bytes, a fraction of a second above one.
+    pub(super) fn check(&self) -> Result<(), &'static str> {
+        if self.mode > 0o7777 {
+            return Err("mode has more than permission bits");
+        }
+        if [&self.user, &self.group].into_iter().flatten().any(|name| name.len() > OWNER_NAME_BYTES_MAX) {
+            return Err("owner name too long");
+        }
+        let times = [Some(&self.modified), self.born.as_ref(), self.accessed.as_ref()];
+        if times.into_iter().flatten().any(|time| time.nanoseconds >= 1_000_000_000) {
+            return Err("time with too many nanoseconds");
+        }
+        Ok(())
+    }
+
+    /// Appends an array of the fields.
+    pub(super) fn put(&self, out: &mut Vec<u8>) {
+        wire::put_array(out, 9);
+        wire::put_uint(out, u64::from(self.mode));
+        wire::put_uint(out, u64::from(self.uid));
+        wire::put_uint(out, u64::from(self.gid));
+        wire::put_optional_bytes(out, self.user.as_ref());
+        wire::put_optional_bytes(out, self.group.as_ref());
+        wire::put_time(out, &self.modified);
+        wire::put_optional_time(out, self.born.as_ref());
+        wire::put_optional_time(out, self.accessed.as_ref());
+        wire::put_uint(out, u64::from(self.flags));
+    }
+
+    /// Reads what [`Metadata::put`] wrote; the caller checks it.
+    pub(super) fn take(reader: &mut Reader<'_>) -> Result<Self> {
+        reader.array_of(9)?;
+        Ok(Self {
+            mode: reader.u32()?,
+            uid: reader.u32()?,
+            gid: reader.u32()?,
+            user: reader.optional_bytes()?,
+            group: reader.optional_bytes()?,
+            modified: reader.time()?,
+            born: reader.optional_time()?,
+            accessed: reader.optional_time()?,
+            flags: reader.u32()?,
+        })
+    }
 }
 
 /// Extended attributes by name, raw bytes, ACLs among them

@@ -38,7 +38,7 @@ mod store;
 
 pub use memory::MemoryBackend;
 pub use name::{ObjectName, Prefix};
-pub use store::{Store, Ticket};
+pub use store::Store;
 
 /// What a store can do, as far as the engine asks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

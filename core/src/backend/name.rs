@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use crate::crypto::envelope::{Kind, name_text};
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits::OBJECT_NAME_BYTES_MAX;
 
@@ -31,6 +32,17 @@ impl ObjectName {
         let name = format!("{namespace}/{id}");
         debug_assert!(Self::new(name.clone()).is_ok(), "{name}");
         Self(name)
+    }
+
+    /// The name of the object of `kind` that has this id (not for index fragments, whose names state a level).
+    pub(crate) fn of_object(kind: Kind, id: &[u8; 16]) -> Self {
+        Self(name_text(kind, id))
+    }
+
+    /// A name of one part: one of the engine's own words.
+    pub(crate) fn of_part(part: &'static str) -> Self {
+        debug_assert!(Self::new(part).is_ok(), "{part}");
+        Self(part.to_owned())
     }
 
     /// The name as text.

@@ -49,13 +49,6 @@ impl Store {
         self.runtime.block_on(self.backend.put(name, payload, PutMode::Write))
     }
 
-    /// Begins to store an object; the ticket tells how it went.
-    pub fn put_later(&self, name: ObjectName, payload: Payload) -> Ticket {
-        let backend = Arc::clone(&self.backend);
-        let task = self.runtime.spawn(async move { backend.put(&name, payload, PutMode::Write).await });
-        Ticket { task, runtime: Arc::clone(&self.runtime) }
-    }
-
     /// Reads an object or an exact range of it.
     pub fn get(&self, name: &ObjectName, range: ByteRange) -> Result<Bytes> {
         self.runtime.block_on(self.backend.get(name, range))
@@ -114,25 +107,6 @@ fn task_failed(operation: &'static str, error: tokio::task::JoinError) -> Error 
     Error::new(ErrorKind::System, operation).because(error)
 }
 
-/// A put under way.
-#[derive(Debug)]
-pub struct Ticket {
-    task: JoinHandle<Result<()>>,
-    runtime: Arc<Runtime>,
-}
-
-impl Ticket {
-    /// Waits until the put is done.
-    pub fn wait(self) -> Result<()> {
-        self.runtime.block_on(self.task).unwrap_or_else(|error| Err(task_failed("put object", error)))
-    }
-
-    /// Whether [`Ticket::wait`] would return at once.
-    pub fn is_done(&self) -> bool {
-        self.task.is_finished()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::MemoryBackend;
@@ -143,7 +117,7 @@ mod tests {
         let store = Store::new(Arc::new(MemoryBackend::new())).unwrap();
         let name = |text: &str| ObjectName::new(text).unwrap();
         store.put(&name("a/1"), Payload::from(vec![1])).unwrap();
-        store.put_later(name("a/2"), Payload::from(vec![2, 3])).wait().unwrap();
+        store.put(&name("a/2"), Payload::from(vec![2, 3])).unwrap();
         let listed: Vec<_> = store.list(&Prefix::new("a").unwrap()).unwrap().into_iter().map(|o| o.bytes).collect();
         assert_eq!(listed, [1, 2]);
         let read: Vec<_> = store.get_many(vec![name("a/2"), name("a/9"), name("a/1")], 2).collect();

@@ -11,6 +11,7 @@
 //! checkpoints (little more than one); per segment about 300 bytes.
 
 mod fragment;
+mod load;
 mod merge;
 mod places;
 #[cfg(test)]
@@ -29,6 +30,7 @@ use crate::segment::{Class, Directory, HEADER_BYTES, SegmentRecord};
 use table::{NO_SEGMENT, Table};
 
 pub use fragment::{Fragment, SegmentEntry, fragment_name, parse_name};
+pub use load::{Loaded, load, merge_stored};
 pub use merge::{merge, to_merge};
 pub use places::{ChunkPlace, FramePlace, Places};
 pub use sealed::FRAGMENT_HEAD_BYTES;
@@ -109,6 +111,12 @@ impl Index {
     /// Where a copy of the chunk is, if there is one.
     pub fn locate(&self, id: &ChunkId) -> Option<Place> {
         self.places(id).next()
+    }
+
+    /// The segment that holds a copy of the chunk, if there is one. Allocates nothing.
+    pub fn segment_of(&self, id: &ChunkId) -> Option<SegmentId> {
+        let entry = self.entries(id).next()?;
+        Some(self.segments.get(entry.segment as usize)?.record.id)
     }
 
     /// Whether there is a copy of the chunk. Allocates nothing.

@@ -1,10 +1,40 @@
 //! The office: opening a repository, and sessions that read and write it.
+//!
+//! [`Repository::create`] and [`Repository::open`] are the only ways in. A
+//! [`Session`] loads the index once; a [`Reader`] and a [`Writer`] are made from it.
+
+use std::fmt;
+use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::error::Result;
-use crate::id::ChunkId;
+use crate::backend::{ByteRange, ObjectName, Payload, Prefix, Store};
+use crate::clock::Clock;
+use crate::crypto::aead::Suite;
+use crate::crypto::id_hash::{IdHash, IdHasher};
+use crate::crypto::kdf::KdfParams;
+use crate::crypto::key::{Keyring, Purpose};
+use crate::crypto::random;
+use crate::error::{Error, ErrorKind, Result};
+use crate::id::{ChunkId, KeyId, RepositoryId, parse_object_id};
+use crate::limits::{CONFIG_BYTES_MAX, KIB};
+use crate::local_state::LocalState;
+use crate::seal::{Kind, Sealer};
 use crate::segment::Class;
+
+mod commit;
+mod config;
+mod keys;
+mod pipeline;
+mod reader;
+mod session;
+mod writer;
+
+pub use config::{Config, FORMAT_VERSION};
+pub use keys::{AskPassphrase, FoundSlot, KeyFiles, KeyLocation, NewSlot};
+pub use reader::Reader;
+pub use session::Session;
+pub use writer::{ChunkTicket, WriteTotals, Writer, WriterOptions};
 
 /// Where plaintext chunks go: the one door through which every byte is stored.
 pub trait ChunkSink {
@@ -16,4 +46,261 @@ pub trait ChunkSink {
 pub trait ChunkSource {
     /// Reads a chunk and checks it against its name.
     fn fetch(&self, class: Class, id: &ChunkId) -> Result<Bytes>;
+}
+
+/// Objects of random bytes that a full store can give up, so that deleting works on a full disk.
+const RESERVE_OBJECTS: usize = 4;
+const RESERVE_BYTES: usize = 256 * KIB;
+
+/// An open repository. Clones share everything.
+#[derive(Clone)]
+pub struct Repository {
+    office: Arc<Office>,
+}
+
+/// What every session of an open repository shares.
+pub(crate) struct Office {
+    pub store: Store,
+    pub config: Config,
+    pub suite: Suite,
+    pub keyring: Keyring,
+    pub hasher: IdHasher,
+    pub key_files: KeyFiles,
+    pub state: Arc<dyn LocalState>,
+}
+
+impl Office {
+    pub fn sealer(&self) -> Sealer<'_> {
+        Sealer::new(&self.keyring, self.config.id, self.suite)
+    }
+
+    fn slots(&self) -> keys::SlotStore<'_> {
+        keys::SlotStore { store: &self.store, files: &self.key_files, repository: &self.config.id }
+    }
+}
+
+/// What a new repository shall be.
+#[derive(Debug)]
+pub struct NewRepository<'a> {
+    /// The cipher suite.
+    pub suite: Suite,
+    /// The hash that names chunks.
+    pub id_hash: IdHash,
+    /// Its first key slot.
+    pub slot: NewSlot<'a>,
+}
+
+impl NewRepository<'_> {
+    /// A repository without encryption, for tests and examples: it is protected against accident only.
+    pub fn plain() -> Self {
+        let slot = NewSlot {
+            passphrase: None,
+            kdf: KdfParams::default(),
+            label: String::new(),
+            location: KeyLocation::Repository,
+        };
+        Self { suite: Suite::None, id_hash: IdHash::default(), slot }
+    }
+}
+
+/// The client's side of a repository: its key files and what it remembers.
+#[derive(Clone, Debug)]
+pub struct Client {
+    /// Key slots kept outside the repository.
+    pub key_files: KeyFiles,
+    /// Disposable memory between runs.
+    pub state: Arc<dyn LocalState>,
+}
+
+impl Default for Client {
+    /// A client without key files that remembers nothing after its end.
+    fn default() -> Self {
+        use crate::local_state::MemoryState;
+        Self { key_files: Arc::new(MemoryState::default()), state: Arc::new(MemoryState::default()) }
+    }
+}
+
+impl Repository {
+    /// Makes a new repository in an empty store and opens it.
+    ///
+    /// The object `config` is written last: a store without it holds no repository.
+    /// Fails with `RepositoryExists` or, where foreign objects lie, `NotARepository`.
+    pub fn create(store: Store, client: Client, new: &NewRepository<'_>, clock: &dyn Clock) -> Result<Self> {
+        if new.slot.passphrase.is_none() && new.suite != Suite::None {
+            return Err(Error::new(ErrorKind::InvalidInput, "create repository")
+                .with("reason", "an encrypted repository needs a passphrase"));
+        }
+        refuse_occupied(&store)?;
+        let created = clock.now();
+        let (config, keyring) = (Config::new(new.suite, new.id_hash, created)?, Keyring::generate()?);
+        let (key_id, slot) = new.slot.seal(&keyring, &config.id, slot_suite(new.suite), created)?;
+        keys::SlotStore { store: &store, files: &client.key_files, repository: &config.id }.keep(
+            new.slot.location,
+            &key_id,
+            &slot,
+        )?;
+        for number in 0..RESERVE_OBJECTS {
+            let mut bytes = vec![0; RESERVE_BYTES];
+            random::fill(&mut bytes)?;
+            store.put(&ObjectName::of("reserve", number), Payload::from(bytes))?;
+        }
+        let name = config_name();
+        let bytes = config.encode(&keyring)?;
+        store.put(&name, Payload::from(bytes.clone()))?;
+        if store.get_bounded(&name, CONFIG_BYTES_MAX)? != bytes {
+            return Err(Error::new(ErrorKind::RepositoryExists, "create repository")
+                .with("reason", "someone else made one at the same moment"));
+        }
+        Self::assemble(store, client, config, keyring)
+    }
+
+    /// Opens a repository. `ask` is called only if a slot needs a passphrase.
+    pub fn open(store: Store, client: Client, ask: &mut AskPassphrase<'_>) -> Result<Self> {
+        let bytes = read_config(&store)?;
+        let config = Config::decode(&bytes).map_err(|error| error.with("repository", store.location()))?;
+        let keyring = keys::SlotStore { store: &store, files: &client.key_files, repository: &config.id }.open(ask)?;
+        Config::verify(&bytes, &keyring)?;
+        Self::assemble(store, client, config, keyring)
+    }
+
+    fn assemble(store: Store, client: Client, config: Config, keyring: Keyring) -> Result<Self> {
+        let hasher = IdHasher::new(config.id_hash()?, keyring.get(Purpose::IdData)?, keyring.get(Purpose::IdTree)?)?;
+        let suite = config.suite()?;
+        let office = Office { store, config, suite, keyring, hasher, key_files: client.key_files, state: client.state };
+        Ok(Self { office: Arc::new(office) })
+    }
+
+    /// What the repository is.
+    pub fn config(&self) -> &Config {
+        &self.office.config
+    }
+
+    /// Its id.
+    pub fn id(&self) -> &RepositoryId {
+        &self.office.config.id
+    }
+
+    /// The store it lies in.
+    pub fn object_store(&self) -> &Store {
+        &self.office.store
+    }
+
+    /// What this client remembers.
+    pub fn state(&self) -> &Arc<dyn LocalState> {
+        &self.office.state
+    }
+
+    /// The key that makes chunk boundaries unpredictable.
+    pub fn chunker_key(&self) -> Result<&[u8; 32]> {
+        Ok(self.office.keyring.get(Purpose::Chunker)?.expose())
+    }
+
+    /// The key that decides where tree nodes are cut.
+    pub fn cut_key(&self) -> Result<[u8; 32]> {
+        Ok(blake3::derive_key("gabion 1 node cuts", self.office.keyring.get(Purpose::IdTree)?.expose()))
+    }
+
+    /// A key for hashes that name hard links.
+    pub fn hard_link_key(&self) -> Result<[u8; 32]> {
+        Ok(blake3::derive_key("gabion 1 hard links", self.office.keyring.get(Purpose::IdTree)?.expose()))
+    }
+
+    /// Loads the index and begins a session.
+    pub fn session(&self) -> Result<Session> {
+        Session::begin(Arc::clone(&self.office))
+    }
+
+    /// The names in a namespace of records, as raw ids. Foreign names are skipped.
+    pub fn record_ids(&self, kind: Kind) -> Result<Vec<[u8; 16]>> {
+        let listed = self.office.store.list(&Prefix::of(kind.namespace()))?;
+        Ok(listed.iter().filter_map(|object| parse_object_id(object.name.last_part())).collect())
+    }
+
+    /// Reads and opens records, several at a time, in the order of `ids`.
+    pub fn read_records<'a>(
+        &'a self,
+        kind: Kind,
+        ids: Vec<[u8; 16]>,
+        limit: usize,
+    ) -> impl Iterator<Item = ([u8; 16], Result<Vec<u8>>)> + 'a {
+        let names = ids.iter().map(|id| ObjectName::of_object(kind, id)).collect();
+        let objects = self.office.store.get_many(names, self.office.store.capabilities().concurrency);
+        ids.into_iter().zip(objects).map(move |(id, (name, bytes))| {
+            let plain = bytes
+                .and_then(|bytes| self.office.sealer().open(kind, &id, &bytes, limit))
+                .map_err(|error| error.with("object", name));
+            (id, plain)
+        })
+    }
+
+    /// All key slots, and how many could not be read.
+    pub fn key_slots(&self) -> Result<(Vec<FoundSlot>, usize)> {
+        self.office.slots().find()
+    }
+
+    /// Adds a key slot and reads it back.
+    pub fn add_key(&self, new: &NewSlot<'_>, clock: &dyn Clock) -> Result<KeyId> {
+        let office = &self.office;
+        let (id, bytes) = new.seal(&office.keyring, &office.config.id, slot_suite(office.suite), clock.now())?;
+        office.slots().keep(new.location, &id, &bytes)?;
+        Ok(id)
+    }
+
+    /// Keeps a slot that was exported before; it must belong to this repository.
+    pub fn import_key(&self, id: &KeyId, bytes: &[u8], location: KeyLocation) -> Result<()> {
+        self.office.slots().keep(location, id, bytes)
+    }
+
+    /// Removes a key slot. The last one is never removed.
+    pub fn remove_key(&self, location: KeyLocation, id: &KeyId) -> Result<()> {
+        let (slots, _) = self.key_slots()?;
+        if !slots.iter().any(|found| found.id == *id && found.location == location) {
+            return Err(Error::new(ErrorKind::KeyNotFound, "remove key").with("key", id));
+        }
+        if slots.len() == 1 {
+            return Err(Error::new(ErrorKind::InvalidInput, "remove key").with("reason", "it is the last key"));
+        }
+        self.office.slots().forget(location, id)
+    }
+}
+
+impl fmt::Debug for Repository {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Repository({}, {})", self.office.store.location(), self.id())
+    }
+}
+
+fn config_name() -> ObjectName {
+    ObjectName::of_part("config")
+}
+
+/// The suite a key slot is sealed with: always a cipher, also where data is not encrypted.
+fn slot_suite(suite: Suite) -> Suite {
+    if suite == Suite::None { Suite::Aes256Gcm } else { suite }
+}
+
+fn refuse_occupied(store: &Store) -> Result<()> {
+    let objects = store.list(&Prefix::all())?;
+    let Some(first) = objects.first() else { return Ok(()) };
+    let exists = objects.iter().any(|object| object.name == config_name());
+    let kind = if exists { ErrorKind::RepositoryExists } else { ErrorKind::NotARepository };
+    let error = Error::new(kind, "create repository").with("repository", store.location());
+    Err(if exists { error } else { error.with("reason", "the place is not empty").with("found", &first.name) })
+}
+
+fn read_config(store: &Store) -> Result<Bytes> {
+    let name = config_name();
+    let missing = match store.head(&name) {
+        Ok(object) if object.bytes <= CONFIG_BYTES_MAX as u64 => return store.get(&name, ByteRange::All),
+        Ok(object) => {
+            return Err(Error::damaged("read config", "too long").with("bytes", object.bytes));
+        }
+        Err(error) => error,
+    };
+    if missing.kind() != ErrorKind::NotFound {
+        return Err(missing);
+    }
+    let occupied = !store.list(&Prefix::all())?.is_empty();
+    let kind = if occupied { ErrorKind::NotARepository } else { ErrorKind::RepositoryNotFound };
+    Err(Error::new(kind, "open repository").with("repository", store.location()))
 }

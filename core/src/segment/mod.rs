@@ -1,12 +1,18 @@
 //! Segments: one stored object with many frames, and its directory.
 
 mod directory;
+mod format;
+mod reader;
+mod writer;
 
 use serde::{Deserialize, Serialize};
 
+use crate::crypto::id_hash::IdSpace;
 use crate::id::SegmentId;
 
 pub use directory::{ChunkEntry, Directory, Frame};
+pub use reader::{FrameOpener, open_directory, verify};
+pub use writer::{FinishedSegment, SegmentBuilder};
 
 /// Bytes of a segment's header (and of every sealed object's header).
 pub const HEADER_BYTES: usize = 72;
@@ -25,6 +31,15 @@ pub enum Class {
 impl From<Class> for u8 {
     fn from(value: Class) -> Self {
         value as Self
+    }
+}
+
+impl From<Class> for IdSpace {
+    fn from(class: Class) -> Self {
+        match class {
+            Class::Data => Self::Data,
+            Class::Tree => Self::Tree,
+        }
     }
 }
 
@@ -54,3 +69,6 @@ pub struct SegmentRecord {
     /// Its first bytes: magic, version, class, suite, flags, salt, key commitment.
     pub header: [u8; HEADER_BYTES],
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,191 @@
+//! The directory of a repository and the folders in it, by handle.
+
+use std::collections::HashSet;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use gabion_core::error::{Error, ErrorKind, Result};
+use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, fstat, fsync, mkdirat, openat, statat};
+use rustix::io::{Errno, retry_on_intr};
+
+use super::filesystem::{self, Traits};
+use super::layout;
+
+/// Permissions of folders; the umask takes from them.
+const FOLDER_MODE: Mode = Mode::RWXU;
+const FOLDER_FLAGS: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
+
+/// The error of a system call.
+pub(super) fn failed(operation: &'static str, errno: Errno) -> Error {
+    Error::from_io(operation, errno.into())
+}
+
+/// The open directory of a repository.
+#[derive(Debug)]
+pub(super) struct Root {
+    handle: OwnedFd,
+    /// Folders, by their parts, that are known to survive a power cut: their parent was flushed after they were
+    /// seen. Another process may have made a folder and not got round to that yet.
+    durable: Mutex<HashSet<Vec<String>>>,
+}
+
+/// Makes the directory `path` unless it exists. What lies above it must exist.
+pub(super) fn make_root(path: &Path) -> Result<()> {
+    let operation = "create repository folder";
+    let above = match path.parent() {
+        Some(above) if above.as_os_str().is_empty() => Path::new("."),
+        Some(above) => above,
+        None => return Ok(()),
+    };
+    match mkdirat(CWD, path, FOLDER_MODE) {
+        Ok(()) => {
+            let above = openat(CWD, above, FOLDER_FLAGS, Mode::empty()).map_err(|errno| failed(operation, errno))?;
+            flush_folder(&above).map_err(|errno| failed(operation, errno).with("path", path.display()))
+        }
+        Err(Errno::EXIST) => Ok(()),
+        Err(Errno::NOENT) => Err(failed(operation, Errno::NOENT).with("path", above.display())),
+        Err(errno) => Err(failed(operation, errno).with("path", path.display())),
+    }
+}
+
+impl Root {
+    /// Opens the directory `path`. Only here may a symbolic link lead the way: it is the user's own word.
+    pub fn open(path: &Path) -> Result<Self> {
+        let operation = "open repository folder";
+        match retry_on_intr(|| openat(CWD, path, FOLDER_FLAGS, Mode::empty())) {
+            Ok(handle) => Ok(Self { handle, durable: Mutex::default() }),
+            Err(errno) => Err(match errno {
+                Errno::NOENT => Error::new(ErrorKind::RepositoryNotFound, operation),
+                Errno::NOTDIR => Error::new(ErrorKind::NotARepository, operation).with("reason", "not a directory"),
+                _ => failed(operation, errno),
+            }
+            .with("path", path.display())),
+        }
+    }
+
+    /// What the file system is good for.
+    pub fn traits(&self) -> Result<Traits> {
+        filesystem::traits_of(&self.handle).map_err(|errno| failed("open repository folder", errno))
+    }
+
+    /// Makes the folders of segments in a directory that holds nothing yet.
+    pub fn prepare_if_empty(&self) -> Result<()> {
+        let operation = "create repository folder";
+        let entries = Dir::read_from(&self.handle).map_err(|errno| failed(operation, errno))?;
+        for entry in entries {
+            let entry = entry.map_err(|errno| failed(operation, errno))?;
+            if !matches!(entry.file_name().to_bytes(), b"." | b"..") {
+                return Ok(());
+            }
+        }
+        self.make(operation, &[layout::SEGMENTS.to_owned(), "00".to_owned()]).map(drop)
+    }
+
+    /// Opens a folder; `None` if there is none.
+    pub fn find(&self, operation: &'static str, folders: &[String]) -> Result<Option<OwnedFd>> {
+        let mut current: Option<OwnedFd> = None;
+        for depth in 0..folders.len() {
+            let parent = current.as_ref().map_or(self.handle.as_fd(), AsFd::as_fd);
+            current = open_folder(operation, parent, &folders[..=depth])?;
+            if current.is_none() {
+                return self.check_alive(operation).map(|()| None);
+            }
+        }
+        current.map_or_else(|| self.reopen(operation), Ok).map(Some)
+    }
+
+    /// Opens a folder, making it if it is missing, and makes sure that a power cut does not take it away.
+    pub fn make(&self, operation: &'static str, folders: &[String]) -> Result<OwnedFd> {
+        let mut current = self.reopen(operation)?;
+        for depth in 1..=folders.len() {
+            let path = &folders[..depth];
+            let found = open_folder(operation, current.as_fd(), path)?;
+            if found.is_none() || !self.durable().contains(path) {
+                self.make_durable(operation, &current, path)?;
+            }
+            let found = match found {
+                None => open_folder(operation, current.as_fd(), path)?,
+                found => found,
+            };
+            current = found.ok_or_else(|| {
+                Error::new(ErrorKind::AlreadyExists, operation)
+                    .with("reason", "an object bears the name of the folder")
+                    .with("folder", path.join("/"))
+            })?;
+        }
+        Ok(current)
+    }
+
+    /// Makes one folder, or all 256 at once where segments fan out, and flushes the folder above.
+    fn make_durable(&self, operation: &'static str, parent: &OwnedFd, path: &[String]) -> Result<()> {
+        let (above, name) = (&path[..path.len() - 1], &path[path.len() - 1]);
+        let told = |errno| failed(operation, errno).with("folder", path.join("/"));
+        let mut made = vec![name.clone()];
+        if layout::is_fan_out(path) {
+            let there = names_in(parent).map_err(told)?;
+            made.extend(layout::fan_out().filter(|folder| folder != name && !there.contains(folder)));
+        }
+        for folder in &made {
+            match mkdirat(parent, folder.as_str(), FOLDER_MODE) {
+                Ok(()) | Err(Errno::EXIST) => {}
+                Err(errno) => return Err(told(errno)),
+            }
+        }
+        flush_folder(parent).map_err(told)?;
+        let known = if layout::is_fan_out(path) { layout::fan_out().collect() } else { made };
+        self.durable().extend(known.into_iter().map(|folder| [above, &[folder]].concat()));
+        Ok(())
+    }
+
+    /// A directory that was removed looks like one without objects; it must not be taken for that.
+    fn check_alive(&self, operation: &'static str) -> Result<()> {
+        let links = fstat(&self.handle).map_err(|errno| failed(operation, errno))?.st_nlink;
+        if links > 0 { Ok(()) } else { Err(Error::new(ErrorKind::RepositoryNotFound, operation)) }
+    }
+
+    fn reopen(&self, operation: &'static str) -> Result<OwnedFd> {
+        self.check_alive(operation)?;
+        retry_on_intr(|| openat(&self.handle, ".", FOLDER_FLAGS, Mode::empty()))
+            .map_err(|errno| failed(operation, errno))
+    }
+
+    fn durable(&self) -> MutexGuard<'_, HashSet<Vec<String>>> {
+        self.durable.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Opens the last of `path` in `parent`; `None` if it is missing or an object.
+fn open_folder(operation: &'static str, parent: BorrowedFd<'_>, path: &[String]) -> Result<Option<OwnedFd>> {
+    let Some(name) = path.last() else { return Ok(None) };
+    match retry_on_intr(|| openat(parent, name.as_str(), FOLDER_FLAGS | OFlags::NOFOLLOW, Mode::empty())) {
+        Ok(folder) => Ok(Some(folder)),
+        Err(Errno::NOENT) => Ok(None),
+        Err(errno @ (Errno::NOTDIR | Errno::LOOP)) => match file_type_at(parent, name) {
+            Ok(FileType::RegularFile) | Err(Errno::NOENT) => Ok(None),
+            Ok(FileType::Directory) | Err(_) => Err(failed(operation, errno).with("folder", path.join("/"))),
+            Ok(_) => Err(Error::damaged(operation, "neither a file nor a folder").with("folder", path.join("/"))),
+        },
+        Err(errno) => Err(failed(operation, errno).with("folder", path.join("/"))),
+    }
+}
+
+/// What an entry of a folder is, without following it.
+pub(super) fn file_type_at(folder: impl AsFd, name: &str) -> Result<FileType, Errno> {
+    let stat = statat(folder, name, AtFlags::SYMLINK_NOFOLLOW)?;
+    Ok(FileType::from_raw_mode(stat.st_mode))
+}
+
+/// Makes the names in a folder survive a power cut.
+pub(super) fn flush_folder(folder: impl AsFd) -> Result<(), Errno> {
+    match retry_on_intr(|| fsync(&folder)) {
+        // Some network file systems have no such thing: there the server decides what lasts.
+        Err(Errno::INVAL) => Ok(()),
+        other => other,
+    }
+}
+
+fn names_in(folder: &OwnedFd) -> Result<HashSet<String>, Errno> {
+    let entries = Dir::read_from(folder)?;
+    entries.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned())).collect()
+}

@@ -1,0 +1,211 @@
+//! What people write to say where a repository is.
+//!
+//! A location that can not be understood is refused with facts that never repeat it as a whole, because it may
+//! contain a password.
+
+use std::ffi::OsString;
+use std::fmt;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::PathBuf;
+
+use gabion_core::error::{Error, ErrorKind, Result};
+
+/// Where a repository is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Location {
+    /// A directory: `/path`, `some/path`, `file:///path`.
+    Local(PathBuf),
+    /// `memory:`, gone with the program.
+    Memory,
+}
+
+const OPERATION: &str = "understand location";
+
+/// Schemes of stores that are planned but not built.
+const LATER: [&str; 14] = [
+    "ssh", "sftp", "s3", "gs", "az", "redb", "redis", "rediss", "parity", "erasure", "rest", "http", "https", "rclone",
+];
+
+impl Location {
+    /// Understands a location.
+    ///
+    /// Anything with a `/` before its first colon, or without a colon, is a path. Errors: `Unsupported` for stores
+    /// this version does not have, `InvalidInput` for everything that can not be understood; among that
+    /// `host:path`, for which the fact `did you mean` tells the unambiguous spelling.
+    pub fn parse(text: &str) -> Result<Self> {
+        if text.is_empty() {
+            return Err(invalid("location is empty"));
+        }
+        if text.contains('\0') {
+            return Err(invalid("location contains a NUL"));
+        }
+        match text.split_once(':') {
+            Some((scheme, rest)) if !scheme.contains('/') => Self::with_scheme(scheme, rest),
+            _ => Ok(Self::Local(text.into())),
+        }
+    }
+
+    fn with_scheme(scheme: &str, rest: &str) -> Result<Self> {
+        match scheme {
+            "memory" if rest.is_empty() => Ok(Self::Memory),
+            "memory" => Err(invalid("memory: stands alone")),
+            "file" => file_path(rest).map(Self::Local),
+            _ if LATER.contains(&scheme) || scheme.starts_with("opendal+") => {
+                Err(Error::new(ErrorKind::Unsupported, OPERATION)
+                    .with("reason", "this version does not have that store yet")
+                    .with("scheme", scheme))
+            }
+            _ if rest.starts_with("//") => Err(invalid("unknown scheme").with("scheme", scheme.escape_debug())),
+            host => Err(remote_path(host, rest)),
+        }
+    }
+}
+
+fn invalid(reason: &'static str) -> Error {
+    Error::new(ErrorKind::InvalidInput, OPERATION).with("reason", reason)
+}
+
+/// `host:path` is a file name to one program and a remote directory to the next, so it is neither here.
+fn remote_path(host: &str, path: &str) -> Error {
+    let error = invalid("neither a path nor a URL");
+    // With an @ behind the colon, what stands before it may be `user:password`.
+    if host.is_empty() || path.contains('@') {
+        return error;
+    }
+    // A remote path that is not absolute is relative to the home directory, which a URL spells /./
+    let start = if path.starts_with('/') { "" } else { "/./" };
+    error.with("did you mean", format_args!("ssh://{host}{start}{path}"))
+}
+
+/// The path of `file:///path`; what stands behind `file:` is given.
+fn file_path(rest: &str) -> Result<PathBuf> {
+    let path = rest.strip_prefix("//localhost").or_else(|| rest.strip_prefix("//")).unwrap_or(rest);
+    if !path.starts_with('/') {
+        return Err(invalid("a file URL has three slashes and an absolute path"));
+    }
+    if path.contains(['?', '#']) {
+        return Err(invalid("a file URL has no parameters"));
+    }
+    let bytes = percent_decoded(path.as_bytes()).ok_or_else(|| invalid("a percent sign without two digits"))?;
+    if bytes.contains(&0) {
+        return Err(invalid("location contains a NUL"));
+    }
+    Ok(OsString::from_vec(bytes).into())
+}
+
+fn percent_decoded(text: &[u8]) -> Option<Vec<u8>> {
+    let digit = |c: Option<&u8>| c.and_then(|c| char::from(*c).to_digit(16));
+    let mut out = Vec::with_capacity(text.len());
+    let mut rest = text.iter();
+    while let Some(&byte) = rest.next() {
+        out.push(match byte {
+            b'%' => (digit(rest.next())? << 4 | digit(rest.next())?) as u8,
+            plain => plain,
+        });
+    }
+    Some(out)
+}
+
+impl fmt::Display for Location {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Local(path) => write!(f, "{}", String::from_utf8_lossy(path.as_os_str().as_bytes())),
+            Self::Memory => f.write_str("memory:"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn local(text: &str) -> String {
+        match Location::parse(text).unwrap() {
+            Location::Local(path) => path.into_os_string().into_string().unwrap(),
+            other => panic!("{text}: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn paths_and_file_urls() {
+        for path in ["/srv/backup", "backup", "./a:b", "/a:b/c", "a b", "~/x", "100%", "../x"] {
+            assert_eq!(local(path), path);
+        }
+        assert_eq!(local("file:///srv/back%20up%25"), "/srv/back up%");
+        assert_eq!(local("file://localhost/srv"), "/srv");
+        assert_eq!(local("file:/srv"), "/srv");
+        assert_eq!(
+            Location::parse("file:///%ff").unwrap(),
+            Location::Local(OsString::from_vec(b"/\xff".into()).into())
+        );
+        assert_eq!(Location::parse("memory:").unwrap(), Location::Memory);
+        assert_eq!(Location::Memory.to_string(), "memory:");
+        assert_eq!(Location::parse("file:///a%20b").unwrap().to_string(), "/a b");
+    }
+
+    #[test]
+    fn stores_to_come_are_unsupported_and_their_secrets_stay_secret() {
+        for text in [
+            "ssh://u@h/p",
+            "sftp://u:hunter2@h/p",
+            "s3://b/p?secret=hunter2",
+            "gs://b",
+            "az://b",
+            "redb:/x",
+            "redis://:hunter2@h/0",
+            "opendal+webdav:hunter2",
+            "parity:10%:/x",
+            "erasure:4+2:/a,sftp://u:hunter2@h/b",
+            "rest://h",
+            "rest:https://u:hunter2@h",
+            "http://h",
+            "https://h",
+            "rclone:remote:path",
+        ] {
+            let error = Location::parse(text).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Unsupported, "{text}");
+            assert_eq!(error.context("scheme"), text.split(':').next(), "{text}");
+            assert!(!format!("{error} {error:?}").contains("hunter2"), "{error:?}");
+        }
+    }
+
+    #[test]
+    fn remote_paths_are_refused_with_the_right_spelling() {
+        for (text, meant) in [
+            ("host:path", Some("ssh://host/./path")),
+            ("host:", Some("ssh://host/./")),
+            ("me@host:/srv/b", Some("ssh://me@host/srv/b")),
+            ("host:a/b:c", Some("ssh://host/./a/b:c")),
+            ("me:hunter2@host:b", None),
+            (":path", None),
+        ] {
+            let error = Location::parse(text).unwrap_err();
+            assert_eq!((error.kind(), error.context("did you mean")), (ErrorKind::InvalidInput, meant), "{text}");
+            assert!(!error.to_string().contains("hunter2"));
+        }
+    }
+
+    #[test]
+    fn nonsense_is_refused() {
+        for text in [
+            "",
+            "a\0b",
+            "file://host/path",
+            "file:path",
+            "file://",
+            "file:///a%2",
+            "file:///a%zz",
+            "file:///a%00",
+            "file:///a%+1",
+            "file:///a?b=c",
+            "memory:x",
+            "memory://",
+            "foo://user:hunter2@x",
+        ] {
+            let error = Location::parse(text).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::InvalidInput, "{text:?}");
+            assert!(!error.to_string().contains("hunter2"), "{error}");
+        }
+    }
+}

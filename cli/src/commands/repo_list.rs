@@ -1,0 +1,18 @@
+//! `gabion repo-list`
+
+use anyhow::Result;
+use gabion_core::archive::catalog::Catalog;
+
+use crate::context::Context;
+
+/// List the archives of a repository
+#[derive(Debug, clap::Args)]
+pub struct Args {}
+
+/// Lists the archives.
+pub fn run(context: &Context, _args: &Args) -> Result<()> {
+    for archive in Catalog::load(&context.open()?)?.archives {
+        println!("{:<36} {} [{}]", archive.record.name, archive.record.start.seconds, archive.id);
+    }
+    Ok(())
+}

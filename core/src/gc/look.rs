@@ -1,0 +1,98 @@
+//! What a client has seen of the store, and whether it still holds.
+
+use std::collections::BTreeSet;
+
+use super::doom::read_dooms;
+use crate::backend::{ObjectName, Prefix, Store};
+use crate::error::Result;
+use crate::id::SegmentId;
+use crate::seal::Sealer;
+
+/// A client's view: the epoch it began with, the segments it may rely on.
+///
+/// Rule: never rely on a segment whose existence was not observed after reading the
+/// epoch it is compared with.
+#[derive(Debug)]
+pub struct Look {
+    epoch: BTreeSet<ObjectName>,
+    doomed: BTreeSet<SegmentId>,
+    existing: BTreeSet<SegmentId>,
+    damage: bool,
+}
+
+/// What a validation found.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Everything relied on exists and is not doomed.
+    Holds,
+    /// These segments must not be relied on any more.
+    Lost(BTreeSet<SegmentId>),
+}
+
+impl Look {
+    /// Step B0: reads the epoch, strictly before anything else, then the dooms.
+    ///
+    /// The caller reads `index/*` next and then calls [`Look::see_segments`].
+    pub fn begin(store: &Store, sealer: &Sealer<'_>) -> Result<Self> {
+        let epoch = list_epoch(store)?;
+        let doomed = read_dooms(store, sealer)?;
+        let damage = !store.list(&Prefix::of("damage"))?.is_empty();
+        Ok(Self { epoch, doomed, existing: BTreeSet::new(), damage })
+    }
+
+    /// The end of step B1: lists the segments that exist, after the index was read.
+    pub fn see_segments(&mut self, store: &Store) -> Result<()> {
+        self.existing = list_segments(store)?;
+        Ok(())
+    }
+
+    /// Whether a segment may be relied on.
+    pub fn usable(&self, id: &SegmentId) -> bool {
+        self.existing.contains(id) && !self.doomed.contains(id)
+    }
+
+    /// The segments that exist and are not doomed.
+    pub fn usable_segments(&self) -> impl Iterator<Item = &SegmentId> {
+        self.existing.difference(&self.doomed)
+    }
+
+    /// Whether someone recorded damage in this repository.
+    pub fn damage(&self) -> bool {
+        self.damage
+    }
+
+    /// Notes a segment this client has put itself.
+    pub fn add_own(&mut self, id: SegmentId) {
+        self.existing.insert(id);
+    }
+
+    /// Step B5: first the dooms, then the epoch, then (only if the epoch moved or a
+    /// doom concerns us) existence. Two requests in the common case.
+    pub fn validate(&mut self, store: &Store, sealer: &Sealer<'_>, relied: &BTreeSet<SegmentId>) -> Result<Verdict> {
+        let doomed = read_dooms(store, sealer)?;
+        let epoch = list_epoch(store)?;
+        if relied.is_disjoint(&doomed) && epoch == self.epoch {
+            return Ok(Verdict::Holds);
+        }
+        let existing = list_segments(store)?;
+        let lost: BTreeSet<SegmentId> =
+            relied.iter().filter(|id| doomed.contains(id) || !existing.contains(id)).copied().collect();
+        self.doomed = doomed;
+        self.existing = existing;
+        if lost.is_empty() {
+            self.epoch = epoch;
+            return Ok(Verdict::Holds);
+        }
+        Ok(Verdict::Lost(lost))
+    }
+}
+
+fn list_epoch(store: &Store) -> Result<BTreeSet<ObjectName>> {
+    Ok(store.list(&Prefix::of("gc/epoch"))?.into_iter().map(|object| object.name).collect())
+}
+
+/// Names that are no segment ids are foreign and skipped.
+fn list_segments(store: &Store) -> Result<BTreeSet<SegmentId>> {
+    let listed = store.list(&Prefix::of("segments"))?;
+    Ok(listed.iter().filter_map(|object| object.name.last_part().parse().ok()).collect())
+}

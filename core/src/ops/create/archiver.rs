@@ -1,0 +1,460 @@
+//! Turns what the traversal finds into entries, chunks and directories.
+
+use std::collections::HashMap;
+use std::time::Instant;
+
+use super::base::{Base, BaseDirectory, is_whole};
+use super::content::ContentReader;
+use super::traversal::{Found, Step, Traversal};
+use super::{CreateOptions, Stream};
+use crate::archive::attributes::AttributesRef;
+use crate::archive::builder::DirectoryBuilder;
+use crate::archive::content::{Content, DirectoryRef};
+use crate::archive::cut::CutKey;
+use crate::archive::entry::Entry;
+use crate::archive::metadata::{FileType, Metadata};
+use crate::archive::record::{PendingRecord, Statistics};
+use crate::archive::stat::{StatRef, StatRow};
+use crate::chunker::Chunker;
+use crate::codec::Extensions;
+use crate::error::{Error, ErrorKind, Result};
+use crate::fs::source::SourceDirectory;
+use crate::fs::stat::{Stat, metadata};
+use crate::fs::users::Users;
+use crate::limits::{CHECKPOINT_BYTES, CHECKPOINT_SECONDS};
+use crate::monitor::{Counters, Event, FileStatus, Monitor, Warning};
+use crate::repository::{Reader, Writer};
+
+/// Builds the tree of one archive.
+pub(super) struct Archiver<'a> {
+    pub options: &'a CreateOptions,
+    pub monitor: &'a dyn Monitor,
+    pub writer: &'a Writer,
+    pub reader: &'a Reader,
+    pub base: Option<&'a Base>,
+    /// Data may be missing: take nothing over from the base without looking each chunk up.
+    pub doubt: bool,
+    /// Makes the pending record of a checkpoint from the root so far.
+    pub pending: &'a dyn Fn(DirectoryRef, StatRef, Statistics) -> Result<PendingRecord>,
+    cut_key: CutKey,
+    hard_link_key: [u8; 32],
+    content: ContentReader<'a>,
+    frames: Vec<Frame<'a>>,
+    links: HashMap<(u64, u64), Linked>,
+    statistics: Statistics,
+    checkpointed: (Instant, u64),
+}
+
+/// A directory in the making.
+struct Frame<'a> {
+    name: Vec<u8>,
+    metadata: Option<(Metadata, AttributesRef)>,
+    implied: bool,
+    builder: DirectoryBuilder,
+    base: Option<BaseDirectory<'a>>,
+}
+
+/// A file that has further names, and what its first name got.
+struct Linked {
+    content: Content,
+    size: u64,
+    attributes: AttributesRef,
+    names_left: u32,
+}
+
+/// What is stored of a file, and how it came to that.
+struct Stored {
+    content: Content,
+    size: u64,
+    attributes: AttributesRef,
+    status: FileStatus,
+    /// Whether the next backup may rely on it.
+    settled: bool,
+}
+
+/// Keys and tools an archiver is made of.
+pub(super) struct Tools<'a> {
+    pub chunker: &'a Chunker,
+    pub cut_key: &'a CutKey,
+    pub hard_link_key: [u8; 32],
+}
+
+impl<'a> Archiver<'a> {
+    #[expect(clippy::too_many_arguments, reason = "called once, with everything an archive is made from")]
+    pub fn new(
+        options: &'a CreateOptions,
+        monitor: &'a dyn Monitor,
+        writer: &'a Writer,
+        reader: &'a Reader,
+        base: Option<&'a Base>,
+        doubt: bool,
+        tools: &Tools<'a>,
+        pending: &'a dyn Fn(DirectoryRef, StatRef, Statistics) -> Result<PendingRecord>,
+    ) -> Self {
+        let cut_key = tools.cut_key.clone();
+        let top = base.map(|base| &base.reference);
+        let root = Frame {
+            name: Vec::new(),
+            metadata: None,
+            implied: false,
+            builder: DirectoryBuilder::new(cut_key.clone()),
+            base: top.and_then(|top| BaseDirectory::open(reader, &top.root, top.stat_root.as_ref())),
+        };
+        Self {
+            options,
+            monitor,
+            writer,
+            reader,
+            base,
+            doubt,
+            pending,
+            cut_key,
+            hard_link_key: tools.hard_link_key,
+            content: ContentReader::new(tools.chunker, tools.cut_key),
+            frames: vec![root],
+            links: HashMap::new(),
+            statistics: Statistics::default(),
+            checkpointed: (Instant::now(), 0),
+        }
+    }
+
+    /// Archives everything the traversal finds.
+    pub fn run(mut self, traversal: &mut Traversal<'_>) -> Result<(DirectoryRef, StatRef, Statistics)> {
+        while let Some(step) = traversal.step() {
+            self.stop_if_asked()?;
+            match step {
+                Step::Enter { found, implied } => self.enter(found, implied, traversal.directory())?,
+                Step::Leave => self.leave()?,
+                Step::Item(found) => {
+                    if let Some(directory) = traversal.directory() {
+                        self.item(&found, directory)?;
+                    }
+                }
+            }
+        }
+        self.finish()
+    }
+
+    /// Archives one stream as a file.
+    pub fn run_stream(mut self, stream: Stream<'_>) -> Result<(DirectoryRef, StatRef, Statistics)> {
+        let mut input = stream.input;
+        let path = stream.name.clone();
+        let (content, size) = self.store_content(&mut *input, None)?;
+        self.count_file(size);
+        let entry = Entry {
+            name: stream.name,
+            file_type: FileType::File,
+            metadata: stream.metadata,
+            size,
+            hard_link: None,
+            attributes: AttributesRef::None,
+            content,
+            extensions: Extensions::none(),
+        };
+        self.push(entry, StatRow::None)?;
+        self.monitor.event(&Event::File { status: FileStatus::Stream, path: &path });
+        self.finish()
+    }
+
+    fn finish(mut self) -> Result<(DirectoryRef, StatRef, Statistics)> {
+        let root = self.frames.pop().ok_or_else(|| Error::new(ErrorKind::System, "finish archive"))?;
+        let (root, stat_root) = root.builder.finish(self.writer)?;
+        self.update_totals();
+        Ok((root, stat_root, self.statistics))
+    }
+
+    fn enter(&mut self, found: Found, implied: bool, directory: Option<&SourceDirectory>) -> Result<()> {
+        let base = self.frames.last_mut().and_then(|frame| frame.base.as_mut()?.take(&found.name));
+        let base = base.and_then(|(entry, row)| {
+            let Content::Directory(below) = &entry.content else { return None };
+            let stat = if let StatRow::Directory(stat) = &row { Some(stat) } else { None };
+            BaseDirectory::open(self.reader, below, stat)
+        });
+        let attributes = match directory.map(|directory| directory.own_attributes(self.options.attributes)) {
+            Some(Ok(attributes)) => AttributesRef::store(attributes, self.writer)?,
+            Some(Err(error)) => {
+                self.warn(Warning::Attribute, &found.path, &error);
+                AttributesRef::None
+            }
+            None => AttributesRef::None,
+        };
+        self.frames.push(Frame {
+            name: found.name,
+            metadata: Some((self.metadata(&found.stat), attributes)),
+            implied,
+            builder: DirectoryBuilder::new(self.cut_key.clone()),
+            base,
+        });
+        self.monitor.event(&Event::File { status: FileStatus::Directory, path: &found.path });
+        Ok(())
+    }
+
+    fn leave(&mut self) -> Result<()> {
+        let Some(frame) = self.frames.pop() else { return Ok(()) };
+        let Some((metadata, attributes)) = frame.metadata else { return Ok(()) };
+        if frame.implied && frame.builder.entries() == 0 {
+            return Ok(());
+        }
+        let (directory, stat) = frame.builder.finish(self.writer)?;
+        self.push(directory_entry(frame.name, metadata, attributes, directory), StatRow::Directory(stat))
+    }
+
+    /// Archives one item. What is wrong with the item alone is reported, and the rest goes on.
+    fn item(&mut self, found: &Found, directory: &SourceDirectory) -> Result<()> {
+        let error = match self.try_item(found, directory) {
+            Ok(()) => return Ok(()),
+            Err(error) => error,
+        };
+        if error.kind() == ErrorKind::Interrupted || self.writer.is_poisoned() {
+            return Err(error);
+        }
+        self.statistics.errors += 1;
+        self.warn(Warning::Item, &found.path, &error);
+        self.monitor.event(&Event::File { status: FileStatus::Error, path: &found.path });
+        Ok(())
+    }
+
+    fn try_item(&mut self, found: &Found, directory: &SourceDirectory) -> Result<()> {
+        let base = self.frames.last_mut().and_then(|frame| frame.base.as_mut()?.take(&found.name));
+        let Some(file_type) = found.stat.file_type.stored() else { return Ok(()) };
+        let stored = match file_type {
+            FileType::File => self.file(found, directory, base)?,
+            other => self.special(found, directory, other)?,
+        };
+        let file_type = if stored.status == FileStatus::Stream { FileType::File } else { file_type };
+        let row = if stored.settled {
+            StatRow::File { inode: found.stat.inode, changed: found.stat.changed }
+        } else {
+            StatRow::None
+        };
+        let entry = Entry {
+            name: found.name.clone(),
+            file_type,
+            metadata: self.metadata(&found.stat),
+            size: stored.size,
+            hard_link: (found.stat.links > 1).then(|| self.hard_link_id(&found.stat)),
+            attributes: stored.attributes,
+            content: stored.content,
+            extensions: Extensions::none(),
+        };
+        let size = entry.size;
+        self.push(entry, row)?;
+        if file_type == FileType::File {
+            self.count_file(size);
+        }
+        self.monitor.event(&Event::File { status: stored.status, path: &found.path });
+        Ok(())
+    }
+
+    fn file(&mut self, found: &Found, directory: &SourceDirectory, base: Option<(Entry, StatRow)>) -> Result<Stored> {
+        if let Some(linked) = self.linked(&found.stat) {
+            return Ok(linked);
+        }
+        let known = base.is_some();
+        if let Some(entry) = base.and_then(|(entry, row)| self.take_over(entry, &row, &found.stat)) {
+            let Entry { content, size, attributes, .. } = entry;
+            let stored = Stored { content, size, attributes, status: FileStatus::Unchanged, settled: true };
+            self.remember_link(&found.stat, &stored);
+            Counters::add(&self.monitor.counters().bytes, size);
+            return Ok(stored);
+        }
+        let mut file = directory.open_file(&found.name, &found.stat)?;
+        let attributes = match file.attributes(self.options.attributes) {
+            Ok(attributes) => AttributesRef::store(attributes, self.writer)?,
+            Err(error) => {
+                self.warn(Warning::Attribute, &found.path, &error);
+                AttributesRef::None
+            }
+        };
+        let opened = file.opened();
+        let expected = (!opened.may_have_holes()).then_some(opened.size);
+        let (content, size) = self.store_content(&mut file, expected)?;
+        let now = file.stat()?;
+        let settled = self.options.change.same(&found.stat, &now) && size == now.size;
+        let status = match (settled, known) {
+            (false, _) => FileStatus::Changed,
+            (true, true) => FileStatus::Modified,
+            (true, false) => FileStatus::Added,
+        };
+        if !settled {
+            let error = Error::new(ErrorKind::SourceChanged, "read file");
+            self.warn(Warning::FileChanged, &found.path, &error);
+        }
+        let stored = Stored { content, size, attributes, status, settled };
+        self.remember_link(&found.stat, &stored);
+        Ok(stored)
+    }
+
+    /// The base's entry, if it describes the file as it is and everything it needs is stored.
+    fn take_over(&self, entry: Entry, row: &StatRow, stat: &Stat) -> Option<Entry> {
+        let base = self.base?;
+        let unchanged = base.is_unchanged(&self.options.compare, &entry, row, stat);
+        (unchanged && (!self.doubt || is_whole(&entry, self.reader, self.writer))).then_some(entry)
+    }
+
+    fn special(&mut self, found: &Found, directory: &SourceDirectory, file_type: FileType) -> Result<Stored> {
+        let stat = &found.stat;
+        let (content, status) = match file_type {
+            FileType::Symlink => (Content::Target(directory.read_link(&found.name)?), FileStatus::Symlink),
+            FileType::Fifo | FileType::CharacterDevice | FileType::BlockDevice if self.options.read_special => {
+                let mut file = directory.open_special(&found.name, stat)?;
+                let (content, size) = self.store_content(&mut super::stream::FromRead(&mut file), None)?;
+                let attributes = AttributesRef::None;
+                return Ok(Stored { content, size, attributes, status: FileStatus::Stream, settled: false });
+            }
+            FileType::Fifo => (Content::None, FileStatus::Fifo),
+            device => {
+                let (major, minor) = stat.rdev;
+                let block = device == FileType::BlockDevice;
+                let status = if block { FileStatus::BlockDevice } else { FileStatus::CharacterDevice };
+                (Content::Device { major, minor }, status)
+            }
+        };
+        let attributes = directory.attributes(&found.name, stat, self.options.attributes)?;
+        let attributes = AttributesRef::store(attributes, self.writer)?;
+        Ok(Stored { content, size: 0, attributes, status, settled: true })
+    }
+
+    fn store_content(
+        &mut self,
+        input: &mut dyn crate::chunker::Input,
+        expected: Option<u64>,
+    ) -> Result<(Content, u64)> {
+        let (monitor, writer, pending) = (self.monitor, self.writer, self.pending);
+        let (frames, statistics, checkpointed) = (&self.frames, &self.statistics, &mut self.checkpointed);
+        self.content.store(input, expected, writer, &mut |bytes| {
+            Counters::add(&monitor.counters().bytes, bytes);
+            if monitor.interrupted() {
+                checkpoint(frames, *statistics, writer, pending, monitor)?;
+                return Err(Error::new(ErrorKind::Interrupted, "create archive"));
+            }
+            if is_due(checkpointed, writer) {
+                checkpoint(frames, *statistics, writer, pending, monitor)?;
+                *checkpointed = (Instant::now(), writer.totals().new_bytes);
+            }
+            Ok(())
+        })
+    }
+
+    /// Between two items: publishes what is there if the user wants to stop.
+    fn stop_if_asked(&mut self) -> Result<()> {
+        if !self.monitor.interrupted() {
+            return Ok(());
+        }
+        checkpoint(&self.frames, self.statistics, self.writer, self.pending, self.monitor)?;
+        Err(Error::new(ErrorKind::Interrupted, "create archive"))
+    }
+
+    fn push(&mut self, entry: Entry, row: StatRow) -> Result<()> {
+        match self.frames.last_mut() {
+            Some(frame) => frame.builder.push(entry, row, self.writer),
+            None => Err(Error::new(ErrorKind::System, "build directory")),
+        }
+    }
+
+    fn metadata(&self, stat: &Stat) -> Metadata {
+        metadata(stat, Users::system(), &self.options.metadata)
+    }
+
+    /// The same number for all names of a file: 8 bytes of a keyed hash of file system, inode and birth.
+    fn hard_link_id(&self, stat: &Stat) -> u64 {
+        let mut hasher = blake3::Hasher::new_keyed(&self.hard_link_key);
+        hasher.update(&stat.device.to_le_bytes()).update(&stat.inode.to_le_bytes());
+        if let Some(born) = stat.born {
+            hasher.update(&born.seconds.to_le_bytes()).update(&born.nanoseconds.to_le_bytes());
+        }
+        let mut id = [0; 8];
+        hasher.finalize_xof().fill(&mut id);
+        u64::from_le_bytes(id)
+    }
+
+    /// What the first name of this file got.
+    fn linked(&mut self, stat: &Stat) -> Option<Stored> {
+        let key = (stat.device, stat.inode);
+        let linked = self.links.get_mut(&key).filter(|_| stat.links > 1)?;
+        linked.names_left = linked.names_left.saturating_sub(1);
+        let stored = Stored {
+            content: linked.content.clone(),
+            size: linked.size,
+            attributes: linked.attributes.clone(),
+            status: FileStatus::HardLink,
+            settled: true,
+        };
+        if linked.names_left == 0 {
+            self.links.remove(&key);
+        }
+        Counters::add(&self.monitor.counters().bytes, stored.size);
+        Some(stored)
+    }
+
+    fn remember_link(&mut self, stat: &Stat, stored: &Stored) {
+        if stat.links > 1 && stored.settled {
+            let linked = Linked {
+                content: stored.content.clone(),
+                size: stored.size,
+                attributes: stored.attributes.clone(),
+                names_left: stat.links - 1,
+            };
+            self.links.insert((stat.device, stat.inode), linked);
+        }
+    }
+
+    fn count_file(&mut self, size: u64) {
+        self.statistics.files += 1;
+        self.statistics.bytes += size;
+        Counters::add(&self.monitor.counters().files, 1);
+        self.update_totals();
+    }
+
+    fn update_totals(&mut self) {
+        let totals = self.writer.totals();
+        self.statistics.new_bytes = totals.new_bytes;
+        self.statistics.stored_bytes = totals.stored_bytes;
+        Counters::set(&self.monitor.counters().new_bytes, totals.new_bytes);
+        Counters::set(&self.monitor.counters().stored_bytes, totals.stored_bytes);
+    }
+
+    fn warn(&self, warning: Warning, path: &[u8], error: &Error) {
+        self.monitor.event(&Event::Warning { warning, path, error });
+    }
+}
+
+fn directory_entry(name: Vec<u8>, metadata: Metadata, attributes: AttributesRef, directory: DirectoryRef) -> Entry {
+    Entry {
+        name,
+        file_type: FileType::Directory,
+        metadata,
+        size: 0,
+        hard_link: None,
+        attributes,
+        content: Content::Directory(directory),
+        extensions: Extensions::none(),
+    }
+}
+
+fn is_due((last, bytes): &(Instant, u64), writer: &Writer) -> bool {
+    last.elapsed().as_secs() >= CHECKPOINT_SECONDS || writer.totals().new_bytes - bytes >= CHECKPOINT_BYTES
+}
+
+/// Publishes the tree as far as it is: every open directory with what it has so far.
+fn checkpoint(
+    frames: &[Frame<'_>],
+    statistics: Statistics,
+    writer: &Writer,
+    pending: &dyn Fn(DirectoryRef, StatRef, Statistics) -> Result<PendingRecord>,
+    monitor: &dyn Monitor,
+) -> Result<()> {
+    let mut below: Option<(Entry, StatRow)> = None;
+    for frame in frames.iter().rev() {
+        let (directory, stat) = frame.builder.snapshot(below.take(), writer)?;
+        match &frame.metadata {
+            Some((metadata, attributes)) => {
+                let entry = directory_entry(frame.name.clone(), metadata.clone(), attributes.clone(), directory);
+                below = Some((entry, StatRow::Directory(stat)));
+            }
+            None => writer.checkpoint(&pending(directory, stat, statistics)?.encode()?)?,
+        }
+    }
+    monitor.event(&Event::Checkpoint);
+    Ok(())
+}

@@ -1,0 +1,31 @@
+//! Tells what would be archived, without touching the repository.
+
+use super::plan::Plan;
+use super::traversal::{Rules, Step, Traversal};
+use crate::archive::record::Statistics;
+use crate::error::{Error, ErrorKind, Result};
+use crate::monitor::{Counters, Event, FileStatus, Monitor};
+use crate::pattern::Matcher;
+
+/// Walks the plan and reports every item as included or excluded; counts files and bytes.
+pub fn dry_run(plan: &Plan, rules: &Rules, matcher: &Matcher, monitor: &dyn Monitor) -> Result<Statistics> {
+    let mut statistics = Statistics::default();
+    let mut traversal = Traversal::new(plan, rules, matcher, monitor)?;
+    while let Some(step) = traversal.step() {
+        if monitor.interrupted() {
+            return Err(Error::new(ErrorKind::Interrupted, "create archive"));
+        }
+        let found = match step {
+            Step::Enter { found, implied: false } | Step::Item(found) => found,
+            Step::Enter { implied: true, .. } | Step::Leave => continue,
+        };
+        if found.stat.is_file() {
+            statistics.files += 1;
+            statistics.bytes += found.stat.size;
+            Counters::add(&monitor.counters().files, 1);
+            Counters::add(&monitor.counters().bytes, found.stat.size);
+        }
+        monitor.event(&Event::File { status: FileStatus::Included, path: &found.path });
+    }
+    Ok(statistics)
+}

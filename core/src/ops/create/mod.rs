@@ -1,0 +1,222 @@
+//! Makes an archive of files, or of a stream.
+//!
+//! The steps are the protocol's: look at the repository, announce the archive and
+//! its base, check that the base is still live, store (with checkpoints), commit.
+
+use crate::archive::catalog::{Catalog, is_live};
+use crate::archive::content::DirectoryRef;
+use crate::archive::cut::CutKey;
+use crate::archive::record::{ArchiveRecord, BaseRef, PendingRecord, Statistics};
+use crate::archive::stat::StatRef;
+use crate::chunker::{Chunker, ChunkerParams};
+use crate::clock::{Clock, Timestamp};
+use crate::codec::Extensions;
+use crate::error::Result;
+use crate::fs::attributes::AttributeOptions;
+use crate::fs::stat::{MetadataOptions, Stat};
+use crate::id::ArchiveId;
+use crate::monitor::{Counters, Monitor};
+use crate::pattern::Matcher;
+use crate::repository::{Repository, Session, Writer, WriterOptions};
+
+mod archiver;
+mod base;
+mod content;
+mod dry_run;
+mod plan;
+mod resolve;
+mod stream;
+mod traversal;
+
+use archiver::{Archiver, Tools};
+use base::Base;
+use traversal::Traversal;
+
+pub use base::Compare;
+pub use dry_run::dry_run;
+pub use plan::{Plan, Wanted, archived_path};
+pub use stream::{FromRead, Stream};
+pub use traversal::Rules;
+
+/// What the new archive is called and how it is made.
+#[derive(Debug, Default)]
+pub struct CreateOptions {
+    /// The name; a series of archives may share it.
+    pub name: String,
+    /// A comment for people.
+    pub comment: String,
+    /// Tags.
+    pub tags: Vec<String>,
+    /// The start time to record instead of now.
+    pub timestamp: Option<Timestamp>,
+    /// The machine.
+    pub host: String,
+    /// The user.
+    pub user: String,
+    /// The directory relative paths start from, raw bytes.
+    pub working_directory: Option<Vec<u8>>,
+    /// The paths that were asked for, raw bytes, as given.
+    pub paths: Vec<Vec<u8>>,
+    /// The command that asked for it.
+    pub command_line: Vec<String>,
+    /// How content is cut into chunks.
+    pub chunker: ChunkerParams,
+    /// How chunks are written.
+    pub writer: WriterOptions,
+    /// Patterns.
+    pub matcher: Matcher,
+    /// What else is left out.
+    pub rules: Rules,
+    /// Which metadata is kept.
+    pub metadata: MetadataOptions,
+    /// Which attributes are kept.
+    pub attributes: AttributeOptions,
+    /// What makes a file be read again.
+    pub compare: Compare,
+    /// By what a file shows that it changed while it was read.
+    pub change: Change,
+    /// Read devices and named pipes as if they were files.
+    pub read_special: bool,
+}
+
+/// By what a file shows that it changed while it was read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Change {
+    /// The time of change.
+    #[default]
+    Changed,
+    /// The time of modification.
+    Modified,
+    /// Nothing: never ask.
+    Disabled,
+}
+
+impl Change {
+    fn same(self, before: &Stat, after: &Stat) -> bool {
+        match self {
+            Self::Changed => before.changed == after.changed && before.size == after.size,
+            Self::Modified => before.modified == after.modified && before.size == after.size,
+            Self::Disabled => true,
+        }
+    }
+}
+
+/// Where an archive's content comes from.
+pub enum Input<'a> {
+    /// Files.
+    Files(&'a Plan),
+    /// One stream.
+    Stream(Stream<'a>),
+}
+
+/// An archive that was made.
+#[derive(Clone, Debug)]
+pub struct Created {
+    /// Its id.
+    pub id: ArchiveId,
+    /// What it says of itself.
+    pub record: ArchiveRecord,
+}
+
+/// Makes an archive. When this returns `Ok` the archive is durable and complete, but for
+/// items the monitor was warned of.
+pub fn create(
+    repository: &Repository,
+    input: Input<'_>,
+    options: &CreateOptions,
+    clock: &dyn Clock,
+    monitor: &dyn Monitor,
+) -> Result<Created> {
+    let start = options.timestamp.unwrap_or_else(|| clock.now());
+    let session = repository.session()?;
+    let (base, doubt, writer) = begin(repository, session, options, start)?;
+    if let Some(base) = &base {
+        Counters::set(&monitor.counters().files_expected, base.reference.root.files);
+        Counters::set(&monitor.counters().bytes_expected, base.reference.root.bytes);
+    }
+
+    let draft = Draft { options, start, clock, base: base.as_ref().map(|base| &base.reference) };
+    let chunker = Chunker::new(&options.chunker, repository.chunker_key()?);
+    let cut_key = CutKey::new(repository.cut_key()?);
+    let tools = Tools { chunker: &chunker, cut_key: &cut_key, hard_link_key: repository.hard_link_key()? };
+    let reader = writer.reader();
+    let pending =
+        |root, stat_root, statistics| Ok(draft.pending(Some(draft.record(root, stat_root, statistics)), false));
+    let archiver = Archiver::new(options, monitor, &writer, &reader, base.as_ref(), doubt, &tools, &pending);
+    let (root, stat_root, statistics) = match input {
+        Input::Files(plan) => archiver.run(&mut Traversal::new(plan, &options.rules, &options.matcher, monitor)?)?,
+        Input::Stream(stream) => archiver.run_stream(stream)?,
+    };
+
+    let record = draft.record(root, stat_root, statistics);
+    let complete = draft.pending(Some(record.clone()), true).encode()?;
+    let id = writer.commit(&complete, &record.encode()?, &|writer| resolve::resolve(writer, &root))?;
+    Ok(Created { id, record })
+}
+
+/// Announces the archive and its base, and makes sure that the base is still live afterwards.
+fn begin(
+    repository: &Repository,
+    session: Session,
+    options: &CreateOptions,
+    start: Timestamp,
+) -> Result<(Option<Base>, bool, Writer)> {
+    let base = Base::find(repository, &Catalog::load(repository)?, &options.name, &options.host)?;
+    let doubt = session.is_damaged();
+    let writer = session.into_writer(&options.writer)?;
+    let reference = base.as_ref().map(|base| base.reference.clone());
+    let first = PendingRecord {
+        started: start,
+        base: reference,
+        record: None,
+        complete: false,
+        extensions: Extensions::none(),
+    };
+    writer.announce(&first.encode()?)?;
+    let live = match base.as_ref().and_then(|base| base.reference.archive) {
+        Some(archive) => is_live(repository, &archive)?,
+        // A pending that serves as base may go at any moment: look every chunk up.
+        None => true,
+    };
+    let pending_base = base.as_ref().is_some_and(|base| base.reference.archive.is_none());
+    Ok((base.filter(|_| live), doubt || pending_base, writer))
+}
+
+/// What is known of the archive before its root is.
+struct Draft<'a> {
+    options: &'a CreateOptions,
+    start: Timestamp,
+    clock: &'a dyn Clock,
+    base: Option<&'a BaseRef>,
+}
+
+impl Draft<'_> {
+    fn record(&self, root: DirectoryRef, stat_root: StatRef, statistics: Statistics) -> ArchiveRecord {
+        let options = self.options;
+        ArchiveRecord {
+            name: options.name.clone(),
+            start: self.start,
+            end: self.clock.now(),
+            host: options.host.clone(),
+            user: options.user.clone(),
+            command_line: options.command_line.clone(),
+            comment: options.comment.clone(),
+            tags: options.tags.iter().cloned().collect(),
+            root,
+            stat_root: Some(stat_root),
+            working_directory: options.working_directory.clone().map(Into::into),
+            paths: options.paths.iter().cloned().map(Into::into).collect(),
+            base: self.base.and_then(|base| base.archive),
+            statistics,
+            chunker: options.chunker.to_string(),
+            client: None,
+            heads: Vec::new(),
+            extensions: Extensions::none(),
+        }
+    }
+
+    fn pending(&self, record: Option<ArchiveRecord>, complete: bool) -> PendingRecord {
+        let base = self.base.cloned();
+        PendingRecord { started: self.start, base, record, complete, extensions: Extensions::none() }
+    }
+}

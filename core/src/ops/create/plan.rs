@@ -1,0 +1,140 @@
+//! What shall be archived under which path: the paths given, as one tree.
+//!
+//! The archived path of `/home/u` is `home/u`; `.` and leading `..` vanish; what
+//! stands before a `/./` is not archived (`/strip/./keep` becomes `keep`). Directories
+//! above a given path that were not given themselves are *implied*: they are
+//! archived with their own metadata, and of their content only what leads to a given path.
+
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
+
+/// One directory level of what shall be archived.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Plan {
+    /// Where it is in the file system; `None` for the root of the archive, unless it was given itself.
+    pub source: Option<PathBuf>,
+    /// How much of it was asked for.
+    pub wanted: Wanted,
+    /// Parts of it that were given, or lead to what was given, by name.
+    pub children: BTreeMap<Vec<u8>, Plan>,
+}
+
+/// How much of a place was asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Wanted {
+    /// Only what leads to its given parts.
+    #[default]
+    Implied,
+    /// Itself, but not what is below it.
+    Itself,
+    /// Everything below.
+    All,
+}
+
+impl Plan {
+    /// The tree of `paths`, each archived as far as `wanted` says.
+    pub fn new<'a>(paths: impl IntoIterator<Item = &'a Path>, wanted: Wanted) -> Self {
+        let mut root = Self::default();
+        for path in paths {
+            root.add(path, wanted);
+        }
+        root
+    }
+
+    fn add(&mut self, path: &Path, wanted: Wanted) {
+        let (base, names) = archived_names(path);
+        let mut place = base;
+        let mut node = self;
+        for name in names {
+            place.push(OsStr::from_bytes(&name));
+            node = node.children.entry(name).or_default();
+            node.source.get_or_insert_with(|| place.clone());
+        }
+        node.source = Some(place);
+        node.wanted = node.wanted.max(wanted);
+    }
+}
+
+/// Splits a path into what is not archived and the names of its archived path.
+fn archived_names(path: &Path) -> (PathBuf, Vec<Vec<u8>>) {
+    let bytes = path.as_os_str().as_bytes();
+    let (base, archived) = match find(bytes, b"/./") {
+        Some(at) => (&bytes[..=at], &bytes[at + 3..]),
+        None => (&b""[..], bytes),
+    };
+    let mut place = PathBuf::from(std::ffi::OsString::from_vec(base.to_vec()));
+    if archived.starts_with(b"/") {
+        place.push("/");
+    }
+    let mut names: Vec<Vec<u8>> = Vec::new();
+    for part in archived.split(|byte| *byte == b'/') {
+        match part {
+            b"" | b"." => {}
+            // Behind a name, `..` would leave the place the name stands for: resolve it by text, as shells do.
+            b".." => {
+                if names.pop().is_none() {
+                    place.push("..");
+                }
+            }
+            name => names.push(name.to_vec()),
+        }
+    }
+    if place.as_os_str().is_empty() {
+        place.push(".");
+    }
+    (place, names)
+}
+
+fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
+    haystack.windows(needle.len()).position(|window| window == needle)
+}
+
+/// The archived path of a path of the file system, parts joined by `/`; empty for `/` and `.`.
+pub fn archived_path(path: &Path) -> Vec<u8> {
+    archived_names(path).1.join(&b'/')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn archived_paths_have_no_leading_slash_or_dots() {
+        for (path, archived) in [
+            ("/home/u", "home/u"),
+            ("home//u/", "home/u"),
+            ("./home/./u", "u"),
+            ("../../src", "src"),
+            ("/", ""),
+            (".", ""),
+            ("..", ""),
+            ("a/../b", "b"),
+            ("/strip/this/./keep/that", "keep/that"),
+            ("/strip/./", ""),
+        ] {
+            assert_eq!(archived_path(Path::new(path)), archived.as_bytes(), "{path}");
+        }
+    }
+
+    #[test]
+    fn nested_paths_share_their_parents() {
+        let plan = Plan::new(["/a/b", "/a/c/d", "/a/b/x"].map(Path::new), Wanted::All);
+        assert_eq!((plan.source.as_ref(), plan.wanted), (None, Wanted::Implied));
+        let a = &plan.children[&b"a"[..]];
+        assert_eq!((a.source.as_deref(), a.wanted), (Some(Path::new("/a")), Wanted::Implied));
+        assert_eq!(a.children[&b"b"[..]].wanted, Wanted::All);
+        assert_eq!(a.children[&b"b"[..]].children[&b"x"[..]].source.as_deref(), Some(Path::new("/a/b/x")));
+        assert_eq!(a.children[&b"c"[..]].children[&b"d"[..]].source.as_deref(), Some(Path::new("/a/c/d")));
+    }
+
+    #[test]
+    fn sources_keep_what_is_not_archived() {
+        let plan = Plan::new(["../x", "/s/t/./k"].map(Path::new), Wanted::All);
+        assert_eq!(plan.children[&b"x"[..]].source.as_deref(), Some(Path::new("../x")));
+        assert_eq!(plan.children[&b"k"[..]].source.as_deref(), Some(Path::new("/s/t/k")));
+        let here = Plan::new([Path::new(".")], Wanted::All);
+        assert_eq!((here.source.as_deref(), here.wanted), (Some(Path::new(".")), Wanted::All));
+    }
+}

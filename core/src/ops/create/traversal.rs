@@ -1,0 +1,247 @@
+//! Finds what shall be archived: the plan, narrowed by patterns and options.
+//!
+//! A directory is entered only through an open handle of its parent, and every
+//! entry is looked at by one `statx`. What can not be looked at is reported and
+//! passed over. Nothing here knows how things are stored.
+
+use std::collections::HashSet;
+
+use super::plan::{Plan, Wanted};
+use crate::error::{Error, ErrorKind, Result};
+use crate::fs::source::{Names, SourceDirectory, has_entry, is_cachedir_tag, source_parent};
+use crate::fs::stat::Stat;
+use crate::limits::DIRECTORY_DEPTH_MAX;
+use crate::monitor::{Event, FileStatus, Monitor, Warning};
+use crate::pattern::{Decision, Matcher};
+
+/// What is left out beside what patterns say.
+#[derive(Clone, Debug, Default)]
+pub struct Rules {
+    /// Do not cross into other file systems than those of the given paths.
+    pub one_file_system: bool,
+    /// Leave out directories marked by a `CACHEDIR.TAG`.
+    pub exclude_caches: bool,
+    /// Leave out directories that hold an entry of one of these names.
+    pub exclude_if_present: Vec<Vec<u8>>,
+    /// Of directories left out by a tag keep themselves and the tag.
+    pub keep_exclude_tags: bool,
+    /// Leave out regular files of more bytes than this.
+    pub exclude_larger_than: Option<u64>,
+    /// Directories that are never archived (the repository, the cache), by device and inode.
+    pub never: HashSet<(u64, u64)>,
+}
+
+/// Something that shall be archived.
+pub(super) struct Found {
+    /// Its name in its directory.
+    pub name: Vec<u8>,
+    /// Its path in the archive.
+    pub path: Vec<u8>,
+    /// What it is.
+    pub stat: Stat,
+}
+
+/// What comes next.
+pub(super) enum Step {
+    /// A directory; what is in it follows, up to the matching `Leave`. `implied` ones count only
+    /// if something is in them.
+    Enter { found: Found, implied: bool },
+    /// The end of the directory entered last.
+    Leave,
+    /// Anything else.
+    Item(Found),
+}
+
+/// Walks the plan.
+pub(super) struct Traversal<'a> {
+    rules: &'a Rules,
+    matcher: &'a Matcher,
+    monitor: &'a dyn Monitor,
+    levels: Vec<Level<'a>>,
+    path: Vec<u8>,
+}
+
+struct Level<'a> {
+    /// The directory whose entries are looked at; of a level without one, the parent of the current given path.
+    directory: Option<SourceDirectory>,
+    names: Listing<'a>,
+    plan: Option<&'a Plan>,
+    /// Length of the path of this level, without a slash at its end.
+    path_bytes: usize,
+    device: Option<u64>,
+}
+
+/// Names still to look at: read from the directory, or only those that were given.
+enum Listing<'a> {
+    Read { names: Names, next: usize },
+    Given(std::collections::btree_map::Keys<'a, Vec<u8>, Plan>),
+}
+
+impl<'a> Traversal<'a> {
+    /// Prepares to walk `plan`. Fails only if the plan is a directory that can not be opened.
+    pub fn new(plan: &'a Plan, rules: &'a Rules, matcher: &'a Matcher, monitor: &'a dyn Monitor) -> Result<Self> {
+        let top = match (&plan.source, plan.wanted) {
+            (Some(source), Wanted::All) => {
+                let directory = SourceDirectory::open(source)?;
+                let device = Some(directory.stat_self()?.device);
+                let names = Listing::Read { names: directory.names()?, next: 0 };
+                Level { directory: Some(directory), names, plan: Some(plan), path_bytes: 0, device }
+            }
+            _ => Level::given(plan, 0),
+        };
+        Ok(Self { rules, matcher, monitor, levels: vec![top], path: Vec::new() })
+    }
+
+    /// The directory entered last: that of the last item, or of the last `Enter`, if it could be opened.
+    pub fn directory(&self) -> Option<&SourceDirectory> {
+        self.levels.last()?.directory.as_ref()
+    }
+
+    /// The next step; `None` after the plan's own directory was left.
+    pub fn step(&mut self) -> Option<Step> {
+        loop {
+            let level = self.levels.last_mut()?;
+            self.path.truncate(level.path_bytes);
+            let Some(name) = level.next_name() else {
+                self.levels.pop();
+                return if self.levels.is_empty() { None } else { Some(Step::Leave) };
+            };
+            if !self.path.is_empty() {
+                self.path.push(b'/');
+            }
+            self.path.extend_from_slice(&name);
+            match self.look(name) {
+                Ok(Some(step)) => return Some(step),
+                Ok(None) => {}
+                Err(error) => self.report(&error),
+            }
+        }
+    }
+
+    /// Reports that something at the current path could not be archived.
+    fn report(&self, error: &Error) {
+        self.monitor.event(&Event::Warning { warning: Warning::Item, path: &self.path, error });
+        self.monitor.event(&Event::File { status: FileStatus::Error, path: &self.path });
+    }
+
+    fn look(&mut self, name: Vec<u8>) -> Result<Option<Step>> {
+        let Some(level) = self.levels.last_mut() else { return Ok(None) };
+        let given: Option<&'a Plan> = level.plan.and_then(|plan| plan.children.get(&name));
+        let wanted = match (&level.names, given) {
+            (Listing::Read { .. }, _) => Wanted::All,
+            (Listing::Given(_), Some(plan)) => plan.wanted,
+            (Listing::Given(_), None) => return Ok(None),
+        };
+        if matches!(level.names, Listing::Given(_)) {
+            let source = given.and_then(|plan| plan.source.as_deref());
+            let source = source.ok_or_else(|| Error::new(ErrorKind::InvalidInput, "find file"))?;
+            level.directory = Some(source_parent(source)?.0);
+            if wanted == Wanted::Implied {
+                return given.map_or(Ok(None), |plan| self.enter_implied(name, plan));
+            }
+        }
+        let stat = level.directory.as_ref().map(|directory| directory.stat(&name)).transpose()?;
+        let Some(stat) = stat else { return Ok(None) };
+        let decision = self.matcher.decide(&self.path);
+        if decision == Decision::ExcludeNoRecurse || (decision == Decision::Exclude && !stat.is_directory()) {
+            return Ok(self.exclude());
+        }
+        if self.is_unwanted(&stat) {
+            return Ok(self.exclude());
+        }
+        if stat.file_type.stored().is_none() {
+            return Ok(None);
+        }
+        let found = Found { name, path: self.path.clone(), stat };
+        if found.stat.is_directory() {
+            return self.enter(found, given, wanted, decision == Decision::Exclude);
+        }
+        Ok(Some(Step::Item(found)))
+    }
+
+    fn is_unwanted(&self, stat: &Stat) -> bool {
+        if stat.is_directory() {
+            return self.rules.never.contains(&(stat.device, stat.inode));
+        }
+        stat.is_file() && self.rules.exclude_larger_than.is_some_and(|limit| stat.size > limit)
+    }
+
+    fn exclude(&self) -> Option<Step> {
+        self.monitor.event(&Event::File { status: FileStatus::Excluded, path: &self.path });
+        None
+    }
+
+    /// Enters a directory that leads to a given path; it is opened without reading its names.
+    fn enter_implied(&mut self, name: Vec<u8>, plan: &'a Plan) -> Result<Option<Step>> {
+        let first = plan.children.values().next().and_then(|child| child.source.as_deref());
+        let Some(inside) = first else { return Ok(None) };
+        let directory = source_parent(inside)?.0;
+        let stat = directory.stat_self()?;
+        let mut level = Level::given(plan, self.path.len());
+        level.directory = Some(directory);
+        self.levels.push(level);
+        Ok(Some(Step::Enter { found: Found { name, path: self.path.clone(), stat }, implied: true }))
+    }
+
+    fn enter(&mut self, found: Found, given: Option<&'a Plan>, wanted: Wanted, implied: bool) -> Result<Option<Step>> {
+        if self.levels.len() > DIRECTORY_DEPTH_MAX {
+            return Err(Error::new(ErrorKind::LimitExceeded, "enter directory").with("depth", self.levels.len()));
+        }
+        let Some(parent) = self.levels.last() else { return Ok(None) };
+        let Some(above) = &parent.directory else { return Ok(None) };
+        let directory = above.open_directory(&found.name, &found.stat)?;
+        let elsewhere = parent.device.is_some_and(|device| device != found.stat.device);
+        let crossing = self.rules.one_file_system && elsewhere && given.is_none_or(|plan| plan.wanted != Wanted::All);
+        let mut level = match given {
+            Some(plan) => Level::given(plan, self.path.len()),
+            None => Level::empty(self.path.len()),
+        };
+        // A mount point is archived as an empty directory, so that it is there after a restore.
+        if wanted == Wanted::All && !crossing {
+            let mut names = directory.names()?;
+            if let Some(tags) = self.tags(&directory) {
+                if !self.rules.keep_exclude_tags {
+                    return Ok(self.exclude());
+                }
+                names.retain(|name| tags.iter().any(|tag| tag == name));
+            }
+            level.names = Listing::Read { names, next: 0 };
+            level.device = Some(found.stat.device);
+        }
+        level.directory = Some(directory);
+        self.levels.push(level);
+        Ok(Some(Step::Enter { found, implied }))
+    }
+
+    /// The tags by which a directory is left out, if there are any.
+    fn tags(&self, directory: &SourceDirectory) -> Option<Vec<Vec<u8>>> {
+        let mut tags: Vec<Vec<u8>> = Vec::new();
+        if self.rules.exclude_caches && is_cachedir_tag(directory) {
+            tags.push(b"CACHEDIR.TAG".to_vec());
+        }
+        tags.extend(self.rules.exclude_if_present.iter().filter(|name| has_entry(directory, name)).cloned());
+        (!tags.is_empty()).then_some(tags)
+    }
+}
+
+impl<'a> Level<'a> {
+    fn given(plan: &'a Plan, path_bytes: usize) -> Self {
+        let names = Listing::Given(plan.children.keys());
+        Self { directory: None, names, plan: Some(plan), path_bytes, device: None }
+    }
+
+    fn empty(path_bytes: usize) -> Self {
+        let names = Listing::Read { names: Names::default(), next: 0 };
+        Self { directory: None, names, plan: None, path_bytes, device: None }
+    }
+
+    fn next_name(&mut self) -> Option<Vec<u8>> {
+        match &mut self.names {
+            Listing::Read { names, next } => {
+                *next += 1;
+                names.get(*next - 1).map(<[u8]>::to_vec)
+            }
+            Listing::Given(names) => names.next().cloned(),
+        }
+    }
+}

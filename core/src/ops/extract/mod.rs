@@ -1,0 +1,110 @@
+//! Restores an archive: directories by one thread in order, everything else in batches
+//! by workers, huge files piece by piece.
+//!
+//! A directory gets its metadata when the last thing below it is complete, whoever
+//! completes it. An item that fails is reported and the rest goes on.
+
+use std::path::Path;
+
+use crate::archive::content::Content;
+use crate::archive::record::ArchiveRecord;
+use crate::archive::walk::{Walk, WalkEvent, WalkItem};
+use crate::error::{Error, ErrorKind, Result};
+use crate::fs::restore::RestoreOptions;
+use crate::fs::target::Target;
+use crate::fs::users::Users;
+use crate::monitor::{Counters, Event, FileStatus, Monitor, Warning};
+use crate::pattern::{Decision, Matcher};
+use crate::repository::Reader;
+
+mod place;
+mod restorer;
+mod stream;
+mod work;
+
+use restorer::Restorer;
+
+pub use stream::extract_to_stream;
+
+/// How an archive is restored.
+#[derive(Debug)]
+pub struct ExtractOptions<'a> {
+    /// Which entries; paths as archived.
+    pub matcher: Matcher,
+    /// Leading parts of the path that are dropped; entries with no more parts are left out.
+    pub strip_components: usize,
+    /// Turn blocks of zeros into holes, beside the holes the archive knows.
+    pub sparse: bool,
+    /// Which metadata is restored.
+    pub restore: RestoreOptions<'a>,
+    /// Worker threads; 0 does everything in the calling thread.
+    pub workers: usize,
+}
+
+impl Default for ExtractOptions<'static> {
+    /// Everything with all its metadata, a worker per core.
+    fn default() -> Self {
+        Self {
+            matcher: Matcher::default(),
+            strip_components: 0,
+            sparse: false,
+            restore: RestoreOptions::all(Users::system()),
+            workers: std::thread::available_parallelism().map_or(1, usize::from),
+        }
+    }
+}
+
+/// Restores the selected entries below `target`, which is made if it is missing.
+///
+/// Nothing is ever written outside of `target`, whatever the archive says.
+pub fn extract(
+    reader: &Reader,
+    record: &ArchiveRecord,
+    target: &Path,
+    options: &ExtractOptions<'_>,
+    monitor: &dyn Monitor,
+) -> Result<()> {
+    let target = Target::open(target)?;
+    Counters::set(&monitor.counters().files_expected, record.root.files);
+    Counters::set(&monitor.counters().bytes_expected, record.root.bytes);
+    work::with_workers(reader, options, monitor, |queue| {
+        let mut restorer = Restorer::new(target.root(), reader, options, monitor, queue);
+        for event in Walk::new(reader, &record.root, None, |item: &WalkItem| may_descend(&options.matcher, item)) {
+            if monitor.interrupted() {
+                return Err(Error::new(ErrorKind::Interrupted, "extract archive"));
+            }
+            match event {
+                Ok(WalkEvent::Entry(item)) => {
+                    let included = options.matcher.decide(&item.path) == Decision::Include;
+                    restorer.entry(item, included)?;
+                }
+                Ok(WalkEvent::Leave(_)) => restorer.leave(),
+                Err(failed) => {
+                    let (path, error) = (&failed.path, &failed.error);
+                    monitor.event(&Event::Warning { warning: Warning::Item, path, error });
+                }
+            }
+        }
+        restorer.finish()
+    })
+}
+
+/// Reports what [`extract`] would restore, and reads every chunk of it to be sure that it can.
+pub fn dry_run(reader: &Reader, record: &ArchiveRecord, matcher: &Matcher, monitor: &dyn Monitor) -> Result<()> {
+    super::list::list(reader, record, matcher, monitor, &mut |item| {
+        let read = stream::read_content(reader, &item.entry, &mut |_| Ok(()));
+        match read {
+            Ok(()) => monitor.event(&Event::File { status: FileStatus::Included, path: &item.path }),
+            Err(error) => {
+                monitor.event(&Event::Warning { warning: Warning::Item, path: &item.path, error: &error });
+            }
+        }
+        Ok(())
+    })
+}
+
+fn may_descend(matcher: &Matcher, item: &WalkItem) -> bool {
+    matches!(item.entry.content, Content::Directory(_))
+        && matcher.decide(&item.path) != Decision::ExcludeNoRecurse
+        && matcher.may_descend(&item.path)
+}

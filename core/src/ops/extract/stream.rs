@@ -1,0 +1,81 @@
+//! Content of archived files as a stream.
+
+use std::io::Write;
+
+use crate::archive::content::{Content, ContentItem};
+use crate::archive::content_tree::ContentReader;
+use crate::archive::entry::Entry;
+use crate::archive::metadata::FileType;
+use crate::archive::record::ArchiveRecord;
+use crate::error::{Error, Result};
+use crate::limits::KIB;
+use crate::monitor::{Event, Monitor, Warning};
+use crate::pattern::Matcher;
+use crate::repository::{ChunkSource, Reader};
+use crate::segment::Class;
+
+/// Writes the content of the selected regular files one after the other.
+pub fn extract_to_stream(
+    reader: &Reader,
+    record: &ArchiveRecord,
+    matcher: &Matcher,
+    out: &mut dyn Write,
+    monitor: &dyn Monitor,
+) -> Result<()> {
+    crate::ops::list::list(reader, record, matcher, monitor, &mut |item| {
+        let mut failed = None;
+        let read = read_content(reader, &item.entry, &mut |bytes| {
+            out.write_all(bytes).map_err(|error| {
+                failed = Some(error.kind());
+                Error::from_io("write output", error)
+            })
+        });
+        match read {
+            Ok(()) => Ok(()),
+            // The reader of the stream is gone: nothing more can be done.
+            Err(error) if failed.is_some() => Err(error),
+            Err(error) => {
+                monitor.event(&Event::Warning { warning: Warning::Item, path: &item.path, error: &error });
+                Ok(())
+            }
+        }
+    })
+}
+
+/// Hands every piece of a regular file's content to `use_bytes`, holes as zeros.
+pub fn read_content(reader: &Reader, entry: &Entry, use_bytes: &mut dyn FnMut(&[u8]) -> Result<()>) -> Result<()> {
+    if let Content::Inline(bytes) = &entry.content {
+        return use_bytes(bytes);
+    }
+    let zeros = vec![0; 64 * KIB];
+    each_item(reader, entry, &mut |_, item| match item {
+        ContentItem::Chunk { id, .. } => use_bytes(&reader.fetch(Class::Data, id)?),
+        ContentItem::Hole { bytes } => {
+            let mut left = *bytes;
+            while left > 0 {
+                let part = left.min(zeros.len() as u64);
+                use_bytes(&zeros[..part as usize])?;
+                left -= part;
+            }
+            Ok(())
+        }
+    })
+}
+
+/// Visits the chunks and holes of a regular file with their offsets.
+pub(super) fn each_item(
+    reader: &Reader,
+    entry: &Entry,
+    visit: &mut dyn FnMut(u64, &ContentItem) -> Result<()>,
+) -> Result<()> {
+    if entry.file_type != FileType::File {
+        return Ok(());
+    }
+    let mut offset = 0u64;
+    for item in ContentReader::open(reader, &entry.content, entry.size)? {
+        let item = item?;
+        visit(offset, &item)?;
+        offset = offset.saturating_add(item.bytes());
+    }
+    Ok(())
+}

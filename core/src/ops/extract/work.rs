@@ -1,0 +1,210 @@
+//! The workers of a restore, and what one of them does with an item.
+
+use std::sync::Arc;
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+
+use super::ExtractOptions;
+use super::place::Place;
+use super::stream::each_item;
+use crate::archive::attributes::AttributesRef;
+use crate::archive::content::{Content, ContentItem};
+use crate::archive::entry::Entry;
+use crate::archive::metadata::FileType;
+use crate::error::{Error, ErrorKind, Result};
+use crate::fs::target_file::TargetFile;
+use crate::monitor::{Counters, Event, FileStatus, Monitor, Warning};
+use crate::repository::{ChunkSource, Reader};
+use crate::segment::Class;
+
+/// One thing to do.
+pub(super) enum Work {
+    /// Make these entries, none of them a directory.
+    Entries(Vec<(Entry, Vec<u8>, Arc<Place>)>),
+    /// Write a part of a huge file.
+    Part(Arc<OpenFile>, Vec<(u64, ContentItem)>),
+}
+
+/// A huge file that several workers write to. It is completed with its last part.
+pub(super) struct OpenFile {
+    pub target: TargetFile,
+    pub entry: Entry,
+    pub path: Vec<u8>,
+    pub place: Arc<Place>,
+}
+
+/// Where work goes.
+pub(super) enum Queue<'a> {
+    Inline(Worker<'a>),
+    Threads(Sender<Work>),
+}
+
+impl Queue<'_> {
+    pub fn submit(&self, work: Work) -> Result<()> {
+        match self {
+            Self::Inline(worker) => {
+                worker.run(work);
+                Ok(())
+            }
+            Self::Threads(sender) => sender
+                .send(work)
+                .map_err(|_| Error::new(ErrorKind::System, "extract archive").with("reason", "workers are gone")),
+        }
+    }
+}
+
+/// Runs `body` with a queue served by workers, and waits until all is done.
+pub(super) fn with_workers(
+    reader: &Reader,
+    options: &ExtractOptions<'_>,
+    monitor: &dyn Monitor,
+    body: impl FnOnce(&Queue<'_>) -> Result<()>,
+) -> Result<()> {
+    if options.workers == 0 {
+        return body(&Queue::Inline(Worker { reader, options, monitor }));
+    }
+    let (sender, receiver): (_, Receiver<Work>) = bounded(2 * options.workers);
+    std::thread::scope(|scope| {
+        for _ in 0..options.workers {
+            let receiver = receiver.clone();
+            scope.spawn(move || {
+                let worker = Worker { reader, options, monitor };
+                receiver.iter().for_each(|work| worker.run(work));
+            });
+        }
+        drop(receiver);
+        let queue = Queue::Threads(sender);
+        body(&queue)
+    })
+}
+
+/// Makes files.
+pub(super) struct Worker<'a> {
+    pub reader: &'a Reader,
+    pub options: &'a ExtractOptions<'a>,
+    pub monitor: &'a dyn Monitor,
+}
+
+impl Worker<'_> {
+    fn run(&self, work: Work) {
+        match work {
+            Work::Entries(entries) => {
+                for (entry, path, place) in entries {
+                    self.entry(&entry, &path, &place);
+                    Place::release(place, self.reader, &self.options.restore, self.monitor);
+                }
+            }
+            Work::Part(file, items) => {
+                for (offset, item) in items {
+                    if let Err(error) = self.write_item(&file.target, offset, &item) {
+                        self.warn(Warning::Item, &file.path, &error);
+                        break;
+                    }
+                }
+                if let Some(file) = Arc::into_inner(file) {
+                    self.complete(file);
+                }
+            }
+        }
+    }
+
+    /// Makes one entry that is not a directory; false if it failed.
+    pub fn entry(&self, entry: &Entry, path: &[u8], place: &Place) -> bool {
+        match self.try_entry(entry, path, place) {
+            Ok(()) => {
+                self.done(entry, path);
+                true
+            }
+            Err(error) => {
+                self.warn(Warning::Item, path, &error);
+                self.monitor.event(&Event::File { status: FileStatus::Error, path });
+                false
+            }
+        }
+    }
+
+    fn try_entry(&self, entry: &Entry, path: &[u8], place: &Place) -> Result<()> {
+        let (directory, name) = (&place.directory, entry.name.as_slice());
+        match (&entry.content, entry.file_type) {
+            (_, FileType::File) => {
+                let file = directory.create_file(name)?;
+                self.write_content(&file, entry)?;
+                let attributes = self.attributes(&entry.attributes, path);
+                let failed = file.finish(&entry.metadata, &attributes, &self.options.restore);
+                failed.iter().for_each(|error| self.warn(Warning::Attribute, path, error));
+                return Ok(());
+            }
+            (Content::Target(target), FileType::Symlink) => directory.symlink(name, target)?,
+            (Content::Device { major, minor }, device) => directory.device(name, device, *major, *minor)?,
+            (_, FileType::Fifo) => directory.fifo(name)?,
+            _ => return Err(Error::damaged("extract file", "content of another type of file")),
+        }
+        let attributes = self.attributes(&entry.attributes, path);
+        let failed = directory.set_metadata(name, entry.file_type, &entry.metadata, &attributes, &self.options.restore);
+        failed.iter().for_each(|error| self.warn(Warning::Attribute, path, error));
+        Ok(())
+    }
+
+    fn write_content(&self, file: &TargetFile, entry: &Entry) -> Result<()> {
+        if let Content::Inline(bytes) = &entry.content {
+            Counters::add(&self.monitor.counters().bytes, bytes.len() as u64);
+            return file.write_at(0, bytes);
+        }
+        let mut ends_in_hole = false;
+        each_item(self.reader, entry, &mut |offset, item| {
+            ends_in_hole = matches!(item, ContentItem::Hole { .. }) || self.options.sparse;
+            self.write_item(file, offset, item)
+        })?;
+        if ends_in_hole { file.set_length(entry.size) } else { Ok(()) }
+    }
+
+    fn write_item(&self, file: &TargetFile, offset: u64, item: &ContentItem) -> Result<()> {
+        let written = match item {
+            ContentItem::Hole { bytes } => *bytes,
+            ContentItem::Chunk { id, bytes } => {
+                let plain = self.reader.fetch(Class::Data, id)?;
+                if plain.len() != *bytes as usize {
+                    return Err(Error::damaged("extract file", "chunk has another length").with("chunk", id));
+                }
+                if self.options.sparse {
+                    file.write_sparse_at(offset, &plain)?;
+                } else {
+                    file.write_at(offset, &plain)?;
+                }
+                u64::from(*bytes)
+            }
+        };
+        Counters::add(&self.monitor.counters().bytes, written);
+        Ok(())
+    }
+
+    fn complete(&self, file: OpenFile) {
+        let OpenFile { target, entry, path, place } = file;
+        if let Err(error) = target.set_length(entry.size) {
+            self.warn(Warning::Item, &path, &error);
+        }
+        let attributes = self.attributes(&entry.attributes, &path);
+        let failed = target.finish(&entry.metadata, &attributes, &self.options.restore);
+        failed.iter().for_each(|error| self.warn(Warning::Attribute, &path, error));
+        self.done(&entry, &path);
+        Place::release(place, self.reader, &self.options.restore, self.monitor);
+    }
+
+    fn attributes(&self, reference: &AttributesRef, path: &[u8]) -> crate::archive::metadata::Attributes {
+        reference.load(self.reader).unwrap_or_else(|error| {
+            self.warn(Warning::Attribute, path, &error);
+            Default::default()
+        })
+    }
+
+    fn done(&self, entry: &Entry, path: &[u8]) {
+        if entry.file_type == FileType::File {
+            Counters::add(&self.monitor.counters().files, 1);
+        }
+        self.monitor.event(&Event::File { status: FileStatus::Extracted, path });
+    }
+
+    pub fn warn(&self, warning: Warning, path: &[u8], error: &Error) {
+        self.monitor.event(&Event::Warning { warning, path, error });
+    }
+}

@@ -1,0 +1,36 @@
+//! Visits the entries of an archive that a matcher selects.
+
+use crate::archive::record::ArchiveRecord;
+use crate::archive::walk::{Walk, WalkEvent, WalkItem};
+use crate::error::{Error, ErrorKind, Result};
+use crate::monitor::{Event, Monitor, Warning};
+use crate::pattern::{Decision, Matcher};
+use crate::repository::Reader;
+
+/// Calls `visit` for every selected entry, parents before children, names in byte order.
+///
+/// What can not be read is reported to the monitor and passed over.
+pub fn list(
+    reader: &Reader,
+    record: &ArchiveRecord,
+    matcher: &Matcher,
+    monitor: &dyn Monitor,
+    visit: &mut dyn FnMut(WalkItem) -> Result<()>,
+) -> Result<()> {
+    let descend =
+        |item: &WalkItem| matcher.decide(&item.path) != Decision::ExcludeNoRecurse && matcher.may_descend(&item.path);
+    for event in Walk::new(reader, &record.root, None, descend) {
+        if monitor.interrupted() {
+            return Err(Error::new(ErrorKind::Interrupted, "list archive"));
+        }
+        match event {
+            Ok(WalkEvent::Entry(item)) if matcher.decide(&item.path) == Decision::Include => visit(item)?,
+            Ok(_) => {}
+            Err(failed) => {
+                let (path, error) = (&failed.path, &failed.error);
+                monitor.event(&Event::Warning { warning: Warning::Item, path, error });
+            }
+        }
+    }
+    Ok(())
+}

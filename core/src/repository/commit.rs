@@ -1,0 +1,178 @@
+//! Publishing an archive: durable chunks, index fragment, pending, check, record, check.
+//!
+//! The order is the protocol's (steps B2 to B7): segments before the fragment that
+//! names them, the pending with the complete root before the check, the record after
+//! it, and the check once more before success is reported. A crash at any point
+//! leaves garbage, never a dangling reference.
+
+use super::session::put_fragments;
+use super::writer::{Ledger, Writer};
+use super::{ChunkSink, ObjectName, Payload};
+use crate::backend::ByteRange;
+use crate::compress::Decompressor;
+use crate::error::{Error, ErrorKind, Result};
+use crate::gc::Verdict;
+use crate::id::{ArchiveId, PendingId, SegmentId};
+use crate::index::{self, Fragment};
+use crate::seal::Kind;
+use crate::segment::{FrameOpener, open_directory};
+
+/// How often a check may find new losses before the session gives up.
+const ROUNDS_MAX: usize = 16;
+
+impl Writer {
+    /// Step b1: puts the first pending, which names the base and stays until the end.
+    pub fn announce(&self, pending: &[u8]) -> Result<()> {
+        self.put_pending(&mut self.ledger(), pending)
+    }
+
+    /// Makes everything stored so far survive: fragments, a new pending, a check. The
+    /// pending before the last is removed, but never the first.
+    pub fn checkpoint(&self, pending: &[u8]) -> Result<()> {
+        self.try_checkpoint(pending).inspect_err(|error| self.pipeline.shared().poison_after(error))
+    }
+
+    fn try_checkpoint(&self, pending: &[u8]) -> Result<()> {
+        let mut ledger = self.ledger();
+        self.publish_index(&mut ledger)?;
+        self.put_pending(&mut ledger, pending)?;
+        self.validate(&mut ledger)?;
+        if ledger.pendings.len() > 2 {
+            let older = ledger.pendings.remove(1);
+            self.drop_pending(&older)?;
+        }
+        Ok(())
+    }
+
+    /// Publishes the archive `record` after the pending that holds its complete root.
+    ///
+    /// `resolve` is called if the first pending has vanished meanwhile (a collector took
+    /// this client for dead): it must make sure that every chunk of the new tree is known.
+    pub fn commit(self, pending: &[u8], record: &[u8], resolve: &dyn Fn(&Self) -> Result<()>) -> Result<ArchiveId> {
+        let mut ledger = self.ledger();
+        self.publish_index(&mut ledger)?;
+        self.put_pending(&mut ledger, pending)?;
+        self.validate(&mut ledger)?;
+        let sealed = self.office.sealer().seal(Kind::Archive, record)?;
+        let id = ArchiveId::from_bytes(sealed.id);
+        let name = ObjectName::of("archives", id);
+        self.office.store.put(&name, Payload::from(sealed.bytes))?;
+        if let Err(error) = self.confirm(&mut ledger, resolve) {
+            self.office.store.delete(&name)?;
+            return Err(error);
+        }
+        for pending in std::mem::take(&mut ledger.pendings) {
+            self.drop_pending(&pending)?;
+        }
+        self.merge_index(&mut ledger)?;
+        drop(ledger);
+        Ok(id)
+    }
+
+    /// What happens between the archive record and success.
+    fn confirm(&self, ledger: &mut Ledger, resolve: &dyn Fn(&Self) -> Result<()>) -> Result<()> {
+        self.validate(ledger)?;
+        let Some(first) = ledger.pendings.first() else { return Ok(()) };
+        match self.office.store.head(&ObjectName::of("pending", first)) {
+            Ok(_) => Ok(()),
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                resolve(self)?;
+                self.validate(ledger)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Step B5, with repair: chunks whose segments are doomed are copied while these still exist.
+    fn validate(&self, ledger: &mut Ledger) -> Result<()> {
+        for _ in 0..ROUNDS_MAX {
+            let relied = self.relied();
+            let lost = match ledger.look.validate(&self.office.store, &self.office.sealer(), &relied)? {
+                Verdict::Holds => return Ok(()),
+                Verdict::Lost(lost) => lost,
+            };
+            self.pipeline.shared().withdraw(&lost);
+            for segment in &lost {
+                self.rescue(segment)?;
+            }
+            self.publish_index(ledger)?;
+        }
+        Err(Error::new(ErrorKind::NotFound, "validate archive").with("reason", "segments keep vanishing"))
+    }
+
+    /// Stores every chunk of a lost segment again that no other segment holds.
+    fn rescue(&self, id: &SegmentId) -> Result<()> {
+        let name = ObjectName::of("segments", id);
+        let bytes = self
+            .office
+            .store
+            .get(&name, ByteRange::All)
+            .map_err(|error| error.with("reason", "a segment this archive relies on was removed meanwhile"))?;
+        let sealer = self.office.sealer();
+        let (record, directory) = open_directory(&sealer, id, &bytes)?;
+        let opener = FrameOpener::new(&sealer, id, &record.header)?;
+        let (mut decompressor, mut plain) = (Decompressor::new(), Vec::new());
+        let (mut offset, mut chunks) = (crate::segment::HEADER_BYTES, directory.chunks.as_slice());
+        for (number, frame) in directory.frames.iter().enumerate() {
+            let end = offset + frame.stored_bytes as usize;
+            plain.clear();
+            let stored = bytes[offset..end].to_vec();
+            let plain_bytes = frame.plain_bytes as usize;
+            opener.open(&mut decompressor, number as u32, stored, frame.codec, plain_bytes, &mut plain)?;
+            let (own, rest) = chunks.split_at(frame.chunks as usize);
+            let mut start = 0;
+            for chunk in own {
+                self.store(record.class, &plain[start..start + chunk.bytes as usize])?;
+                start += chunk.bytes as usize;
+            }
+            (offset, chunks) = (end, rest);
+        }
+        Ok(())
+    }
+
+    /// Step B2: everything durable, then the fragments that name it.
+    fn publish_index(&self, ledger: &mut Ledger) -> Result<()> {
+        self.flush()?;
+        let segments = self.pipeline.shared().take_unindexed();
+        if segments.is_empty() {
+            return Ok(());
+        }
+        for (record, _) in &segments {
+            ledger.look.add_own(record.id);
+        }
+        let names = put_fragments(&self.office, Fragment::from_segments(0, &segments)?)?;
+        ledger.fragments.extend(names);
+        Ok(())
+    }
+
+    /// Merges fragments when a level is full: the merged one is put before those it replaces go.
+    fn merge_index(&self, ledger: &mut Ledger) -> Result<()> {
+        while let Some((level, names)) = index::to_merge(&ledger.fragments) {
+            let merged = index::merge_stored(&self.office.store, &self.office.sealer(), level, &names)?;
+            let Some(merged) = merged else { return Ok(()) };
+            let new = put_fragments(&self.office, merged)?;
+            for name in &names {
+                self.office.store.delete(name)?;
+            }
+            ledger.fragments.retain(|object| !names.contains(&object.name));
+            ledger.fragments.extend(new);
+        }
+        Ok(())
+    }
+
+    fn put_pending(&self, ledger: &mut Ledger, plain: &[u8]) -> Result<()> {
+        let sealed = self.office.sealer().seal(Kind::Pending, plain)?;
+        let id = PendingId::from_bytes(sealed.id);
+        self.office.store.put(&ObjectName::of("pending", id), Payload::from(sealed.bytes))?;
+        ledger.pendings.push(id);
+        Ok(())
+    }
+
+    /// A client that may not delete leaves its pendings; a collector drops them.
+    fn drop_pending(&self, id: &PendingId) -> Result<()> {
+        match self.office.store.delete(&ObjectName::of("pending", id)) {
+            Err(error) if error.kind() != ErrorKind::PermissionDenied => Err(error),
+            _ => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! Key slots: several ways to the one keyring, in the repository or on the client.
+
+use std::sync::Arc;
+
+use crate::backend::{ObjectName, Payload, Prefix, Store};
+use crate::clock::Timestamp;
+use crate::crypto::aead::Suite;
+use crate::crypto::kdf::KdfParams;
+use crate::crypto::key::Keyring;
+use crate::crypto::key_slot::{KeySlot, Protection};
+use crate::crypto::secret::Passphrase;
+use crate::error::{Error, ErrorKind, Result};
+use crate::id::{KeyId, RepositoryId};
+use crate::limits::KEY_SLOT_BYTES_MAX;
+use crate::local_state::LocalState;
+
+/// Where a key slot is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeyLocation {
+    /// In the repository, as `keys/<id>`.
+    Repository,
+    /// On the client, in the key files handed in.
+    KeyFile,
+}
+
+/// The key files of a client: one value per slot, named `<repository id>.<key id>`.
+pub type KeyFiles = Arc<dyn LocalState>;
+
+/// Asked for a passphrase; the argument counts attempts from 0, `None` gives up.
+pub type AskPassphrase<'a> = dyn FnMut(u32) -> Result<Option<Passphrase>> + 'a;
+
+/// A slot as it was found.
+#[derive(Debug)]
+pub struct FoundSlot {
+    /// Its name.
+    pub id: KeyId,
+    /// Where it was found.
+    pub location: KeyLocation,
+    /// What it says of itself.
+    pub slot: KeySlot,
+    /// The whole object, for export.
+    pub bytes: Vec<u8>,
+}
+
+/// Where the slots of one repository are.
+pub(super) struct SlotStore<'a> {
+    pub store: &'a Store,
+    pub files: &'a KeyFiles,
+    pub repository: &'a RepositoryId,
+}
+
+impl SlotStore<'_> {
+    /// All slots of the repository, those on the client first. Slots that can not be read are left
+    /// out; the count says how many.
+    pub fn find(&self) -> Result<(Vec<FoundSlot>, usize)> {
+        let (mut slots, mut unreadable) = (Vec::new(), 0);
+        let mut add = |id: Option<KeyId>, location, bytes: Result<Vec<u8>>| {
+            let parsed =
+                id.zip(bytes.ok()).and_then(|(id, bytes)| Some((id, KeySlot::parse(&bytes, &id).ok()?, bytes)));
+            match parsed {
+                Some((id, slot, bytes)) => slots.push(FoundSlot { id, location, slot, bytes }),
+                None => unreadable += 1,
+            }
+        };
+        let own = format!("{}.", self.repository);
+        for name in self.files.list()? {
+            if let Some(id) = name.strip_prefix(&own) {
+                let bytes = self.files.get(&name).map(Option::unwrap_or_default);
+                add(id.parse().ok(), KeyLocation::KeyFile, bytes);
+            }
+        }
+        for object in self.store.list(&Prefix::of("keys"))? {
+            let bytes = self.store.get_bounded(&object.name, KEY_SLOT_BYTES_MAX).map(Vec::from);
+            add(object.name.last_part().parse().ok(), KeyLocation::Repository, bytes);
+        }
+        Ok((slots, unreadable))
+    }
+
+    /// Opens the first slot that opens: those without passphrase first.
+    pub fn open(&self, ask: &mut AskPassphrase<'_>) -> Result<Keyring> {
+        let (slots, unreadable) = self.find()?;
+        if slots.is_empty() {
+            let error = Error::new(ErrorKind::KeyNotFound, "open repository").with("repository", self.repository);
+            return Err(if unreadable > 0 { error.with("unreadable key slots", unreadable) } else { error });
+        }
+        for found in slots.iter().filter(|found| found.slot.is_plain()) {
+            if let Ok(keyring) = found.slot.open(None, self.repository) {
+                return Ok(keyring);
+            }
+        }
+        for attempt in 0.. {
+            let Some(passphrase) = ask(attempt)? else { break };
+            for found in slots.iter().filter(|found| !found.slot.is_plain()) {
+                match found.slot.open(Some(&passphrase), self.repository) {
+                    Err(error) if error.kind() == ErrorKind::PassphraseWrong => {}
+                    other => return other,
+                }
+            }
+        }
+        Err(Error::new(ErrorKind::PassphraseWrong, "open repository").with("key slots", slots.len()))
+    }
+
+    /// Keeps a slot and reads it back.
+    pub fn keep(&self, location: KeyLocation, id: &KeyId, bytes: &[u8]) -> Result<()> {
+        let read_back = match location {
+            KeyLocation::Repository => {
+                let name = ObjectName::of("keys", id);
+                self.store.put(&name, Payload::from(bytes.to_vec()))?;
+                Vec::from(self.store.get_bounded(&name, KEY_SLOT_BYTES_MAX)?)
+            }
+            KeyLocation::KeyFile => {
+                let name = format!("{}.{id}", self.repository);
+                self.files.put(&name, bytes)?;
+                self.files.get(&name)?.unwrap_or_default()
+            }
+        };
+        if read_back == bytes {
+            return Ok(());
+        }
+        Err(Error::damaged("store key slot", "reads back differently").with("key", id))
+    }
+
+    /// Forgets a slot.
+    pub fn forget(&self, location: KeyLocation, id: &KeyId) -> Result<()> {
+        match location {
+            KeyLocation::Repository => self.store.delete(&ObjectName::of("keys", id)),
+            KeyLocation::KeyFile => self.files.remove(&format!("{}.{id}", self.repository)),
+        }
+    }
+}
+
+/// How a new slot protects the keyring.
+#[derive(Debug)]
+pub struct NewSlot<'a> {
+    /// The passphrase; `None` leaves the keyring in the clear (suite `none` only).
+    pub passphrase: Option<&'a Passphrase>,
+    /// How the passphrase is stretched.
+    pub kdf: KdfParams,
+    /// A label for people, at most 200 bytes.
+    pub label: String,
+    /// Where the slot is kept.
+    pub location: KeyLocation,
+}
+
+impl NewSlot<'_> {
+    pub(super) fn seal(
+        &self,
+        keyring: &Keyring,
+        repository: &RepositoryId,
+        suite: Suite,
+        created: Timestamp,
+    ) -> Result<(KeyId, Vec<u8>)> {
+        let protection = match self.passphrase {
+            Some(passphrase) => Protection::Passphrase { passphrase, kdf: &self.kdf },
+            None => Protection::Plain,
+        };
+        KeySlot::seal(keyring, repository, protection, &self.label, created, suite)
+    }
+}

@@ -1,0 +1,448 @@
+//! The only place that knows threads and queues.
+//!
+//! A job goes to a worker: name the chunk, compress, append to the open segment.
+//! Whoever fills a segment closes it (seal, open again and compare) and hands it to a
+//! publisher, which puts it and tells the index. All queues are bounded, so memory is:
+//! plaintext of `2 * workers + 1` jobs, one open segment per class, and
+//! [`SEGMENTS_IN_FLIGHT`] being closed or put. The first error poisons the session:
+//! every later call fails.
+//!
+//! With no workers every job and every put runs in the calling thread, in order: a
+//! simulation can replay it.
+
+use std::collections::{BTreeSet, HashSet};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+
+use super::session::SharedIndex;
+use super::{ObjectName, Office, Payload};
+use crate::compress::{Compression, Compressor, Decompressor};
+use crate::error::{Error, ErrorKind, Result};
+use crate::id::{ChunkId, SegmentId};
+use crate::limits::{DATA_SEGMENT_BYTES, TREE_SEGMENT_BYTES};
+use crate::segment::{self, ChunkEntry, Class, Directory, FinishedSegment, SegmentBuilder, SegmentRecord};
+
+/// Full segments in memory at once: being closed, waiting for a publisher, or on their way.
+const SEGMENTS_IN_FLIGHT: usize = 2;
+
+/// What a worker is asked to do.
+pub(super) enum Job {
+    /// Compress these chunks together as one frame.
+    Frame { class: Class, chunks: Vec<ChunkEntry>, plain: Vec<u8> },
+    /// Name a chunk, tell the name, and store it as a frame of its own if it is new.
+    Chunk { class: Class, plain: Vec<u8>, reply: Sender<ChunkId> },
+    /// Close the open segment of this class.
+    Close(Class),
+}
+
+/// Workers and what they share.
+pub(super) struct Pipeline {
+    shared: Arc<Shared>,
+    queue: Option<Sender<Job>>,
+    workers: Vec<JoinHandle<()>>,
+    publishers: Vec<JoinHandle<()>>,
+    inline: Mutex<Tools>,
+}
+
+/// Codec contexts of one worker.
+struct Tools {
+    compressor: Compressor,
+    decompressor: Decompressor,
+    compressed: Vec<u8>,
+}
+
+impl Tools {
+    fn new(compression: &Compression) -> Result<Self> {
+        let compressor = Compressor::new(compression)?;
+        Ok(Self { compressor, decompressor: Decompressor::new(), compressed: Vec::new() })
+    }
+}
+
+impl Pipeline {
+    pub fn new(office: Arc<Office>, index: SharedIndex, compression: &Compression, workers: usize) -> Result<Self> {
+        let (segments, full_segments) = bounded(SEGMENTS_IN_FLIGHT);
+        let (queue, jobs) = bounded(workers.max(1));
+        let shared = Arc::new(Shared::new(office, index, (workers > 0).then_some(segments)));
+        let mut pipeline = Self {
+            shared: Arc::clone(&shared),
+            queue: (workers > 0).then_some(queue),
+            workers: Vec::new(),
+            publishers: Vec::new(),
+            inline: Mutex::new(Tools::new(compression)?),
+        };
+        for _ in 0..workers {
+            let (shared, jobs, tools) = (Arc::clone(&shared), jobs.clone(), Tools::new(compression)?);
+            pipeline.workers.push(start("gabion-worker", move || work(&shared, &jobs, tools))?);
+        }
+        for _ in 0..SEGMENTS_IN_FLIGHT.min(workers) {
+            let (shared, segments) = (Arc::clone(&shared), full_segments.clone());
+            pipeline.publishers.push(start("gabion-publisher", move || publish(&shared, &segments))?);
+        }
+        Ok(pipeline)
+    }
+
+    pub fn shared(&self) -> &Shared {
+        &self.shared
+    }
+
+    /// Hands a job over; waits while the queue is full.
+    pub fn submit(&self, job: Job) -> Result<()> {
+        self.shared.check()?;
+        self.shared.jobs.begin();
+        match &self.queue {
+            Some(queue) => queue.send(job).map_err(|_| {
+                self.shared.jobs.end();
+                Error::new(ErrorKind::Poisoned, "store chunk").with("reason", "workers are gone")
+            }),
+            None => {
+                self.shared.run(job, &mut lock(&self.inline));
+                self.shared.jobs.end();
+                self.shared.check()
+            }
+        }
+    }
+
+    /// Waits for all jobs, closes both segments, and waits until everything is durable.
+    pub fn flush(&self) -> Result<()> {
+        self.shared.jobs.wait_for_all();
+        self.submit(Job::Close(Class::Data))?;
+        self.submit(Job::Close(Class::Tree))?;
+        self.shared.jobs.wait_for_all();
+        self.shared.slots.wait_for_all();
+        self.shared.check()
+    }
+}
+
+impl Drop for Pipeline {
+    /// Lets the threads end. What is on its way is put; nothing else is.
+    fn drop(&mut self) {
+        self.queue = None;
+        for worker in self.workers.drain(..) {
+            // A worker that panicked has poisoned the session already.
+            let _ = worker.join();
+        }
+        *lock(&self.shared.segments) = None;
+        for publisher in self.publishers.drain(..) {
+            let _ = publisher.join();
+        }
+    }
+}
+
+fn start(name: &str, body: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>> {
+    std::thread::Builder::new()
+        .name(name.to_owned())
+        .spawn(body)
+        .map_err(|error| Error::new(ErrorKind::System, "start thread").because(error))
+}
+
+fn publish(shared: &Shared, segments: &Receiver<FullSegment>) {
+    while let Ok(full) = segments.recv() {
+        if !shared.is_poisoned() {
+            shared.put(full);
+        }
+    }
+}
+
+fn work(shared: &Shared, jobs: &Receiver<Job>, mut tools: Tools) {
+    while let Ok(job) = jobs.recv() {
+        let _done = EndOfJob(shared);
+        if !shared.is_poisoned() {
+            shared.run(job, &mut tools);
+        }
+    }
+}
+
+/// Counts a job as done, and as failed when the worker panics.
+struct EndOfJob<'a>(&'a Shared);
+
+impl Drop for EndOfJob<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.poison(Error::new(ErrorKind::System, "store chunk").with("reason", "a worker panicked"));
+        }
+        self.0.jobs.end();
+    }
+}
+
+/// What all workers and the session share.
+pub(super) struct Shared {
+    office: Arc<Office>,
+    index: SharedIndex,
+    /// Chunks accepted in this session that the index does not show yet.
+    fresh: Mutex<HashSet<ChunkId>>,
+    /// Segments this session relies on: found in the index, or its own.
+    relied: Mutex<BTreeSet<SegmentId>>,
+    builders: [Mutex<SegmentBuilder>; 2],
+    segments: Mutex<Option<Sender<FullSegment>>>,
+    slots: Arc<Slots>,
+    /// Segments that are durable but not in an index fragment yet.
+    unindexed: Mutex<Vec<(SegmentRecord, Directory)>>,
+    totals: Mutex<Totals>,
+    failure: Mutex<Option<String>>,
+    first_failure: Mutex<Option<Error>>,
+    jobs: JobCount,
+}
+
+/// What a session has written.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Totals {
+    /// Plaintext bytes of new chunks.
+    pub new_bytes: u64,
+    /// Their bytes after compression.
+    pub stored_bytes: u64,
+    /// New chunks.
+    pub chunks: u64,
+}
+
+/// A closed segment and the slot it occupies until it is durable.
+struct FullSegment {
+    segment: FinishedSegment,
+    _slot: Slot,
+}
+
+impl Shared {
+    fn new(office: Arc<Office>, index: SharedIndex, segments: Option<Sender<FullSegment>>) -> Self {
+        Self {
+            office,
+            index,
+            fresh: Mutex::default(),
+            relied: Mutex::default(),
+            builders: [Mutex::new(SegmentBuilder::new(Class::Data)), Mutex::new(SegmentBuilder::new(Class::Tree))],
+            segments: Mutex::new(segments),
+            slots: Arc::default(),
+            unindexed: Mutex::default(),
+            totals: Mutex::default(),
+            failure: Mutex::default(),
+            first_failure: Mutex::default(),
+            jobs: JobCount::default(),
+        }
+    }
+
+    /// Whether the caller must store this chunk: it is neither known nor on its way.
+    ///
+    /// `fresh` is asked first: a chunk enters the index before it leaves `fresh`.
+    pub fn claim(&self, id: &ChunkId) -> bool {
+        if !lock(&self.fresh).insert(*id) {
+            return false;
+        }
+        let Some(segment) = self.index.read().segment_of(id) else { return true };
+        lock(&self.relied).insert(segment);
+        lock(&self.fresh).remove(id);
+        false
+    }
+
+    /// Whether the chunk is known or on its way; notes reliance on its segment.
+    pub fn knows(&self, id: &ChunkId) -> bool {
+        if lock(&self.fresh).contains(id) {
+            return true;
+        }
+        let Some(segment) = self.index.read().segment_of(id) else { return false };
+        lock(&self.relied).insert(segment);
+        true
+    }
+
+    pub fn relied(&self) -> BTreeSet<SegmentId> {
+        lock(&self.relied).clone()
+    }
+
+    pub fn withdraw(&self, segments: &BTreeSet<SegmentId>) {
+        let mut index = self.index.write();
+        let mut relied = lock(&self.relied);
+        for segment in segments {
+            index.withdraw(segment);
+            relied.remove(segment);
+        }
+    }
+
+    pub fn totals(&self) -> Totals {
+        *lock(&self.totals)
+    }
+
+    pub fn take_unindexed(&self) -> Vec<(SegmentRecord, Directory)> {
+        std::mem::take(&mut lock(&self.unindexed))
+    }
+
+    /// Fails if an earlier job failed: with that error once, then with a reminder of it.
+    pub fn check(&self) -> Result<()> {
+        match &*lock(&self.failure) {
+            None => Ok(()),
+            Some(text) => Err(lock(&self.first_failure)
+                .take()
+                .unwrap_or_else(|| Error::new(ErrorKind::Poisoned, "store chunk").with("earlier error", text))),
+        }
+    }
+
+    /// Whether a job failed; leaves the error for the session's owner.
+    pub fn is_poisoned(&self) -> bool {
+        lock(&self.failure).is_some()
+    }
+
+    fn poison(&self, error: Error) {
+        let mut failure = lock(&self.failure);
+        if failure.is_none() {
+            *failure = Some(error.to_string());
+            *lock(&self.first_failure) = Some(error);
+        }
+    }
+
+    /// Lets nothing more be written after an error that its finder reports.
+    pub fn poison_after(&self, error: &Error) {
+        lock(&self.failure).get_or_insert_with(|| error.to_string());
+    }
+
+    fn run(&self, job: Job, tools: &mut Tools) {
+        let done = match job {
+            Job::Frame { class, chunks, plain } => self.store_frame(class, &chunks, &plain, tools),
+            Job::Chunk { class, plain, reply } => self.store_chunk(class, &plain, &reply, tools),
+            Job::Close(class) => self.close_if(class, 1, tools),
+        };
+        if let Err(error) = done {
+            self.poison(error);
+        }
+    }
+
+    fn store_chunk(&self, class: Class, plain: &[u8], reply: &Sender<ChunkId>, tools: &mut Tools) -> Result<()> {
+        let id = self.office.hasher.id(class.into(), plain);
+        let new = self.claim(&id);
+        // Whoever asked may be gone after an error of its own.
+        let _ = reply.send(id);
+        if !new {
+            return Ok(());
+        }
+        self.store_frame(class, &[ChunkEntry { id, bytes: plain.len() as u32 }], plain, tools)
+    }
+
+    fn store_frame(&self, class: Class, chunks: &[ChunkEntry], plain: &[u8], tools: &mut Tools) -> Result<()> {
+        tools.compressed.clear();
+        let codec = tools.compressor.compress(plain, &mut tools.compressed)?;
+        {
+            let mut totals = lock(&self.totals);
+            totals.new_bytes += plain.len() as u64;
+            totals.stored_bytes += tools.compressed.len() as u64;
+            totals.chunks += chunks.len() as u64;
+        }
+        self.builder(class).append(codec.as_u8(), &tools.compressed, chunks);
+        self.close_if(class, if class == Class::Data { DATA_SEGMENT_BYTES } else { TREE_SEGMENT_BYTES }, tools)
+    }
+
+    /// Closes the open segment if it has at least `limit` bytes of frames.
+    ///
+    /// The slot is taken while the builder is locked: workers wait here rather than fill more segments.
+    fn close_if(&self, class: Class, limit: usize, tools: &mut Tools) -> Result<()> {
+        let (builder, slot) = {
+            let mut builder = self.builder(class);
+            if builder.is_empty() || builder.stored_bytes() < limit {
+                return Ok(());
+            }
+            let slot = Slots::take(&self.slots);
+            (std::mem::replace(&mut *builder, SegmentBuilder::new(class)), slot)
+        };
+        let sealer = self.office.sealer();
+        let segment = builder.finish(&sealer)?;
+        segment::verify(&sealer, &self.office.hasher, &mut tools.decompressor, &segment)?;
+        let full = FullSegment { segment, _slot: slot };
+        let publishers = lock(&self.segments).clone();
+        match publishers {
+            Some(publishers) => publishers
+                .send(full)
+                .map_err(|_| Error::new(ErrorKind::Poisoned, "put segment").with("reason", "publishers are gone")),
+            None => {
+                self.put(full);
+                Ok(())
+            }
+        }
+    }
+
+    /// Puts a segment; only when it is durable the index knows its chunks.
+    fn put(&self, full: FullSegment) {
+        let FullSegment { segment: FinishedSegment { record, directory, bytes }, _slot } = full;
+        let name = ObjectName::of("segments", record.id);
+        let done = self
+            .office
+            .store
+            .put(&name, Payload::from(bytes))
+            .and_then(|()| self.index.write().add_segment(record.clone(), &directory));
+        if let Err(error) = done {
+            return self.poison(error);
+        }
+        lock(&self.relied).insert(record.id);
+        {
+            let mut fresh = lock(&self.fresh);
+            for chunk in &directory.chunks {
+                fresh.remove(&chunk.id);
+            }
+        }
+        lock(&self.unindexed).push((record, directory));
+    }
+
+    fn builder(&self, class: Class) -> MutexGuard<'_, SegmentBuilder> {
+        lock(&self.builders[usize::from(class == Class::Tree)])
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Jobs handed over and not done yet.
+#[derive(Default)]
+struct JobCount {
+    count: Mutex<usize>,
+    changed: Condvar,
+}
+
+impl JobCount {
+    fn begin(&self) {
+        *lock(&self.count) += 1;
+    }
+
+    fn end(&self) {
+        *lock(&self.count) -= 1;
+        self.changed.notify_all();
+    }
+
+    fn wait_for_all(&self) {
+        let mut count = lock(&self.count);
+        while *count > 0 {
+            count = self.changed.wait(count).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+}
+
+/// Counts full segments in memory.
+#[derive(Default)]
+struct Slots {
+    taken: Mutex<usize>,
+    changed: Condvar,
+}
+
+impl Slots {
+    /// Waits for a free slot and takes it.
+    fn take(slots: &Arc<Self>) -> Slot {
+        let mut taken = lock(&slots.taken);
+        while *taken >= SEGMENTS_IN_FLIGHT {
+            taken = slots.changed.wait(taken).unwrap_or_else(PoisonError::into_inner);
+        }
+        *taken += 1;
+        Slot(Arc::clone(slots))
+    }
+
+    fn wait_for_all(&self) {
+        let mut taken = lock(&self.taken);
+        while *taken > 0 {
+            taken = self.changed.wait(taken).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+}
+
+/// A taken slot; given back when dropped.
+struct Slot(Arc<Slots>);
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        *lock(&self.0.taken) -= 1;
+        self.0.changed.notify_all();
+    }
+}

@@ -1,0 +1,176 @@
+//! Reads chunks: locate, get the frame, open, decompress, check against the name.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+
+use super::session::{SharedIndex, complete_index};
+use super::{ChunkSource, Office};
+use crate::backend::{ByteRange, ObjectName};
+use crate::compress::Decompressor;
+use crate::error::{Error, ErrorKind, Result};
+use crate::id::{ChunkId, SegmentId};
+use crate::index::Place;
+use crate::limits::MIB;
+use crate::segment::{Class, FrameOpener};
+
+/// Plaintext bytes of opened frames that are kept for the next chunk.
+const FRAME_CACHE_BYTES: usize = 16 * MIB;
+/// Segments whose keys are kept derived.
+const OPENERS_MAX: usize = 256;
+
+/// Reads chunks by name. Clones share the cache; use one per thread or share one.
+#[derive(Clone)]
+pub struct Reader {
+    office: Arc<Office>,
+    index: SharedIndex,
+    cache: Arc<Mutex<FrameCache>>,
+    completed: Arc<AtomicBool>,
+}
+
+impl Reader {
+    pub(super) fn new(office: Arc<Office>, index: SharedIndex) -> Self {
+        Self { office, index, cache: Arc::default(), completed: Arc::default() }
+    }
+
+    /// Whether the index knows a place of this chunk.
+    pub fn knows(&self, id: &ChunkId) -> bool {
+        self.index.read().contains(id)
+    }
+
+    /// The plaintext length of a chunk, if it is known.
+    pub fn chunk_bytes(&self, id: &ChunkId) -> Option<u32> {
+        self.index.read().locate(id).map(|place| place.bytes)
+    }
+
+    /// Where a chunk lies, for people who look into a repository.
+    pub fn locate(&self, id: &ChunkId) -> Option<Place> {
+        self.index.read().locate(id)
+    }
+
+    fn fetch_any(&self, class: Class, id: &ChunkId) -> Result<Bytes> {
+        let first = self.index.read().locate(id);
+        let Some(place) = first else {
+            return Err(Error::new(ErrorKind::NotFound, "read chunk").with("chunk", id));
+        };
+        let failed = match self.fetch_from(class, id, &place) {
+            Ok(chunk) => return Ok(chunk),
+            Err(error) => error,
+        };
+        let others = self.index.read().copies(id);
+        for other in others.iter().filter(|other| other.segment != place.segment) {
+            if let Ok(chunk) = self.fetch_from(class, id, other) {
+                return Ok(chunk);
+            }
+        }
+        Err(failed.with("chunk", id).with("object", ObjectName::of("segments", place.segment)))
+    }
+
+    fn fetch_from(&self, class: Class, id: &ChunkId, place: &Place) -> Result<Bytes> {
+        if place.class != class {
+            return Err(Error::damaged("read chunk", "chunk is of another class"));
+        }
+        let frame = self.frame(place)?;
+        let (start, end) = (place.offset as usize, place.offset as usize + place.bytes as usize);
+        if end > frame.len() {
+            return Err(Error::damaged("read chunk", "chunk lies outside its frame"));
+        }
+        let chunk = frame.slice(start..end);
+        if self.office.hasher.id(class.into(), &chunk) != *id {
+            return Err(Error::damaged("read chunk", "content differs from the name"));
+        }
+        Ok(chunk)
+    }
+
+    fn frame(&self, place: &Place) -> Result<Bytes> {
+        let key = (place.segment, place.frame.number);
+        if let Some(frame) = self.cache().frames.get(&key) {
+            return Ok(frame.clone());
+        }
+        let opener = self.opener(place)?;
+        let name = ObjectName::of("segments", place.segment);
+        let range = ByteRange::Exact { offset: place.frame.offset, length: u64::from(place.frame.stored_bytes) };
+        let stored = self.office.store.get(&name, range)?;
+        let stored = stored.try_into_mut().map_or_else(|shared| shared.to_vec(), Vec::from);
+        let plain_bytes = place.frame.plain_bytes as usize;
+        let mut plain = Vec::with_capacity(plain_bytes.min(crate::limits::FRAME_BYTES_MAX));
+        let mut decompressor = self.cache().decompressors.pop().unwrap_or_default();
+        opener.open(&mut decompressor, place.frame.number, stored, place.frame.codec, plain_bytes, &mut plain)?;
+        let frame = Bytes::from(plain);
+        let mut cache = self.cache();
+        cache.decompressors.push(decompressor);
+        // A chunk that is alone in its frame is hardly asked for twice.
+        if place.bytes < place.frame.plain_bytes {
+            cache.keep(key, frame.clone());
+        }
+        Ok(frame)
+    }
+
+    fn opener(&self, place: &Place) -> Result<Arc<FrameOpener>> {
+        if let Some(opener) = self.cache().openers.get(&place.segment) {
+            return Ok(Arc::clone(opener));
+        }
+        let opener = Arc::new(FrameOpener::new(&self.office.sealer(), &place.segment, &place.header)?);
+        let mut cache = self.cache();
+        if cache.openers.len() >= OPENERS_MAX {
+            cache.openers.clear();
+        }
+        cache.openers.insert(place.segment, Arc::clone(&opener));
+        Ok(opener)
+    }
+
+    fn cache(&self) -> std::sync::MutexGuard<'_, FrameCache> {
+        self.cache.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl ChunkSource for Reader {
+    /// Tries every copy before it gives up; once per reader it looks whether the index became
+    /// incomplete or old.
+    fn fetch(&self, class: Class, id: &ChunkId) -> Result<Bytes> {
+        let failed = match self.fetch_any(class, id) {
+            Ok(chunk) => return Ok(chunk),
+            Err(error) => error,
+        };
+        let first_time = !self.completed.swap(true, Ordering::Relaxed);
+        if first_time && complete_index(&self.office, &self.index).unwrap_or(false) {
+            return self.fetch_any(class, id);
+        }
+        Err(failed)
+    }
+}
+
+impl std::fmt::Debug for Reader {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Reader")
+    }
+}
+
+/// Opened frames, the oldest leave first.
+#[derive(Default)]
+struct FrameCache {
+    frames: HashMap<(SegmentId, u32), Bytes>,
+    order: VecDeque<(SegmentId, u32)>,
+    bytes: usize,
+    /// Contexts nobody uses at the moment: at most one per thread that reads.
+    decompressors: Vec<Decompressor>,
+    openers: HashMap<SegmentId, Arc<FrameOpener>>,
+}
+
+impl FrameCache {
+    fn keep(&mut self, key: (SegmentId, u32), frame: Bytes) {
+        self.bytes += frame.len();
+        if let Some(replaced) = self.frames.insert(key, frame) {
+            self.bytes -= replaced.len();
+        } else {
+            self.order.push_back(key);
+        }
+        while self.bytes > FRAME_CACHE_BYTES && self.order.len() > 1 {
+            if let Some(frame) = self.order.pop_front().and_then(|oldest| self.frames.remove(&oldest)) {
+                self.bytes -= frame.len();
+            }
+        }
+    }
+}

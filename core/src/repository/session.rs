@@ -1,0 +1,139 @@
+//! A session: one look at the store, one loaded index, shared by readers and a writer.
+
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use super::reader::Reader;
+use super::writer::{Writer, WriterOptions};
+use super::{ObjectName, Office, Payload, Prefix};
+use crate::backend::ObjectMeta;
+use crate::error::{Error, Result};
+use crate::gc::Look;
+use crate::id::SegmentId;
+use crate::index::{self, Fragment, Index, Loaded};
+use crate::limits::SEGMENT_BYTES_MAX;
+use crate::segment::open_directory;
+
+/// The index shared by the parties of a session.
+#[derive(Clone)]
+pub(super) struct SharedIndex(Arc<RwLock<Index>>);
+
+impl SharedIndex {
+    pub fn read(&self) -> RwLockReadGuard<'_, Index> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn write(&self) -> RwLockWriteGuard<'_, Index> {
+        self.0.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A loaded index and what was seen while it was loaded.
+pub struct Session {
+    office: Arc<Office>,
+    index: SharedIndex,
+    look: Look,
+    loaded: Loaded,
+    lost: usize,
+}
+
+impl Session {
+    /// Steps B0 and B1: the epoch, the dooms, the index, the segments, in this order.
+    ///
+    /// Segments that the index names but the listing lacks, or that are doomed, are withdrawn from
+    /// the index. If fragments are damaged, what they said is read from the segments themselves.
+    pub(super) fn begin(office: Arc<Office>) -> Result<Self> {
+        let sealer = office.sealer();
+        let mut look = Look::begin(&office.store, &sealer)?;
+        let mut index = Index::new();
+        let loaded =
+            index::load(&office.store, &sealer, &mut |fragment| index.add_fragment(fragment, &|_| true).map(|_| ()))?;
+        look.see_segments(&office.store)?;
+        let gone: Vec<SegmentId> = index.segments().map(|segment| segment.id).filter(|id| !look.usable(id)).collect();
+        gone.iter().for_each(|id| index.withdraw(id));
+        if !loaded.damaged.is_empty() {
+            let unnamed: Vec<SegmentId> =
+                look.usable_segments().filter(|id| index.segment(id).is_none()).copied().collect();
+            add_from_segments(&office, &mut index, &unnamed);
+        }
+        let index = SharedIndex(Arc::new(RwLock::new(index)));
+        Ok(Self { index, look, loaded, lost: gone.len(), office })
+    }
+
+    /// A reader over this session's index.
+    pub fn reader(&self) -> Reader {
+        Reader::new(Arc::clone(&self.office), self.index.clone())
+    }
+
+    /// Segments that the index names but the store lacks, or that are doomed.
+    pub fn lost_segments(&self) -> usize {
+        self.lost
+    }
+
+    /// Index fragments that do not open, and why.
+    pub fn damaged_fragments(&self) -> &[(ObjectName, Error)] {
+        &self.loaded.damaged
+    }
+
+    /// Whether data may be missing: segments are lost, fragments damaged, or someone recorded damage.
+    pub fn is_damaged(&self) -> bool {
+        self.lost > 0 || !self.loaded.damaged.is_empty() || self.look.damage()
+    }
+
+    /// Chunks the index knows.
+    pub fn chunk_count(&self) -> usize {
+        self.index.read().chunk_count()
+    }
+
+    /// Segments the index knows, and their stored bytes.
+    pub fn segments(&self) -> (usize, u64) {
+        let index = self.index.read();
+        index.segments().fold((0, 0), |(count, bytes), segment| (count + 1, bytes + segment.bytes))
+    }
+
+    /// Begins to write. Fails if an unknown feature forbids it.
+    pub fn into_writer(self, options: &WriterOptions) -> Result<Writer> {
+        self.office.config.check_writable()?;
+        Writer::new(self.office, self.index, self.look, self.loaded.fragments, options)
+    }
+}
+
+/// Seals and puts index fragments; tells what was put.
+pub(super) fn put_fragments(office: &Office, fragments: Vec<Fragment>) -> Result<Vec<ObjectMeta>> {
+    let mut put = Vec::new();
+    for fragment in fragments {
+        let (_, name, sealed) = fragment.seal(&office.sealer())?;
+        let bytes = sealed.len() as u64;
+        office.store.put(&name, Payload::from(sealed))?;
+        put.push(ObjectMeta { name, bytes });
+    }
+    Ok(put)
+}
+
+/// Makes an index that is missing something complete again: reads fragments that are new, and then
+/// the directories of segments that no fragment names. Returns whether anything was added.
+pub(super) fn complete_index(office: &Office, index: &SharedIndex) -> Result<bool> {
+    let mut added = 0;
+    let known = index.read().segment_count();
+    index::load(&office.store, &office.sealer(), &mut |fragment| {
+        added += index.write().add_fragment(fragment, &|_| true)?.new;
+        Ok(())
+    })?;
+    let listed = office.store.list(&Prefix::of("segments"))?;
+    let listed = listed.iter().filter_map(|object| object.name.last_part().parse().ok());
+    let unnamed: Vec<SegmentId> = listed.filter(|id| index.read().segment(id).is_none()).collect();
+    let mut all = index.write();
+    add_from_segments(office, &mut all, &unnamed);
+    Ok(added > 0 || all.segment_count() > known)
+}
+
+/// Adds segments by their own directories. What does not open is left out.
+fn add_from_segments(office: &Office, index: &mut Index, segments: &[SegmentId]) {
+    for id in segments {
+        let bytes = office.store.get_bounded(&ObjectName::of("segments", id), SEGMENT_BYTES_MAX);
+        let opened = bytes.and_then(|bytes| open_directory(&office.sealer(), id, &bytes));
+        if let Ok((record, directory)) = opened {
+            // Fails only for a directory that was refused before.
+            let _ = index.add_segment(record, &directory);
+        }
+    }
+}

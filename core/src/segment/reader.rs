@@ -1,0 +1,109 @@
+//! Opens segments: one frame, the directory, or everything.
+
+use super::format::{END_BYTES, End, SegmentKeys};
+use super::{Directory, FinishedSegment, HEADER_BYTES, SegmentRecord};
+use crate::compress::{Decompressor, FrameCodec};
+use crate::crypto::envelope::verify_tail;
+use crate::crypto::id_hash::IdHasher;
+use crate::error::{Error, Result};
+use crate::id::SegmentId;
+use crate::limits::FRAME_BYTES_MAX;
+use crate::seal::Sealer;
+
+/// Opens the frames of one segment.
+pub struct FrameOpener {
+    keys: SegmentKeys,
+}
+
+impl FrameOpener {
+    /// Prepares to open frames of the segment `id` whose header is `header`.
+    ///
+    /// Fails with `Damaged` if the header does not belong to the name or to the keys.
+    pub fn new(sealer: &Sealer<'_>, id: &SegmentId, header: &[u8; HEADER_BYTES]) -> Result<Self> {
+        Ok(Self { keys: SegmentKeys::of_stored(sealer, id, header)? })
+    }
+
+    /// Opens frame `number`: `stored` is its ciphertext and tag; appends exactly `plain_bytes` to `plain`.
+    pub fn open(
+        &self,
+        decompressor: &mut Decompressor,
+        number: u32,
+        mut stored: Vec<u8>,
+        codec: u8,
+        plain_bytes: usize,
+        plain: &mut Vec<u8>,
+    ) -> Result<()> {
+        if plain_bytes > FRAME_BYTES_MAX {
+            return Err(Error::damaged("open frame", "longer than any frame"));
+        }
+        self.keys.open_frame(number, &mut stored)?;
+        decompressor.decompress(FrameCodec::from_u8(codec)?, &stored, plain_bytes, plain)
+    }
+}
+
+impl std::fmt::Debug for FrameOpener {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("FrameOpener")
+    }
+}
+
+/// Opens the directory of a whole segment in memory, and checks the segment's tail and structure.
+pub fn open_directory(sealer: &Sealer<'_>, id: &SegmentId, bytes: &[u8]) -> Result<(SegmentRecord, Directory)> {
+    parse(sealer, id, bytes).map_err(|error| error.with("segment", id))
+}
+
+fn parse(sealer: &Sealer<'_>, id: &SegmentId, bytes: &[u8]) -> Result<(SegmentRecord, Directory)> {
+    let truncated = || Error::damaged("open segment", "truncated");
+    let total = bytes.len() as u64;
+    verify_tail(bytes)?;
+    let (header, _) = bytes.split_first_chunk::<HEADER_BYTES>().ok_or_else(truncated)?;
+    let end_at = bytes.len().checked_sub(END_BYTES).filter(|at| *at >= HEADER_BYTES).ok_or_else(truncated)?;
+    let end = End::parse(&bytes[end_at..], total)?;
+    let keys = SegmentKeys::of_stored(sealer, id, header)?;
+    let place = keys.open_trailer(&end, total)?;
+    let offset = place.start;
+    let mut sealed = bytes.get(place).ok_or_else(truncated)?.to_vec();
+    keys.open_directory(&mut sealed)?;
+    let directory = Directory::decode(&sealed)?;
+    let frames: u64 = directory.frames.iter().map(|frame| u64::from(frame.stored_bytes)).sum();
+    if HEADER_BYTES as u64 + frames != offset as u64 {
+        return Err(Error::damaged("open segment", "frames do not fill the segment"));
+    }
+    let record =
+        SegmentRecord { id: *id, class: keys.class, bytes: total, content_hash: end.content_hash, header: *header };
+    Ok((record, directory))
+}
+
+/// Opens a finished segment again from its own bytes: every frame must open, decompress,
+/// and give the chunks it was made of. Bad memory and codec bugs end here, before
+/// anything is published.
+pub fn verify(
+    sealer: &Sealer<'_>,
+    hasher: &IdHasher,
+    decompressor: &mut Decompressor,
+    segment: &FinishedSegment,
+) -> Result<()> {
+    let (record, directory) = open_directory(sealer, &segment.record.id, &segment.bytes)?;
+    if record != segment.record || directory != segment.directory {
+        return Err(Error::damaged("verify segment", "directory reads back differently"));
+    }
+    let opener = FrameOpener::new(sealer, &record.id, &record.header)?;
+    let (mut offset, mut chunks, mut plain) = (HEADER_BYTES, directory.chunks.as_slice(), Vec::new());
+    for (number, frame) in directory.frames.iter().enumerate() {
+        let end = offset + frame.stored_bytes as usize;
+        plain.clear();
+        let stored = segment.bytes[offset..end].to_vec();
+        opener.open(decompressor, number as u32, stored, frame.codec, frame.plain_bytes as usize, &mut plain)?;
+        let (own, rest) = chunks.split_at(frame.chunks as usize);
+        let mut start = 0;
+        for chunk in own {
+            let bytes = &plain[start..start + chunk.bytes as usize];
+            if hasher.id(record.class.into(), bytes) != chunk.id {
+                return Err(Error::damaged("verify segment", "a chunk reads back differently"));
+            }
+            start += chunk.bytes as usize;
+        }
+        (offset, chunks) = (end, rest);
+    }
+    Ok(())
+}
