@@ -1,3 +1,5 @@
+//! Archive and pending records: golden bytes, bounds, and cuts.
+
 use std::collections::BTreeMap;
 
 use super::*;
