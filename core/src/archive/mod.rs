@@ -13,6 +13,8 @@ pub mod content;
 pub mod content_tree;
 pub mod cut;
 pub mod entry;
+#[cfg(test)]
+mod format_doc_tests;
 pub mod metadata;
 pub mod node;
 pub mod record;
