@@ -1,0 +1,243 @@
+//! The environment variables this program listens to: one table, read once.
+//!
+//! Everything else takes an [`Environment`], never the process's own, so that a
+//! test or another naming scheme can stand in for it.
+
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
+use std::fmt::Write as _;
+use std::path::PathBuf;
+
+use zeroize::Zeroizing;
+
+use crate::exit_code::Failure;
+use crate::output::units::Units;
+
+/// A variable and what it is for, one line.
+#[derive(Clone, Copy, Debug)]
+pub struct Variable {
+    /// Its name.
+    pub name: &'static str,
+    /// What it is for.
+    pub help: &'static str,
+}
+
+const fn variable(name: &'static str, help: &'static str) -> Variable {
+    Variable { name, help }
+}
+
+/// All variables, in the order in which help shows them.
+pub const VARIABLES: &[Variable] = &[
+    variable("GABION_REPO", "the repository, unless --repo is given"),
+    variable("GABION_PASSPHRASE", "the passphrase"),
+    variable("GABION_PASSCOMMAND", "a command (no shell) whose output is the passphrase"),
+    variable("GABION_PASSPHRASE_FD", "an open file descriptor to read the passphrase from"),
+    variable("GABION_NEW_PASSPHRASE", "the new passphrase, where one is set or changed"),
+    variable("GABION_DISPLAY_PASSPHRASE", "yes or no: whether to show a new passphrase for verification"),
+    variable("GABION_KEY_FILE", "the key file to use or to make"),
+    variable("GABION_HOSTNAME", "the host name to use instead of the machine's"),
+    variable("GABION_USERNAME", "the user name to use instead of the system's"),
+    variable("GABION_BASE_DIR", "the directory that stands for the home directory below"),
+    variable("GABION_CACHE_DIR", "caches (default: $XDG_CACHE_HOME/gabion or ~/.cache/gabion)"),
+    variable("GABION_CONFIG_DIR", "configuration (default: $XDG_CONFIG_HOME/gabion or ~/.config/gabion)"),
+    variable(
+        "GABION_DATA_DIR",
+        "what is remembered of repositories (default: $XDG_DATA_HOME/gabion or ~/.local/share/gabion)",
+    ),
+    variable("GABION_KEYS_DIR", "key files (default: keys in the configuration directory)"),
+    variable("GABION_UNITS", "how sizes are shown: si (default), iec or raw"),
+    variable("GABION_LIST_FORMAT", "the default of list --format"),
+    variable("GABION_REPO_LIST_FORMAT", "the default of repo-list --format"),
+    variable("NO_COLOR", "if not empty, no colours"),
+    variable("HOME", "the home directory"),
+    variable("XDG_CACHE_HOME", "see GABION_CACHE_DIR"),
+    variable("XDG_CONFIG_HOME", "see GABION_CONFIG_DIR"),
+    variable("XDG_DATA_HOME", "see GABION_DATA_DIR"),
+    variable("USER", "the user name, if the system does not tell"),
+    variable("LOGNAME", "the user name, if the system does not tell"),
+];
+
+/// The values of [`VARIABLES`] that are set.
+#[derive(Clone, Default)]
+pub struct Environment(BTreeMap<&'static str, Zeroizing<Vec<u8>>>);
+
+impl Environment {
+    /// What the process was started with.
+    pub fn of_process() -> Self {
+        Self::new(std::env::vars_os())
+    }
+
+    /// Takes the variables of the table and leaves all others.
+    pub fn new(pairs: impl IntoIterator<Item = (OsString, OsString)>) -> Self {
+        let known = |name: &OsStr| VARIABLES.iter().find(|variable| name == variable.name);
+        let taken = pairs.into_iter().filter_map(|(name, value)| Some((known(&name)?.name, value)));
+        Self(taken.map(|(name, value)| (name, Zeroizing::new(value.into_encoded_bytes()))).collect())
+    }
+
+    fn bytes(&self, name: &str) -> Option<&Zeroizing<Vec<u8>>> {
+        debug_assert!(VARIABLES.iter().any(|variable| variable.name == name), "{name} is not in the table");
+        self.0.get(name)
+    }
+
+    /// The text of a variable; an empty one counts as not set.
+    fn text(&self, name: &str) -> Result<Option<&str>, Failure> {
+        let Some(bytes) = self.bytes(name).filter(|bytes| !bytes.is_empty()) else { return Ok(None) };
+        let text = std::str::from_utf8(bytes).map_err(|_| Failure::command(format!("{name} is not UTF-8")))?;
+        Ok(Some(text))
+    }
+
+    /// The path in a variable; an empty one counts as not set.
+    pub fn path(&self, name: &str) -> Option<PathBuf> {
+        self.bytes(name).filter(|bytes| !bytes.is_empty()).map(|bytes| PathBuf::from(os_string(bytes)))
+    }
+
+    /// The repository.
+    pub fn repository(&self) -> Result<Option<&str>, Failure> {
+        self.text("GABION_REPO")
+    }
+
+    /// The passphrase, raw bytes; an empty one is one too.
+    pub fn passphrase(&self) -> Option<&Zeroizing<Vec<u8>>> {
+        self.bytes("GABION_PASSPHRASE")
+    }
+
+    /// The passphrase to set, raw bytes; an empty one is one too.
+    pub fn new_passphrase(&self) -> Option<&Zeroizing<Vec<u8>>> {
+        self.bytes("GABION_NEW_PASSPHRASE")
+    }
+
+    /// The command that tells the passphrase.
+    pub fn passcommand(&self) -> Result<Option<&str>, Failure> {
+        self.text("GABION_PASSCOMMAND")
+    }
+
+    /// The file descriptor to read the passphrase from.
+    pub fn passphrase_descriptor(&self) -> Result<Option<u32>, Failure> {
+        let Some(text) = self.text("GABION_PASSPHRASE_FD")? else { return Ok(None) };
+        let number = text.trim().parse();
+        number.map(Some).map_err(|_| Failure::command(format!("GABION_PASSPHRASE_FD is not a number: {text}")))
+    }
+
+    /// Whether to show a new passphrase; `None` means to ask.
+    pub fn display_passphrase(&self) -> Result<Option<bool>, Failure> {
+        Ok(match self.text("GABION_DISPLAY_PASSPHRASE")?.map(str::to_ascii_lowercase).as_deref() {
+            None => None,
+            Some("yes" | "y" | "true" | "on" | "1") => Some(true),
+            Some(_) => Some(false),
+        })
+    }
+
+    /// The key file.
+    pub fn key_file(&self) -> Option<PathBuf> {
+        self.path("GABION_KEY_FILE")
+    }
+
+    /// The host name that replaces the machine's.
+    pub fn hostname(&self) -> Result<Option<&str>, Failure> {
+        self.text("GABION_HOSTNAME")
+    }
+
+    /// The user name that replaces the system's.
+    pub fn username(&self) -> Result<Option<&str>, Failure> {
+        self.text("GABION_USERNAME")
+    }
+
+    /// The user name for want of a better one.
+    pub fn login_name(&self) -> Option<&str> {
+        self.text("USER").ok().flatten().or_else(|| self.text("LOGNAME").ok().flatten())
+    }
+
+    /// How sizes are shown.
+    pub fn units(&self) -> Result<Units, Failure> {
+        let Some(text) = self.text("GABION_UNITS")? else { return Ok(Units::Si) };
+        Units::from_name(&text.trim().to_ascii_lowercase())
+            .ok_or_else(|| Failure::command(format!("GABION_UNITS must be si, iec or raw, not {text}")))
+    }
+
+    /// The default of `list --format`.
+    pub fn list_format(&self) -> Result<Option<&str>, Failure> {
+        self.text("GABION_LIST_FORMAT")
+    }
+
+    /// The default of `repo-list --format`.
+    pub fn repo_list_format(&self) -> Result<Option<&str>, Failure> {
+        self.text("GABION_REPO_LIST_FORMAT")
+    }
+
+    /// Whether colours are unwanted.
+    pub fn no_color(&self) -> bool {
+        self.bytes("NO_COLOR").is_some_and(|value| !value.is_empty())
+    }
+}
+
+/// The table, as `help environment` shows it.
+pub fn help() -> String {
+    let width = VARIABLES.iter().map(|variable| variable.name.len()).max().unwrap_or(0);
+    let mut text = String::new();
+    for variable in VARIABLES {
+        // writing to a String can not fail
+        let _ = writeln!(text, "{:width$}  {}", variable.name, variable.help);
+    }
+    text
+}
+
+#[cfg(unix)]
+fn os_string(bytes: &[u8]) -> OsString {
+    std::os::unix::ffi::OsStringExt::from_vec(bytes.to_vec())
+}
+
+#[cfg(not(unix))]
+fn os_string(bytes: &[u8]) -> OsString {
+    String::from_utf8_lossy(bytes).into_owned().into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    pub fn of(pairs: &[(&str, &str)]) -> Environment {
+        Environment::new(pairs.iter().map(|(name, value)| (name.into(), value.into())))
+    }
+
+    #[test]
+    fn the_table_is_complete_and_unique() {
+        let mut names: Vec<_> = VARIABLES.iter().map(|variable| variable.name).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), VARIABLES.len());
+        assert_eq!(help().lines().count(), VARIABLES.len());
+        assert!(help().lines().all(|line| line.len() < 120));
+    }
+
+    #[test]
+    fn values_are_typed() {
+        let empty = of(&[("GABION_REPO", ""), ("GABION_UNITS", ""), ("NO_COLOR", ""), ("GABION_KEY_FILE", "")]);
+        assert_eq!(empty.repository(), Ok(None));
+        assert_eq!(empty.units(), Ok(Units::Si));
+        assert_eq!(empty.key_file(), None);
+        assert!(!empty.no_color());
+
+        let set = of(&[
+            ("GABION_REPO", "/srv/repo"),
+            ("GABION_UNITS", " IEC "),
+            ("NO_COLOR", "1"),
+            ("GABION_PASSPHRASE", ""),
+            ("GABION_PASSPHRASE_FD", "7"),
+            ("GABION_DISPLAY_PASSPHRASE", "no"),
+            ("OTHER", "x"),
+        ]);
+        assert_eq!(set.repository(), Ok(Some("/srv/repo")));
+        assert_eq!(set.units(), Ok(Units::Iec));
+        assert!(set.no_color());
+        assert_eq!(set.passphrase().unwrap().len(), 0);
+        assert_eq!(set.new_passphrase(), None);
+        assert_eq!(set.passphrase_descriptor(), Ok(Some(7)));
+        assert_eq!(set.display_passphrase(), Ok(Some(false)));
+    }
+
+    #[test]
+    fn nonsense_is_told() {
+        assert_eq!(of(&[("GABION_UNITS", "bytes")]).units().unwrap_err().code.rc, 4);
+        assert_eq!(of(&[("GABION_PASSPHRASE_FD", "x")]).passphrase_descriptor().unwrap_err().code.rc, 4);
+    }
+}

@@ -1,0 +1,144 @@
+//! Advice. Errors say what is; what to do about it is said here, in one line.
+
+use gabion_core::error::{Error, ErrorKind};
+
+/// One line of advice for whoever got this error.
+pub fn for_error(error: &Error) -> Option<&'static str> {
+    Some(match error.kind() {
+        ErrorKind::PassphraseWrong => {
+            "it is taken from GABION_PASSPHRASE, GABION_PASSCOMMAND, GABION_PASSPHRASE_FD or the terminal, in this order"
+        }
+        ErrorKind::RepositoryNotFound => "make one with `gabion repo-create`, or let `gabion create --init` do it",
+        ErrorKind::RepositoryExists => {
+            "to make a new one, choose another place or remove this one with `gabion repo-delete`"
+        }
+        ErrorKind::NotARepository => "check the place given with --repo or GABION_REPO",
+        ErrorKind::KeyNotFound => {
+            "if the key was exported, bring it back with `gabion key import`; GABION_KEY_FILE names a key file"
+        }
+        ErrorKind::KeyInvalid => {
+            "check GABION_KEY_FILE and the directory of keys, or bring an exported key back with `gabion key import`"
+        }
+        ErrorKind::Damaged => "`gabion check` tells what is damaged, `gabion check --repair` repairs what can be",
+        ErrorKind::NoSpace => "`gabion prune` and then `gabion compact` make room",
+        ErrorKind::ArchiveAmbiguous => "name it by `aid:` and more digits of its id, see `gabion repo-list`",
+        ErrorKind::PatternInvalid => "see `gabion help patterns`",
+        ErrorKind::Connection | ErrorKind::TimedOut => "what was stored is safe: run the same command again",
+        _ => return None,
+    })
+}
+
+/// Advice for an archive that does not exist, among those that do.
+pub fn for_missing_archive<'a>(wanted: &str, names: impl IntoIterator<Item = &'a str>) -> String {
+    match nearest(wanted, names) {
+        Some(name) => format!("did you mean `{name}`?"),
+        None => "`gabion repo-list` shows what there is".to_owned(),
+    }
+}
+
+/// The verb of this program for a verb of another one.
+pub fn for_verb(word: &str) -> Option<&'static str> {
+    Some(match word {
+        "backup" | "save" => "create",
+        "restore" => "extract",
+        "snapshots" | "archives" => "repo-list",
+        "forget" | "expire" => "prune",
+        "init" => "repo-create",
+        "ls" => "list",
+        "gc" | "cleanup" => "compact",
+        "verify" => "check",
+        "copy" | "sync" => "transfer",
+        "unmount" => "umount",
+        "stats" | "status" => "repo-info",
+        "unlock" => "break-lock",
+        "passwd" => "key change-passphrase",
+        _ => return None,
+    })
+}
+
+/// The candidate that differs least from `wanted`, if it is near: at most one change in three characters.
+pub fn nearest<'a>(wanted: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let limit = (wanted.chars().count() / 3).max(1);
+    let rated = candidates.into_iter().map(|candidate| (distance(wanted, candidate), candidate));
+    rated.filter(|(distance, _)| *distance <= limit).min_by_key(|(distance, _)| *distance).map(|(_, name)| name)
+}
+
+/// How many characters must be put in, taken out, replaced or swapped with their neighbour.
+fn distance(a: &str, b: &str) -> usize {
+    let a: Vec<char> = a.chars().collect();
+    let b: Vec<char> = b.chars().collect();
+    // three rows of the table: swaps look back two
+    let mut before: Vec<usize> = Vec::new();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, &left) in a.iter().enumerate() {
+        let mut next = Vec::with_capacity(row.len());
+        next.push(i + 1);
+        for (j, &right) in b.iter().enumerate() {
+            let mut best = (row[j] + usize::from(left != right)).min(row[j + 1] + 1).min(next[j] + 1);
+            if i > 0 && j > 0 && left == b[j - 1] && a[i - 1] == right {
+                best = best.min(before[j - 1] + 1);
+            }
+            next.push(best);
+        }
+        before = std::mem::replace(&mut row, next);
+    }
+    row.last().copied().unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn distances() {
+        for (a, b, expected) in [
+            ("", "", 0),
+            ("", "abc", 3),
+            ("abc", "", 3),
+            ("kitten", "sitting", 3),
+            ("crate", "create", 1),
+            ("lsit", "list", 1),
+            ("ca", "abc", 3),
+            ("Ärger", "Arger", 1),
+        ] {
+            assert_eq!((distance(a, b), distance(b, a)), (expected, expected), "{a} {b}");
+        }
+    }
+
+    #[test]
+    fn near_names_are_proposed() {
+        let names = ["laptop-2026", "server", "docs"];
+        assert_eq!(nearest("labtop-2026", names), Some("laptop-2026"));
+        assert_eq!(nearest("sevrer", names), Some("server"));
+        assert_eq!(nearest("photos", names), None);
+        assert_eq!(nearest("x", []), None);
+        assert_eq!(for_missing_archive("dosc", names), "did you mean `docs`?");
+        assert_eq!(for_missing_archive("zzz", names), "`gabion repo-list` shows what there is");
+    }
+
+    #[test]
+    fn verbs_of_others() {
+        for (word, verb) in [
+            ("backup", Some("create")),
+            ("restore", Some("extract")),
+            ("snapshots", Some("repo-list")),
+            ("forget", Some("prune")),
+            ("init", Some("repo-create")),
+            ("create", None),
+        ] {
+            assert_eq!(for_verb(word), verb);
+        }
+    }
+
+    #[test]
+    fn errors_people_can_do_something_about_have_a_hint() {
+        for (kind, word) in [
+            (ErrorKind::PassphraseWrong, "GABION_PASSCOMMAND"),
+            (ErrorKind::RepositoryNotFound, "--init"),
+            (ErrorKind::NoSpace, "compact"),
+        ] {
+            assert!(for_error(&Error::new(kind, "test")).unwrap().contains(word), "{kind:?}");
+        }
+        assert_eq!(for_error(&Error::new(ErrorKind::System, "test")), None);
+    }
+}
