@@ -11,6 +11,7 @@ use gabion_core::monitor::Silent;
 use gabion_core::ops::create::{CreateOptions, Input, Plan, Wanted, create};
 
 use crate::context::Context;
+use crate::exit_code::Warnings;
 
 /// Back up files into a new archive
 #[derive(Debug, clap::Args)]
@@ -29,7 +30,7 @@ pub struct Args {
 }
 
 /// Makes the archive.
-pub fn run(context: &Context, args: &Args) -> Result<()> {
+pub fn run(context: &Context, args: &Args) -> Result<Warnings> {
     let repository = match context.open() {
         Err(error) if args.init && is_missing(&error) => {
             super::repo_create::make(context, context.store(Access::Create)?, Suite::fastest())?
@@ -42,7 +43,7 @@ pub fn run(context: &Context, args: &Args) -> Result<()> {
     }
     let plan = Plan::new(args.paths.iter().map(PathBuf::as_path), Wanted::All);
     create(&repository, Input::Files(&plan), &options, &SystemClock, &Silent::new())?;
-    Ok(())
+    Ok(Warnings::default())
 }
 
 fn is_missing(error: &anyhow::Error) -> bool {

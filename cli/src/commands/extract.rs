@@ -11,6 +11,7 @@ use gabion_core::ops::extract::{ExtractOptions, extract};
 use gabion_core::pattern::Matcher;
 
 use crate::context::Context;
+use crate::exit_code::Warnings;
 
 /// Restore files from an archive
 #[derive(Debug, clap::Args)]
@@ -23,7 +24,7 @@ pub struct Args {
 }
 
 /// Restores.
-pub fn run(context: &Context, args: &Args) -> Result<()> {
+pub fn run(context: &Context, args: &Args) -> Result<Warnings> {
     let repository = context.open()?;
     let catalog = Catalog::load(&repository)?;
     let archive = catalog.series(&args.name).next_back().context("archive does not exist")?;
@@ -35,5 +36,5 @@ pub fn run(context: &Context, args: &Args) -> Result<()> {
         workers: std::thread::available_parallelism().map_or(1, usize::from),
     };
     extract(&repository.session()?.reader(), &archive.record, &args.target, &options, &Silent::new())?;
-    Ok(())
+    Ok(Warnings::default())
 }

@@ -7,6 +7,7 @@ use gabion_core::ops::list::list;
 use gabion_core::pattern::Matcher;
 
 use crate::context::Context;
+use crate::exit_code::Warnings;
 
 /// List the files of an archive
 #[derive(Debug, clap::Args)]
@@ -16,7 +17,7 @@ pub struct Args {
 }
 
 /// Lists.
-pub fn run(context: &Context, args: &Args) -> Result<()> {
+pub fn run(context: &Context, args: &Args) -> Result<Warnings> {
     let repository = context.open()?;
     let catalog = Catalog::load(&repository)?;
     let archive = catalog.series(&args.name).next_back().context("archive does not exist")?;
@@ -25,5 +26,5 @@ pub fn run(context: &Context, args: &Args) -> Result<()> {
         println!("{}", String::from_utf8_lossy(&item.path));
         Ok(())
     })?;
-    Ok(())
+    Ok(Warnings::default())
 }

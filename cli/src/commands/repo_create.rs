@@ -1,6 +1,6 @@
 //! `gabion repo-create`
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use gabion_backends::Access;
 use gabion_core::clock::SystemClock;
 use gabion_core::crypto::aead::Suite;
@@ -9,6 +9,7 @@ use gabion_core::crypto::kdf::KdfParams;
 use gabion_core::repository::{KeyLocation, NewRepository, NewSlot, Repository};
 
 use crate::context::Context;
+use crate::exit_code::Warnings;
 
 /// Make a new repository
 #[derive(Debug, clap::Args)]
@@ -19,16 +20,16 @@ pub struct Args {
 }
 
 /// Makes the repository.
-pub fn run(context: &Context, args: &Args) -> Result<()> {
+pub fn run(context: &Context, args: &Args) -> Result<Warnings> {
     let suite = args.encryption.as_deref().map_or(Ok(Suite::fastest()), str::parse)?;
     let store = context.store(Access::Create)?;
     make(context, store, suite)?;
-    Ok(())
+    Ok(Warnings::default())
 }
 
 /// Makes a repository in `store`.
 pub fn make(context: &Context, store: gabion_core::backend::Store, suite: Suite) -> Result<Repository> {
-    let passphrase = if suite.encrypts() { Some(context.passphrase().context("no passphrase")?) } else { None };
+    let passphrase = if suite.encrypts() { Some(context.new_passphrase()?) } else { None };
     let slot = NewSlot {
         passphrase: passphrase.as_ref(),
         kdf: KdfParams::default(),
@@ -36,5 +37,5 @@ pub fn make(context: &Context, store: gabion_core::backend::Store, suite: Suite)
         location: KeyLocation::Repository,
     };
     let new = NewRepository { suite, id_hash: IdHash::default(), slot };
-    Ok(Repository::create(store, context.client(), &new, &SystemClock)?)
+    Ok(Repository::create(store, context.client()?, &new, &SystemClock)?)
 }
