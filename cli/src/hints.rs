@@ -6,7 +6,7 @@ use gabion_core::error::{Error, ErrorKind};
 pub fn for_error(error: &Error) -> Option<&'static str> {
     Some(match error.kind() {
         ErrorKind::PassphraseWrong => {
-            "it is taken from GABION_PASSPHRASE, GABION_PASSCOMMAND, GABION_PASSPHRASE_FD or the terminal, in this order"
+            "looked for in GABION_PASSPHRASE, GABION_PASSCOMMAND, GABION_PASSPHRASE_FD or the terminal, in this order"
         }
         ErrorKind::RepositoryNotFound => "make one with `gabion repo-create`, or let `gabion create --init` do it",
         ErrorKind::RepositoryExists => {
