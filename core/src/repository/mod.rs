@@ -157,9 +157,10 @@ impl Repository {
     /// Opens a repository. `ask` is called only if a slot needs a passphrase.
     pub fn open(store: Store, client: Client, ask: &mut AskPassphrase<'_>) -> Result<Self> {
         let bytes = read_config(&store)?;
-        let config = Config::decode(&bytes).map_err(|error| error.with("repository", store.location()))?;
+        let named = |error: Error| error.with("object", "config").with("repository", store.location());
+        let config = Config::decode(&bytes).map_err(named)?;
         let keyring = keys::SlotStore { store: &store, files: &client.key_files, repository: &config.id }.open(ask)?;
-        Config::verify(&bytes, &keyring)?;
+        Config::verify(&bytes, &keyring).map_err(named)?;
         Self::assemble(store, client, config, keyring)
     }
 
