@@ -1,5 +1,6 @@
 //! What every command needs: the repository, the passphrase, the client's own places.
 
+use std::io::IsTerminal as _;
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
@@ -21,6 +22,7 @@ use crate::directories::Directories;
 use crate::environment::Environment;
 use crate::exit_code::Failure;
 use crate::key_file::KeyFile;
+use crate::output::format::Manner;
 use crate::output::units::Units;
 use crate::passphrase::{self, Secret, Terminal};
 use crate::placeholders::Placeholders;
@@ -61,6 +63,11 @@ impl Context {
     /// The local zone.
     pub fn zone(&self) -> &TimeZone {
         &self.placeholders.zone
+    }
+
+    /// How values are shown on standard output.
+    pub fn manner(&self) -> Manner {
+        Manner { zone: self.zone().clone(), escape: std::io::stdout().is_terminal() }
     }
 
     /// Where the user says the repository is, placeholders replaced.
