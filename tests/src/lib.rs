@@ -1,1 +1,21 @@
-//! To be filled.
+//! The testkit: stores that record, fail on cue or take everything literally, and trees of files that are made from
+//! a seed and compared to the last byte.
+//!
+//! It depends on the engine alone, so that every crate of the workspace can use it in its tests.
+
+pub mod compare;
+pub mod faulty;
+pub mod files;
+pub mod recording;
+pub mod strict;
+
+pub use compare::{Aspects, compare};
+pub use faulty::{FaultyBackend, ReadFault, WriteFault};
+pub use files::{Random, TreeOptions, change_tree, make_tree};
+pub use recording::{Call, Method, RecordingBackend};
+pub use strict::StrictBackend;
+
+/// Whether a test that can not run here must fail instead of being skipped: `GABION_TEST_REQUIRE=all`.
+pub fn all_required() -> bool {
+    std::env::var_os("GABION_TEST_REQUIRE").is_some_and(|value| value == "all")
+}

@@ -173,4 +173,16 @@ mod tests {
         entry.hard_link = Some(1);
         assert_eq!(entry.check().unwrap_err().kind(), ErrorKind::InvalidInput);
     }
+
+    #[test]
+    fn entries_that_are_too_long_are_neither_written_nor_read() {
+        let mut entry = file_entry(b"name", 1);
+        let value = serde_bytes::ByteBuf::from(vec![0; ENTRY_BYTES_MAX - 10]);
+        let map = std::collections::BTreeMap::from([(2u16, value)]);
+        entry.extensions = rmp_serde::from_slice(&rmp_serde::to_vec(&map).unwrap()).unwrap();
+        assert_eq!(entry.put(&mut Vec::new()).unwrap_err().kind(), ErrorKind::LimitExceeded);
+        let mut out = Vec::new();
+        entry.put_unbounded(&mut out).unwrap();
+        assert_eq!(Entry::take(&mut Reader::new(&out)).unwrap_err().context("reason"), Some("entry too long"));
+    }
 }

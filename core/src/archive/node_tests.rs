@@ -266,6 +266,16 @@ fn nodes_that_are_not_consistent_are_neither_written_nor_read() {
     for kind in [2, 3, 4, 6] {
         assert_eq!(Node::decode(&[kind, 0x90]).unwrap_err().context("reason"), Some("a node without elements"));
     }
+    for bytes in [&b"\x07\x82\xc4\x01b\xc4\x00\xc4\x01a\xc4\x00"[..], b"\x07\x82\xc4\x01a\xc4\x00\xc4\x01a\xc4\x00"] {
+        assert_eq!(Node::decode(bytes).unwrap_err().context("reason"), Some("attributes not in order"));
+    }
+    let child = DirectoryChild { first: b"a".to_vec(), id: chunk_id(1), entries: 0 };
+    let bytes = Node::DirectoryInterior(vec![child]).encode().unwrap();
+    assert_eq!(Node::decode(&bytes).unwrap_err().context("reason"), Some("a node without entries"));
+    for (items, bytes) in [(0, 0), (0, 9), (10, 9)] {
+        let bytes = Node::ContentInterior(vec![ContentChild { id: chunk_id(1), items, bytes }]).encode().unwrap();
+        assert_eq!(Node::decode(&bytes).unwrap_err().context("reason"), Some("items do not fit their bytes"));
+    }
     let many = [&[5, 0xdc, 2, 1][..], &[0xc0; 513]].concat();
     assert_eq!(Node::decode(&many).unwrap_err().context("reason"), Some("too many elements"));
 }

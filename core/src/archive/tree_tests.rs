@@ -117,6 +117,10 @@ fn a_lost_stat_node_loses_change_detection_only() {
     assert_eq!(all(&whole, Some(&stat)), left);
     whole.remove(&leaf);
     assert_eq!(all(&whole, Some(&stat)), left);
+    let Node::StatInterior(mut children) = Node::fetch(&whole, &stat.root).unwrap() else { panic!("not interior") };
+    children.pop();
+    whole.replace(&stat.root, &Node::StatInterior(children).encode().unwrap());
+    assert_eq!(all(&whole, Some(&stat)), 0);
     whole.remove(&stat.root);
     assert_eq!(all(&whole, Some(&stat)), 0);
 }

@@ -48,9 +48,11 @@ impl Buzhash {
         let end = max.min(data.len());
         let entering = data[..end].get(scan.position..).unwrap_or_default();
         let leaving = &data[scan.position - self.window..];
+        let (enter, leave): (&[u64; 256], &[u64; 256]) = (&self.entering, &self.leaving);
         let mut hash = scan.hash;
         for (index, (enters, leaves)) in entering.iter().zip(leaving).enumerate() {
-            hash = self.push(hash, *enters) ^ self.leaving[usize::from(*leaves)];
+            // The two entries do not wait for the hash before.
+            hash = hash.rotate_left(1) ^ (enter[usize::from(*enters)] ^ leave[usize::from(*leaves)]);
             if hash & self.mask == 0 {
                 return Some(scan.position + index + 1);
             }

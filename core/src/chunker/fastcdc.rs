@@ -1,35 +1,47 @@
 //! Normalized chunking with a keyed gear hash (FastCDC, Xia et al., 2016 and 2020).
 //!
-//! The hash is `hash = 2 * hash + table[byte]` modulo 2^64, so that it covers the
-//! last 64 bytes; a boundary is where its top bits are zero. Below the average size
-//! more bits must be zero than above, which draws sizes together. Nothing is looked
-//! at before the minimum but the 64 bytes the first hash needs, so whether a
+//! The hash is `hash = 2 * hash + table[byte]` modulo 2^64; a boundary is where its
+//! bits from 60 downwards are zero, which the last 61 bytes decide. Below the average
+//! size more bits must be zero than above, which draws sizes together. Nothing is
+//! looked at before the minimum but the bytes the first hash needs, so whether a
 //! position is a candidate depends on the content before it alone.
 
 use super::params::Sizes;
 use super::{Scan, Table, keyed_table};
 
-/// Bytes the hash covers; no chunk is shorter.
-const WINDOW_BYTES: usize = 64;
+/// Bytes hashed before the first that may be a boundary; no chunk is shorter.
+const WARM_UP_BYTES: usize = 64;
+/// Bytes hashed in one step.
+const STEP_BYTES: usize = 4;
+/// Bits above those that tell a boundary: a step needs them for itself.
+const SPARE_BITS: u32 = STEP_BYTES as u32 - 1;
 
 /// The gear chunker.
 pub(super) struct Fastcdc {
-    table: Table,
+    /// The keyed table, and the same shifted left by one, two, and three bits.
+    tables: [Table; STEP_BYTES],
     sizes: Sizes,
-    /// A boundary below the average size has a hash below this.
-    strict_limit: u64,
-    /// A boundary from the average size on has a hash below this.
-    lax_limit: u64,
+    /// The bits that are zero at a boundary below the average size.
+    strict_mask: u64,
+    /// The bits that are zero at a boundary from the average size on.
+    lax_mask: u64,
 }
 
 impl Fastcdc {
-    /// Makes the table; `normalization` is how many bits the limits are off the average.
+    /// Makes the tables; `normalization` is how many bits the masks are off the average.
     pub(super) fn new(sizes: Sizes, normalization: u32, key: &[u8; 32]) -> Self {
+        let table = keyed_table(key, "gabion 1 chunker fastcdc");
+        let shifted = |bits: u32| {
+            let mut table = table.clone();
+            table.iter_mut().for_each(|number| *number <<= bits);
+            table
+        };
+        let mask = |bits: u32| ((1 << bits) - 1) << (64 - SPARE_BITS - bits);
         Self {
-            table: keyed_table(key, "gabion 1 chunker fastcdc"),
+            tables: [table.clone(), shifted(1), shifted(2), shifted(3)],
             sizes,
-            strict_limit: 1 << (64 - sizes.bits() - normalization),
-            lax_limit: 1 << (64 - sizes.bits() + normalization),
+            strict_mask: mask(sizes.bits() + normalization),
+            lax_mask: mask(sizes.bits() - normalization),
         }
     }
 
@@ -43,17 +55,53 @@ impl Fastcdc {
         if data.len() < min {
             return None;
         }
-        scan.position = scan.position.max(min - WINDOW_BYTES);
         // The byte that makes a length is the one before it: hence the ones less.
-        for (end, limit) in [(min - 1, 0), (average - 1, self.strict_limit), (max, self.lax_limit)] {
-            let Some(bytes) = data.get(scan.position..end.min(data.len())) else { continue };
-            match roll(&self.table, scan.hash, bytes, limit) {
+        if scan.position < min - 1 {
+            scan.position = min - 1;
+            let before = &data[min - WARM_UP_BYTES..min - 1];
+            scan.hash = before.iter().fold(0, |hash, byte| self.push(hash, *byte));
+        }
+        for (end, mask) in [(average - 1, self.strict_mask), (max, self.lax_mask)] {
+            let bytes = data.get(scan.position..end.min(data.len())).unwrap_or_default();
+            match self.roll(scan.hash, bytes, mask) {
                 Step::Boundary(count) => return Some(scan.position + count),
                 Step::Hash(hash) => scan.hash = hash,
             }
             scan.position += bytes.len();
         }
         (scan.position == max).then_some(max)
+    }
+
+    /// Hashes `bytes` until all bits of `mask` are zero.
+    ///
+    /// A step shifts the hash once for all its bytes, and adds entries that are shifted already:
+    /// one shift and four additions long is the longest chain of instructions that wait for each
+    /// other, where one byte at a time takes eight.
+    fn roll(&self, mut hash: u64, bytes: &[u8], mask: u64) -> Step {
+        let [last, third, second, first] = self.tables.each_ref().map(|table| &***table);
+        let (steps, rest) = bytes.as_chunks::<STEP_BYTES>();
+        for (index, [one, two, three, four]) in steps.iter().enumerate() {
+            let hash1 = (hash << 4).wrapping_add(first[usize::from(*one)]);
+            let hash2 = hash1.wrapping_add(second[usize::from(*two)]);
+            let hash3 = hash2.wrapping_add(third[usize::from(*three)]);
+            hash = hash3.wrapping_add(last[usize::from(*four)]);
+            let masked = [hash1 & mask << 3, hash2 & mask << 2, hash3 & mask << 1, hash & mask];
+            if masked[0] == 0 || masked[1] == 0 || masked[2] == 0 || masked[3] == 0 {
+                let within = masked.iter().take_while(|bits| **bits != 0).count();
+                return Step::Boundary(index * STEP_BYTES + within + 1);
+            }
+        }
+        for (index, byte) in rest.iter().enumerate() {
+            hash = self.push(hash, *byte);
+            if hash & mask == 0 {
+                return Step::Boundary(steps.len() * STEP_BYTES + index + 1);
+            }
+        }
+        Step::Hash(hash)
+    }
+
+    fn push(&self, hash: u64, byte: u8) -> u64 {
+        (hash << 1).wrapping_add(self.tables[0][usize::from(byte)])
     }
 }
 
@@ -62,37 +110,4 @@ enum Step {
     Boundary(usize),
     /// None; the hash after all bytes.
     Hash(u64),
-}
-
-/// Hashes `bytes` until the hash is below `limit`.
-fn roll(table: &[u64; 256], mut hash: u64, bytes: &[u8], limit: u64) -> Step {
-    let gear = |byte: u8| table[usize::from(byte)];
-    let push = |hash: u64, byte: u8| (hash << 1).wrapping_add(gear(byte));
-    // Four bytes at once: the sums of table entries do not wait for the hash before,
-    // which leaves one shift and one addition per four bytes on the critical path.
-    let (quads, rest) = bytes.as_chunks::<4>();
-    for (index, quad) in quads.iter().enumerate() {
-        let [one, two, three, four] = quad.map(gear);
-        let two = (one << 1).wrapping_add(two);
-        let three = (two << 1).wrapping_add(three);
-        let four = (three << 1).wrapping_add(four);
-        let hashes = [
-            (hash << 1).wrapping_add(one),
-            (hash << 2).wrapping_add(two),
-            (hash << 3).wrapping_add(three),
-            (hash << 4).wrapping_add(four),
-        ];
-        if hashes.iter().any(|hash| *hash < limit) {
-            let within = hashes.iter().take_while(|hash| **hash >= limit).count();
-            return Step::Boundary(index * 4 + within + 1);
-        }
-        hash = hashes[3];
-    }
-    for (index, byte) in rest.iter().enumerate() {
-        hash = push(hash, *byte);
-        if hash < limit {
-            return Step::Boundary(quads.len() * 4 + index + 1);
-        }
-    }
-    Step::Hash(hash)
 }

@@ -201,3 +201,124 @@ fn mac(key: &Secret, number: u64, aad: &[u8], buffer: &[u8]) -> [u8; TAG_BYTES] 
     hasher.zeroize();
     tag
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hex(bytes: &[u8]) -> String {
+        let mut text = String::new();
+        crate::id::write_hex(&mut text, bytes).unwrap();
+        text
+    }
+
+    fn sealed(suite: Suite, key: u8, number: u64, aad: &[u8], plain: &[u8]) -> (Vec<u8>, [u8; TAG_BYTES]) {
+        let mut buffer = plain.to_vec();
+        let tag = Cipher::new(suite, &[key; 32]).seal(number, aad, &mut buffer).unwrap();
+        (buffer, tag)
+    }
+
+    #[test]
+    fn gcm_is_that_of_its_specification() {
+        // McGrew and Viega, test cases 13 and 14
+        let (_, tag) = sealed(Suite::Aes256Gcm, 0, 0, b"", b"");
+        assert_eq!(hex(&tag), "530f8afbc74536b9a963b4f1c4cb738b");
+        let (text, tag) = sealed(Suite::Aes256Gcm, 0, 0, b"", &[0; 16]);
+        assert_eq!(hex(&text), "cea7403d4d606b6e074ec5d3baf39d18");
+        assert_eq!(hex(&tag), "d0d1c8a799996bf0265b98b5d48ab919");
+    }
+
+    #[test]
+    fn chacha_is_that_of_rfc_8439() {
+        // the key stream is test vector 2 of appendix A.1, the tag is from another implementation
+        let (text, tag) = sealed(Suite::ChaCha20Poly1305, 0, 0, b"", &[0; 16]);
+        assert_eq!(hex(&text), "9f07e7be5551387a98ba977c732d080d");
+        assert_eq!(hex(&tag), "c34a88047320f52aa2c6683ef8084d2f");
+    }
+
+    #[test]
+    fn chacha_of_the_library_is_that_of_rfc_8439_section_2_8_2() {
+        // our nonces end in zeros, this one does not
+        let key: [u8; 32] = std::array::from_fn(|index| 0x80 + index as u8);
+        let nonce = [7, 0, 0, 0, 0x40, 0x41, 0x42, 0x43, 0x44, 0x45, 0x46, 0x47];
+        let aad = [0x50, 0x51, 0x52, 0x53, 0xc0, 0xc1, 0xc2, 0xc3, 0xc4, 0xc5, 0xc6, 0xc7];
+        let mut text = b"Ladies and Gentlemen of the class of '99: If I could offer you \
+            only one tip for the future, sunscreen would be it."
+            .to_vec();
+        let cipher = ChaCha20Poly1305::new(&key.into());
+        let tag = cipher.encrypt_inout_detached(&nonce.into(), &aad, text.as_mut_slice().into()).unwrap();
+        assert_eq!(hex(&text[..16]), "d31a8d34648e60db7b86afbc53ef7ec2");
+        assert_eq!(hex(&tag), "1ae10b594f09e26a7e902ecbd0600691");
+    }
+
+    #[test]
+    fn the_plain_suite_is_keyed_blake3() {
+        // from another implementation
+        let (text, tag) = sealed(Suite::None, 1, 7, b"aad", b"buffer");
+        assert_eq!(text, b"buffer");
+        assert_eq!(hex(&tag), "15cb56736b3a43c324b00b35eb69df9f");
+    }
+
+    #[test]
+    fn the_nonce_is_the_number() {
+        let mut nonce = [0; NONCE_BYTES];
+        nonce[..8].copy_from_slice(&[1, 2, 3, 4, 5, 6, 7, 8]);
+        let mut text = [0x33; 100];
+        let tag = Aes256Gcm::new(&[5; 32].into())
+            .encrypt_inout_detached(&nonce.into(), b"aad", text.as_mut_slice().into())
+            .unwrap();
+        let number = 0x0807_0605_0403_0201;
+        assert_eq!(sealed(Suite::Aes256Gcm, 5, number, b"aad", &[0x33; 100]), (text.to_vec(), tag.into()));
+    }
+
+    #[test]
+    fn only_exactly_what_was_sealed_opens() {
+        let plain = b"some plaintext of more than sixteen bytes";
+        for suite in Suite::all() {
+            let (text, tag) = sealed(suite, 1, 2, b"aad", plain);
+            assert_eq!(text == plain, !suite.encrypts());
+            let open = |key: u8, number, aad: &[u8], text: &[u8], tag: &[u8]| {
+                let mut buffer = text.to_vec();
+                Cipher::new(suite, &[key; 32]).open(number, aad, &mut buffer, tag).map(|()| buffer)
+            };
+            assert_eq!(open(1, 2, b"aad", &text, &tag).unwrap(), plain);
+            let moved = [b"aad", &text[..]].concat();
+            let (mut bad_text, mut bad_tag) = (text.clone(), tag);
+            bad_text[3] ^= 1;
+            bad_tag[15] ^= 0x80;
+            for result in [
+                open(2, 2, b"aad", &text, &tag),
+                open(1, 3, b"aad", &text, &tag),
+                open(1, 2, b"aae", &text, &tag),
+                open(1, 2, b"", &moved, &tag),
+                open(1, 2, b"aad", &bad_text, &tag),
+                open(1, 2, b"aad", &text[1..], &tag),
+                open(1, 2, b"aad", &text, &bad_tag),
+                open(1, 2, b"aad", &text, &tag[..15]),
+                open(1, 2, b"aad", &text, b""),
+            ] {
+                assert_eq!(result.unwrap_err().kind(), ErrorKind::Damaged, "{suite}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_does_not_open_is_not_decrypted() {
+        let (text, mut tag) = sealed(Suite::Aes256Gcm, 1, 2, b"", &[0; 64]);
+        tag[0] ^= 1;
+        let mut buffer = text.clone();
+        Cipher::new(Suite::Aes256Gcm, &[1; 32]).open(2, b"", &mut buffer, &tag).unwrap_err();
+        assert_eq!(buffer, text);
+    }
+
+    #[test]
+    fn numbers_and_names_go_both_ways() {
+        for suite in Suite::all() {
+            assert_eq!(Suite::try_from(u8::from(suite)).unwrap(), suite);
+            assert_eq!(suite.to_string().parse::<Suite>().unwrap(), suite);
+        }
+        assert_eq!(Suite::try_from(3).unwrap_err().kind(), ErrorKind::Unsupported);
+        assert_eq!("rot13".parse::<Suite>().unwrap_err().kind(), ErrorKind::InvalidInput);
+        assert!(Suite::fastest().encrypts());
+    }
+}

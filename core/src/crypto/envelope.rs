@@ -20,7 +20,7 @@ pub const HEADER_BYTES: usize = KEYED_HEADER_BYTES + COMMITMENT_BYTES;
 pub const TAIL_BYTES: usize = 40;
 /// The version of the format this module writes and reads.
 pub const VERSION: u8 = 1;
-/// The first bytes of every object but segments and index fragments.
+/// The first bytes of every sealed object but segments.
 pub const MAGIC: [u8; 4] = *b"GABO";
 
 /// What an object is. Stored as its number.
@@ -273,4 +273,88 @@ pub fn strip_tail(object: &[u8]) -> Result<&[u8]> {
 /// are the bytes that were written, not who wrote them.
 pub fn verify_tail(object: &[u8]) -> Result<()> {
     strip_tail(object).map(|_| ())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    fn header() -> Header {
+        let mut header = Header::new(*b"GABS", 2, Suite::ChaCha20Poly1305, 0x81, [0x5a; 32]);
+        header.commitment = [0xc0; 32];
+        header
+    }
+
+    #[test]
+    fn headers_go_both_ways_and_have_a_fixed_layout() {
+        let bytes = header().bytes();
+        assert_eq!(bytes[..8], *b"GABS\x02\x01\x02\x81");
+        assert_eq!((&bytes[8..40], &bytes[40..]), (&[0x5a; 32][..], &[0xc0; 32][..]));
+        assert_eq!(header().keyed_bytes(), bytes[..40]);
+        assert_eq!(Header::parse(&bytes, *b"GABS").unwrap(), header());
+    }
+
+    #[test]
+    fn foreign_headers_are_refused() {
+        let bytes = header().bytes();
+        let changed = |position: usize, byte| {
+            let mut bytes = bytes;
+            bytes[position] = byte;
+            Header::parse(&bytes, *b"GABS").unwrap_err()
+        };
+        assert_eq!(Header::parse(&bytes, MAGIC).unwrap_err().context("reason"), Some("magic"));
+        assert_eq!(changed(5, 2).kind(), ErrorKind::Unsupported);
+        assert_eq!(changed(6, 3).kind(), ErrorKind::Damaged);
+        for length in 0..HEADER_BYTES {
+            assert_eq!(Header::parse(&bytes[..length], *b"GABS").unwrap_err().kind(), ErrorKind::Damaged);
+        }
+    }
+
+    #[test]
+    fn a_reader_gets_the_writers_key_or_none() {
+        let (purpose_key, repository) = (Secret::from_bytes([1; 32]), RepositoryId::from_bytes([2; 16]));
+        let mut header = header();
+        let key = header.commit("gabion 1 segment", &purpose_key, &repository);
+        let read = header.committed_key("gabion 1 segment", &purpose_key, &repository).unwrap();
+        assert_eq!(read.key, key.key);
+        assert!(header.committed_key("gabion 1 segment", &Secret::from_bytes([3; 32]), &repository).is_none());
+        header.flags ^= 1;
+        assert!(header.committed_key("gabion 1 segment", &purpose_key, &repository).is_none());
+    }
+
+    #[test]
+    fn kinds_have_their_own_numbers_names_contexts_and_ids() {
+        let kinds: Vec<Kind> = Kind::all().collect();
+        assert_eq!(kinds.iter().map(|kind| kind.namespace()).collect::<BTreeSet<_>>().len(), kinds.len());
+        assert_eq!(kinds.iter().map(|kind| kind.context()).collect::<BTreeSet<_>>().len(), kinds.len());
+        assert_eq!(kinds.iter().map(|kind| kind.id(&[1; 32])).collect::<BTreeSet<_>>().len(), kinds.len());
+        for kind in kinds {
+            assert_eq!(Kind::try_from(u8::from(kind)).unwrap(), kind);
+        }
+        assert_eq!(Kind::try_from(0).unwrap_err().kind(), ErrorKind::Unsupported);
+        assert_eq!(Kind::try_from(12).unwrap_err().kind(), ErrorKind::Unsupported);
+    }
+
+    #[test]
+    fn names_are_namespace_and_id() {
+        assert_eq!(name_text(Kind::Doom, &[0xab; 16]), format!("gc/doom/{}", "ab".repeat(16)));
+        assert_eq!(name_text(Kind::Config, &[0xab; 16]), "config");
+        assert_eq!(Kind::KeySlot.to_string(), "key slot");
+    }
+
+    #[test]
+    fn tails_find_every_flipped_bit_and_every_truncation() {
+        let mut object = b"some content".to_vec();
+        append_tail(&mut object);
+        assert_eq!(strip_tail(&object).unwrap(), b"some content");
+        for bit in 0..object.len() * 8 {
+            let mut bad = object.clone();
+            bad[bit / 8] ^= 1 << (bit % 8);
+            assert_eq!(verify_tail(&bad).unwrap_err().kind(), ErrorKind::Damaged, "bit {bit}");
+        }
+        for length in 0..object.len() {
+            assert_eq!(verify_tail(&object[..length]).unwrap_err().kind(), ErrorKind::Damaged, "length {length}");
+        }
+    }
 }

@@ -183,6 +183,12 @@ mod tests {
     }
 
     #[test]
+    fn blake2b_is_that_of_another_implementation() {
+        let id = hasher(IdHash::Blake2b, 1, 2).id(IdSpace::Data, b"abc");
+        assert_eq!(id.to_string(), "8cc77af752046919e25cca7b87a17aaa67fb6aad75964f730a1c2178c986505c");
+    }
+
+    #[test]
     fn numbers_and_names_go_both_ways() {
         for hash in IdHash::all() {
             assert_eq!(IdHash::try_from(u8::from(hash)).unwrap(), hash);

@@ -190,6 +190,19 @@ mod tests {
     }
 
     #[test]
+    fn keys_are_those_of_other_implementations() {
+        let key = |params: KdfParams| {
+            let key = params.derive(&Passphrase::from("passwd".to_owned()), &SALT).unwrap();
+            blake3::Hash::from_bytes(*key.expose()).to_hex().to_string()
+        };
+        assert_eq!(key(KdfParams::default()), "cb6afd18204baec5047f44a9a7cc5c13c7fe6f40a54271c5aee6c6dc66b75682");
+        assert_eq!(
+            key(KdfParams::Pbkdf2HmacSha256 { iterations: 2 }),
+            "19f00dfb5465e206ae835eec6b123686164c89ce52f3de82e32bc5686a02f11a"
+        );
+    }
+
+    #[test]
     fn the_key_depends_on_passphrase_salt_and_costs() {
         let key = |params: KdfParams, text: &str, salt: u8| {
             params.derive(&Passphrase::from(text.to_owned()), &[salt; SALT_BYTES]).unwrap()

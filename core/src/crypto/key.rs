@@ -190,3 +190,89 @@ impl fmt::Debug for ObjectKey {
         f.write_str("ObjectKey")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const REPOSITORY: RepositoryId = RepositoryId::from_bytes([0x52; 16]);
+    const CONTEXT: &str = "gabion 1 doom";
+
+    fn header() -> [u8; KEYED_HEADER_BYTES] {
+        std::array::from_fn(|index| index as u8)
+    }
+
+    #[test]
+    fn derived_keys_never_change() {
+        // from another implementation
+        let derived = ObjectKey::derive(CONTEXT, &Secret::from_bytes([3; 32]), &REPOSITORY, &header());
+        let hex = |bytes: &[u8; 32]| blake3::Hash::from_bytes(*bytes).to_hex().to_string();
+        assert_eq!(hex(derived.key.expose()), "df3ea354d971c84f76477381536907d7a944bafef0d3e29b9c88f5228f73f340");
+        assert_eq!(hex(&derived.commitment), "ee3e80990e2e959a9159e85f3d91868665380fa91698441ecca706758ea01d4b");
+    }
+
+    #[test]
+    fn keys_depend_on_everything_they_are_derived_from() {
+        let purpose_key = |byte| Secret::from_bytes([byte; 32]);
+        let base = ObjectKey::derive(CONTEXT, &purpose_key(3), &REPOSITORY, &header());
+        let elsewhere = RepositoryId::from_bytes([0x53; 16]);
+        let mut others = vec![
+            ObjectKey::derive("gabion 1 epoch", &purpose_key(3), &REPOSITORY, &header()),
+            ObjectKey::derive(CONTEXT, &purpose_key(4), &REPOSITORY, &header()),
+            ObjectKey::derive(CONTEXT, &purpose_key(3), &elsewhere, &header()),
+        ];
+        for position in 0..KEYED_HEADER_BYTES {
+            let mut header = header();
+            header[position] ^= 1;
+            others.push(ObjectKey::derive(CONTEXT, &purpose_key(3), &REPOSITORY, &header));
+        }
+        for other in others {
+            assert_ne!(other.key, base.key);
+            assert!(!base.is_committed_by(&other.commitment));
+        }
+        assert!(base.is_committed_by(&base.commitment));
+    }
+
+    #[test]
+    fn keyrings_have_one_form() {
+        let keyring = Keyring::generate().unwrap();
+        let bytes = keyring.encode();
+        assert_eq!(bytes.len(), Keyring::BYTES_MAX);
+        assert_eq!(Keyring::decode(&bytes).unwrap(), keyring);
+        assert_ne!(keyring.get(Purpose::IdData).unwrap(), keyring.get(Purpose::IdTree).unwrap());
+
+        let some = [&[2][..], &[3; 33], &[6; 33]].concat();
+        let keyring = Keyring::decode(&some).unwrap();
+        assert_eq!(keyring.encode().as_slice(), some);
+        assert!(keyring.purposes().eq([Purpose::Chunker, Purpose::Index]));
+        assert_eq!(keyring.get(Purpose::Index).unwrap(), &Secret::from_bytes([6; 32]));
+        assert_eq!(keyring.get(Purpose::Data).unwrap_err().kind(), ErrorKind::KeyNotFound);
+        assert_eq!(format!("{keyring:?}"), "{Chunker, Index}");
+    }
+
+    #[test]
+    fn other_forms_of_keyrings_are_refused() {
+        let unordered = [&[2][..], &[6; 33], &[3; 33]].concat();
+        let double = [&[2][..], &[3; 33], &[3; 33]].concat();
+        let trailing = [&[1][..], &[3; 33], &[0]].concat();
+        let short = [&[1][..], &[3; 32]].concat();
+        let zero = [&[1][..], &[0; 33]].concat();
+        for bad in [&unordered[..], &double, &trailing, &short, &zero, &[], &[1], &[255]] {
+            assert_eq!(Keyring::decode(bad).unwrap_err().kind(), ErrorKind::Damaged, "{bad:?}");
+        }
+        let unknown = [&[1][..], &[9; 33]].concat();
+        assert_eq!(Keyring::decode(&unknown).unwrap_err().kind(), ErrorKind::Unsupported);
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_decode_to_what_encodes_to_them_or_not_at_all(
+            bytes in prop::collection::vec(0u8..12, 0..140),
+        ) {
+            if let Ok(keyring) = Keyring::decode(&bytes) {
+                prop_assert_eq!(keyring.encode().to_vec(), bytes);
+            }
+        }
+    }
+}

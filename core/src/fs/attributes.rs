@@ -66,7 +66,7 @@ pub(super) fn read(subject: Subject<'_>, options: AttributeOptions) -> Result<At
         let value = match value(subject, name) {
             Ok(value) => value,
             // Removed since it was listed, or not meant for us to see.
-            Err(Errno::NODATA | Errno::ACCESS | Errno::PERM) => continue,
+            Err(platform::NO_ATTRIBUTE | Errno::ACCESS | Errno::PERM) => continue,
             Err(errno) => return Err(unnamed("read attribute", errno).with("attribute", name.escape_ascii())),
         };
         bytes += name.len() + value.len();

@@ -7,7 +7,7 @@
 //!
 //! Everything is tried; what fails is returned, and nothing of it ends a restore.
 
-use rustix::fs::{Gid, Mode, Timespec, Timestamps, UTIME_OMIT, Uid};
+use rustix::fs::{Gid, Timespec, Timestamps, UTIME_OMIT, Uid};
 use rustix::io::Errno;
 use serde_bytes::Bytes;
 
@@ -159,8 +159,7 @@ fn set_mode(
         let foreign = if owner.0 == wanted.0 { 0 } else { 0o4000 } | if owner.1 == wanted.1 { 0 } else { 0o2000 };
         mode &= !foreign;
     }
-    platform::set_mode(subject, Mode::from_raw_mode(mode))
-        .map_err(|errno| unnamed("set mode", errno).with("mode", mode))
+    platform::set_mode(subject, mode).map_err(|errno| unnamed("set mode", errno).with("mode", mode))
 }
 
 fn set_attributes(
@@ -203,7 +202,7 @@ fn remove_surplus(subject: Subject<'_>, attributes: &Attributes, options: &Resto
         .filter(|name| options.wants(name) && !attributes.0.contains_key(Bytes::new(name)));
     surplus
         .filter_map(|name| match platform::remove_attribute(subject, name) {
-            Ok(()) | Err(Errno::NODATA) => None,
+            Ok(()) | Err(platform::NO_ATTRIBUTE) => None,
             Err(errno) => Some(unnamed("remove attribute", errno).with("attribute", name.escape_ascii())),
         })
         .collect()

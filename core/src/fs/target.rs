@@ -260,7 +260,7 @@ impl TargetDirectory {
         let widen = |stat: &Stat, subject: Subject<'_>| {
             if stat.is_directory() {
                 // If it fails, opening or writing tells why.
-                let _ = platform::set_mode(subject, Mode::from_raw_mode(stat.mode | 0o700));
+                let _ = platform::set_mode(subject, stat.mode | 0o700);
             }
         };
         let closed = |stat: Stat| stat.is_directory() && stat.mode & 0o700 != 0o700;

@@ -33,6 +33,7 @@ pub use fragment::{Fragment, SegmentEntry, fragment_name, parse_name};
 pub use load::{Loaded, load, merge_stored};
 pub use merge::{merge, to_merge};
 pub use places::{ChunkPlace, FramePlace, Places};
+pub use sealed::FRAGMENT_HEAD_BYTES;
 pub use table::{ChunkKey, KeyEntry};
 
 /// Where one copy of a chunk is.

@@ -301,6 +301,11 @@ mod tests {
         for cut in 0..good.encoded().len() {
             assert!(Places::decode(&good.encoded()[..cut], 2, 4).is_err(), "{cut}");
         }
+        // 5 in two bytes, a number above 2^32, a number without end
+        for bad in [&[16u8, 0x85, 0, 0, 0][..], &[0xff, 0xff, 0xff, 0xff, 0x1f, 5, 0, 0], &[0xff; 8]] {
+            Places::decode(bad, 1, 1).unwrap_err();
+        }
+        Places::decode(&[16, 5, 0, 0], 1, 1).unwrap();
         let mut lying = directory(&[(300, 2, vec![5, 6])]);
         lying.frames[0].plain_bytes = 10;
         Places::of(&lying).unwrap_err();

@@ -25,7 +25,7 @@ pub(super) fn segment_of(number: u32, chunks: &[u64]) -> (SegmentRecord, Directo
     id[..4].copy_from_slice(&number.to_be_bytes());
     let record = SegmentRecord {
         id: SegmentId::from_bytes(id),
-        class: if number % 2 == 0 { Class::Data } else { Class::Tree },
+        class: if number.is_multiple_of(2) { Class::Data } else { Class::Tree },
         bytes: 1000 + 100 * chunks.len() as u64,
         content_hash: [number as u8; 32],
         header: [number as u8 ^ 0xff; HEADER_BYTES],

@@ -47,6 +47,8 @@ pub(super) struct SlotStore<'a> {
     pub store: &'a Store,
     pub files: &'a KeyFiles,
     pub repository: &'a RepositoryId,
+    /// The suite of the repository's data.
+    pub suite: Suite,
 }
 
 impl SlotStore<'_> {
@@ -76,14 +78,18 @@ impl SlotStore<'_> {
         Ok((slots, unreadable))
     }
 
-    /// Opens the first slot that opens: those without passphrase first.
+    /// Opens the first slot that opens.
+    ///
+    /// A slot without passphrase counts only where data is not encrypted either: whoever can write to
+    /// the store could plant one in an encrypted repository.
     pub fn open(&self, ask: &mut AskPassphrase<'_>) -> Result<Keyring> {
         let (slots, unreadable) = self.find()?;
         if slots.is_empty() {
             let error = Error::new(ErrorKind::KeyNotFound, "open repository").with("repository", self.repository);
             return Err(if unreadable > 0 { error.with("unreadable key slots", unreadable) } else { error });
         }
-        for found in slots.iter().filter(|found| found.slot.is_plain()) {
+        let plain_allowed = !self.suite.encrypts();
+        for found in slots.iter().filter(|found| plain_allowed && found.slot.is_plain()) {
             if let Ok(keyring) = found.slot.open(None, self.repository) {
                 return Ok(keyring);
             }

@@ -75,7 +75,7 @@ impl Office {
     }
 
     fn slots(&self) -> keys::SlotStore<'_> {
-        keys::SlotStore { store: &self.store, files: &self.key_files, repository: &self.config.id }
+        keys::SlotStore { store: &self.store, files: &self.key_files, repository: &self.config.id, suite: self.suite }
     }
 }
 
@@ -134,7 +134,7 @@ impl Repository {
         let created = clock.now();
         let (config, keyring) = (Config::new(new.suite, new.id_hash, created)?, Keyring::generate()?);
         let (key_id, slot) = new.slot.seal(&keyring, &config.id, slot_suite(new.suite), created)?;
-        keys::SlotStore { store: &store, files: &client.key_files, repository: &config.id }.keep(
+        keys::SlotStore { store: &store, files: &client.key_files, repository: &config.id, suite: new.suite }.keep(
             new.slot.location,
             &key_id,
             &slot,
@@ -161,6 +161,11 @@ impl Repository {
         let config = Config::decode(&bytes).map_err(named)?;
         let keyring = keys::SlotStore { store: &store, files: &client.key_files, repository: &config.id }.open(ask)?;
         Config::verify(&bytes, &keyring).map_err(named)?;
+        let config = Config::decode(&bytes).map_err(|error| error.with("repository", store.location()))?;
+        let suite = config.suite()?;
+        let keyring =
+            keys::SlotStore { store: &store, files: &client.key_files, repository: &config.id, suite }.open(ask)?;
+        Config::verify(&bytes, &keyring)?;
         Self::assemble(store, client, config, keyring)
     }
 

@@ -23,6 +23,9 @@ pub(in crate::fs) const NO_ACCESS_TIME: OFlags = OFlags::NOATIME;
 /// Opens a directory to look up names in it, which needs no right to list it.
 pub(in crate::fs) const SEARCH: OFlags = OFlags::PATH;
 
+/// What the system says of an attribute that is not there.
+pub(in crate::fs) const NO_ATTRIBUTE: Errno = Errno::NODATA;
+
 /// Bytes of directory entries asked for at once.
 const LISTING_BYTES: usize = 64 * KIB;
 
@@ -161,8 +164,9 @@ pub(in crate::fs) fn remove_attribute(subject: Subject<'_>, attribute: &[u8]) ->
     }
 }
 
-/// Sets permission bits.
-pub(in crate::fs) fn set_mode(subject: Subject<'_>, mode: Mode) -> Result<()> {
+/// Sets permission bits, 0 to 0o7777.
+pub(in crate::fs) fn set_mode(subject: Subject<'_>, mode: u32) -> Result<()> {
+    let mode = Mode::from_raw_mode(mode);
     match subject {
         Subject::Open(descriptor) => rustix::fs::fchmod(descriptor, mode),
         Subject::Reference(descriptor) => rustix::fs::chmodat(CWD, reference_path(descriptor), mode, AtFlags::empty()),

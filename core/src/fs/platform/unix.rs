@@ -14,6 +14,9 @@ pub(in crate::fs) const NO_ACCESS_TIME: OFlags = OFlags::empty();
 /// Looking up names in a directory needs the right to list it.
 pub(in crate::fs) const SEARCH: OFlags = OFlags::empty();
 
+/// What the system says of an attribute that is not there.
+pub(in crate::fs) const NO_ATTRIBUTE: Errno = Errno::NOTSUP;
+
 /// The entry `name` of `directory`; never follows.
 pub(in crate::fs) fn stat_at(directory: BorrowedFd<'_>, name: &[u8]) -> Result<Stat> {
     rustix::fs::statat(directory, name, AtFlags::SYMLINK_NOFOLLOW).map(|found| convert(&found))
@@ -106,8 +109,9 @@ pub(in crate::fs) fn remove_attribute(_subject: Subject<'_>, _attribute: &[u8]) 
     Err(Errno::NOTSUP)
 }
 
-/// Sets permission bits.
-pub(in crate::fs) fn set_mode(subject: Subject<'_>, mode: Mode) -> Result<()> {
+/// Sets permission bits, 0 to 0o7777.
+pub(in crate::fs) fn set_mode(subject: Subject<'_>, mode: u32) -> Result<()> {
+    let mode = Mode::from_raw_mode(number(mode));
     match subject {
         Subject::Open(descriptor) | Subject::Reference(descriptor) => rustix::fs::fchmod(descriptor, mode),
         Subject::Named(directory, name) => rustix::fs::chmodat(directory, name, mode, AtFlags::SYMLINK_NOFOLLOW),
@@ -147,18 +151,15 @@ pub(in crate::fs) fn make_node(
     rustix::fs::mknodat(directory, name, file_type, Mode::RUSR | Mode::WUSR, device)
 }
 
-/// Makes a named pipe, readable and writable by its owner; devices can not be made.
+/// Nothing of the kind can be made in an open directory here.
 #[cfg(target_vendor = "apple")]
 pub(in crate::fs) fn make_node(
-    directory: BorrowedFd<'_>,
-    name: &[u8],
-    file_type: rustix::fs::FileType,
+    _directory: BorrowedFd<'_>,
+    _name: &[u8],
+    _file_type: rustix::fs::FileType,
     _rdev: (u32, u32),
 ) -> Result<()> {
-    match file_type {
-        rustix::fs::FileType::Fifo => rustix::fs::mkfifoat(directory, name, Mode::RUSR | Mode::WUSR),
-        _ => Err(Errno::NOTSUP),
-    }
+    Err(Errno::NOTSUP)
 }
 
 #[cfg(test)]
@@ -203,7 +204,7 @@ mod tests {
         let time = Timespec { tv_sec: 1_000_000_007, tv_nsec: 123_456_789 };
         let times = Timestamps { last_access: time, last_modification: time };
 
-        set_mode(Subject::Open(file.as_fd()), Mode::from_raw_mode(0o640)).unwrap();
+        set_mode(Subject::Open(file.as_fd()), 0o640).unwrap();
         set_owner(Subject::Open(file.as_fd()), None, None).unwrap();
         set_times(Subject::Open(file.as_fd()), &times).unwrap();
         with_reference(directory, b"link", |stat, link| {
@@ -230,6 +231,6 @@ mod tests {
         assert_eq!(change_flags(file.as_fd(), 0, 0), Err(Errno::NOTSUP));
         assert_eq!(seek_data(file.as_fd(), 0), Err(Errno::NOTSUP));
         assert_eq!(seek_hole(file.as_fd(), 0), Err(Errno::NOTSUP));
-        assert_eq!((NO_ACCESS_TIME, SEARCH), (OFlags::empty(), OFlags::empty()));
+        assert_eq!((NO_ACCESS_TIME, SEARCH, NO_ATTRIBUTE), (OFlags::empty(), OFlags::empty(), Errno::NOTSUP));
     }
 }
