@@ -1,6 +1,5 @@
 //! The program `gabion`: reads the command line, runs one command, and turns
 //! what happened into an exit code.
-#![allow(dead_code, reason = "commands use all of these in the next commit")]
 
 mod archives;
 mod args;
@@ -19,10 +18,6 @@ mod placeholders;
 mod process;
 mod progress;
 mod report;
-mod output;
-mod passphrase;
-mod placeholders;
-mod progress;
 mod select;
 mod signals;
 mod timespan;
@@ -68,24 +63,5 @@ fn dispatch(context: &Context, command: Command) -> anyhow::Result<Warnings> {
         Command::Create(args) => commands::create::run(context, &args),
         Command::Extract(args) => commands::extract::run(context, &args),
         Command::List(args) => commands::list::run(context, &args),
-use args::{Cli, Command};
-use context::Context;
-
-fn main() -> ExitCode {
-    let cli = Cli::parse();
-    let context = Context::new(cli.common);
-    let done = match cli.command {
-        Command::RepoCreate(args) => commands::repo_create::run(&context, &args),
-        Command::RepoList(args) => commands::repo_list::run(&context, &args),
-        Command::Create(args) => commands::create::run(&context, &args),
-        Command::Extract(args) => commands::extract::run(&context, &args),
-        Command::List(args) => commands::list::run(&context, &args),
-    };
-    match done {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("gabion: {error:#}");
-            ExitCode::from(2)
-        }
     }
 }

@@ -98,7 +98,7 @@ fn tell(speaker: &Reporter, common: &Common, error: &anyhow::Error, code: Code, 
     let prefix = if common.log_json { "" } else { "Error: " };
     speaker.log(Level::Error, Some(code), &format!("{prefix}{message}"));
     if common.debug {
-        speaker.log(Level::Debug, None, &format!("{error:?}"));
+        speaker.log(Level::Debug, None, &full(error));
     }
     let hint = if signal.is_some() { None } else { hint(error) };
     if let Some(hint) = hint
@@ -121,6 +121,14 @@ fn one_line(error: &anyhow::Error) -> String {
         }
     }
     parts.join(": ").replace('\n', " ")
+}
+
+/// Everything there is to say: all causes, and all facts of the engine's error.
+fn full(error: &anyhow::Error) -> String {
+    match engine_error(error) {
+        Some(engine) => format!("{error:?}\n\n{engine:#?}"),
+        None => format!("{error:?}"),
+    }
 }
 
 fn hint(error: &anyhow::Error) -> Option<String> {
