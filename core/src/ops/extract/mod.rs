@@ -24,7 +24,7 @@ mod work;
 
 use restorer::Restorer;
 
-pub use stream::extract_to_stream;
+pub use stream::{extract_to_stream, read_content};
 
 /// How an archive is restored.
 #[derive(Debug)]
@@ -105,9 +105,9 @@ fn restore_top(target: &Target, record: &ArchiveRecord, options: &ExtractOptions
 /// Reports what [`extract`] would restore, and reads every chunk of it to be sure that it can.
 pub fn dry_run(reader: &Reader, record: &ArchiveRecord, matcher: &Matcher, monitor: &dyn Monitor) -> Result<()> {
     super::list::list(reader, record, matcher, monitor, &mut |item| {
-        let read = stream::read_content(reader, &item.entry, &mut |_| Ok(()));
+        let read = read_content(reader, &item.entry, &mut |_| Ok(()));
         match read {
-            Ok(()) => monitor.event(&Event::File { status: FileStatus::Included, path: &item.path }),
+            Ok(()) => stream::count(&item, FileStatus::Included, monitor),
             Err(error) => {
                 monitor.event(&Event::Warning { warning: Warning::Item, path: &item.path, error: &error });
             }
