@@ -1,6 +1,7 @@
 //! Rust sources as the rules see them: code without comments, strings and tests, and the paths it names.
 
 use std::collections::BTreeSet;
+use std::ops::Range;
 
 /// One source file.
 #[derive(Clone, Debug)]
@@ -28,12 +29,8 @@ pub(super) fn parse_all(files: impl IntoIterator<Item = (String, String)>) -> Ve
     let mut sources = Vec::new();
     for (path, text) in files {
         let code = without_comments_and_literals(&text);
-        let (lasting, modules) = without_tests(&code);
-        let folder = module_folder(&path);
-        for module in modules {
-            tests.insert(format!("{folder}/{module}.rs"));
-            tests.insert(format!("{folder}/{module}/mod.rs"));
-        }
+        let (lasting, declared) = without_tests(&code);
+        tests.extend(declared.into_iter().flat_map(|item| declared_files(&path, &code[item.clone()], &text[item])));
         sources.push(Source { path, text, code, lasting });
     }
     for source in &mut sources {
@@ -45,6 +42,19 @@ pub(super) fn parse_all(files: impl IntoIterator<Item = (String, String)>) -> Ve
         }
     }
     sources
+}
+
+/// Where the module may lie that an item of the file `path` declares, such as `#[path = "x.rs"] mod tests;`.
+fn declared_files(path: &str, code: &str, text: &str) -> Vec<String> {
+    let Some((_, module)) = code.trim_end().strip_suffix(';').and_then(|item| item.rsplit_once("mod ")) else {
+        return Vec::new();
+    };
+    if let Some((_, told)) = text.split_once("#[path = \"") {
+        let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
+        return told.split_once('"').map(|(file, _)| format!("{folder}/{file}")).into_iter().collect();
+    }
+    let folder = module_folder(path);
+    ["", "/mod"].map(|rest| format!("{folder}/{}{rest}.rs", module.trim())).to_vec()
 }
 
 /// Where the modules lie that a file declares.
@@ -167,25 +177,22 @@ fn inline_paths(code: &str) -> Vec<Named> {
     named
 }
 
-/// Blanks out items under `#[cfg(test)]`; also tells the modules that are declared so and lie in files.
-fn without_tests(code: &str) -> (String, Vec<String>) {
-    let (mut lasting, mut modules) = (String::new(), Vec::new());
+/// Blanks out items under `#[cfg(test)]`, and tells where they are.
+fn without_tests(code: &str) -> (String, Vec<Range<usize>>) {
+    let (mut lasting, mut items) = (String::new(), Vec::new());
     let mut position = 0;
     for start in code.match_indices("#[cfg(").map(|(start, _)| start) {
         if start < position || !only_for_tests(&code[start..closing(code, start + 1)]) {
             continue;
         }
         let end = item_end(code, start);
-        let item = code[start..end].trim_end();
-        if let Some((_, declared)) = item.strip_suffix(';').and_then(|item| item.rsplit_once("mod ")) {
-            modules.push(declared.trim().to_owned());
-        }
+        items.push(start..end);
         lasting.push_str(&code[position..start]);
         lasting.push_str(&blanked(&code[start..end]));
         position = end;
     }
     lasting.push_str(&code[position..]);
-    (lasting, modules)
+    (lasting, items)
 }
 
 fn only_for_tests(attribute: &str) -> bool {
@@ -315,10 +322,11 @@ fn tests_do_not_last() {
     let text = "fn a() {}\n#[cfg(all(test, unix))]\n#[path = \"x\"]\nmod tests {\n fn b() { {} }\n}\nfn c() {}\n\
                 #[cfg(test)]\nconst D: [u8; 2] = [1, 2];\n";
     assert_eq!(squeezed(&one("core/src/x.rs", text).lasting), "fna(){}fnc(){}");
-    let files = [("core/src/a.rs", "#[cfg(test)]\nmod tests;\nfn x() {}"), ("core/src/a/tests.rs", "fn y() {}")];
+    let tests = "#[cfg(test)]\nmod tests;\n#[cfg(test)]\n#[path = \"other.rs\"]\nmod more;\nfn x() {}";
+    let files = [("core/src/a.rs", tests), ("core/src/a/tests.rs", "fn y() {}"), ("core/src/other.rs", "fn z() {}")];
     let sources = parse_all(files.map(|(path, text)| (path.to_owned(), text.to_owned())));
-    assert_eq!(squeezed(&sources[0].lasting), "fnx(){}");
-    assert_eq!(squeezed(&sources[1].lasting), "");
+    let lasting: Vec<_> = sources.iter().map(|source| squeezed(&source.lasting)).collect();
+    assert_eq!(lasting, ["fnx(){}", "", ""]);
 }
 
 #[test]
