@@ -18,7 +18,7 @@ use crate::fs::source::SourceDirectory;
 use crate::fs::stat::{MetadataOptions, Stat, metadata};
 use crate::fs::users::Users;
 use crate::id::ArchiveId;
-use crate::limits::INLINE_ATTRIBUTES_BYTES_MAX;
+use crate::limits::{CHECKPOINT_BYTES, CHECKPOINT_SECONDS, INLINE_ATTRIBUTES_BYTES_MAX};
 use crate::monitor::{Counters, Monitor};
 use crate::pattern::Matcher;
 use crate::repository::{Repository, Session, Writer, WriterOptions};
@@ -81,6 +81,24 @@ pub struct CreateOptions {
     pub change: Change,
     /// Read devices and named pipes as if they were files.
     pub read_special: bool,
+    /// How much a crash can undo.
+    pub checkpoint: Checkpoint,
+}
+
+/// When everything stored so far is published, so that a crash does not undo it: as soon as either is reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Checkpoint {
+    /// Seconds since the last one.
+    pub seconds: u64,
+    /// New plaintext bytes since the last one.
+    pub bytes: u64,
+}
+
+impl Default for Checkpoint {
+    /// A minute, or 1 GiB.
+    fn default() -> Self {
+        Self { seconds: CHECKPOINT_SECONDS, bytes: CHECKPOINT_BYTES }
+    }
 }
 
 /// By what a file shows that it changed while it was read.
