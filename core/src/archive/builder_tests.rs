@@ -1,3 +1,5 @@
+//! Directories that are built, whole and in part.
+
 use std::collections::BTreeSet;
 
 use super::*;

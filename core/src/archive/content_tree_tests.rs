@@ -1,3 +1,5 @@
+//! Long content lists: both ways, from any position, and damaged.
+
 use proptest::prelude::*;
 
 use super::*;

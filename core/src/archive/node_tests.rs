@@ -1,3 +1,5 @@
+//! Nodes: golden bytes, one form only, every bound.
+
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;

@@ -1,3 +1,5 @@
+//! Archive and pending records: golden bytes, bounds, what is cut.
+
 use std::collections::BTreeMap;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Directories that are read, and what a lying store can not do.
+
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;

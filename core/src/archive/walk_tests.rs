@@ -1,3 +1,5 @@
+//! Walks over archives, whole and damaged.
+
 use super::*;
 use crate::archive::builder::DirectoryBuilder;
 use crate::archive::content::DirectoryRef;

@@ -1,3 +1,5 @@
+//! Files that are read, their holes, and files that are not what they were.
+
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 

@@ -1,3 +1,5 @@
+//! Metadata that is set, and what can not be set.
+
 use std::fs::File;
 use std::os::fd::AsFd;
 

@@ -1,3 +1,5 @@
+//! Directories of the source, and tricks that are played on them.
+
 use std::fs;
 use std::io::Read;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, symlink};
