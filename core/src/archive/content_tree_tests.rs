@@ -1,4 +1,8 @@
+<<<<<<< HEAD
 //! Long content lists: both ways, from any position, and damaged.
+=======
+//! Long content lists: equal lists give equal trees, and seeking finds the right piece.
+>>>>>>> main
 
 use proptest::prelude::*;
 

@@ -271,6 +271,7 @@ fn archives(out: &mut Goldens) {
         tags: ["weekly".to_owned()].into(),
         root: directory(),
         stat_root,
+        top: None,
         working_directory: Some(ByteBuf::from(*b"/home/u")),
         paths: vec![ByteBuf::from(*b".")],
         base: Some(archive),

@@ -1,4 +1,8 @@
+<<<<<<< HEAD
 //! Walks over archives, whole and damaged.
+=======
+//! Walks: order, depth, and going on after damage.
+>>>>>>> main
 
 use super::*;
 use crate::archive::builder::DirectoryBuilder;

@@ -154,11 +154,12 @@ impl Repository {
     /// Opens a repository. `ask` is called only if a slot needs a passphrase.
     pub fn open(store: Store, client: Client, ask: &mut AskPassphrase<'_>) -> Result<Self> {
         let bytes = read_config(&store)?;
-        let config = Config::decode(&bytes).map_err(|error| error.with("repository", store.location()))?;
+        let named = |error: Error| error.with("object", "config").with("repository", store.location());
+        let config = Config::decode(&bytes).map_err(named)?;
         let suite = config.suite()?;
         let keyring =
             keys::SlotStore { store: &store, files: &client.key_files, repository: &config.id, suite }.open(ask)?;
-        Config::verify(&bytes, &keyring)?;
+        Config::verify(&bytes, &keyring).map_err(named)?;
         Self::assemble(store, client, config, keyring)
     }
 
@@ -288,12 +289,28 @@ fn slot_suite(suite: Suite) -> Suite {
 }
 
 fn refuse_occupied(store: &Store) -> Result<()> {
-    let objects = store.list(&Prefix::all())?;
-    let Some(first) = objects.first() else { return Ok(()) };
-    let exists = objects.iter().any(|object| object.name == config_name());
-    let kind = if exists { ErrorKind::RepositoryExists } else { ErrorKind::NotARepository };
-    let error = Error::new(kind, "create repository").with("repository", store.location());
-    Err(if exists { error } else { error.with("reason", "the place is not empty").with("found", &first.name) })
+    let error = match store.head(&config_name()) {
+        Ok(_) => Error::new(ErrorKind::RepositoryExists, "create repository"),
+        Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+        Err(_) => match foreign(store)? {
+            None => return Ok(()),
+            Some(found) => Error::new(ErrorKind::NotARepository, "create repository")
+                .with("reason", "the place is not empty")
+                .with("found", found),
+        },
+    };
+    Err(error.with("repository", store.location()))
+}
+
+/// Something that lies in a store without `config`. A store that holds what can not be an object is occupied too.
+fn foreign(store: &Store) -> Result<Option<String>> {
+    match store.any_object() {
+        Ok(found) => Ok(found.map(|object| object.name.to_string())),
+        Err(error) if error.kind() == ErrorKind::Damaged => {
+            Ok(Some(error.context("object").unwrap_or("no object").to_owned()))
+        }
+        Err(error) => Err(error),
+    }
 }
 
 fn read_config(store: &Store) -> Result<Bytes> {
@@ -308,7 +325,9 @@ fn read_config(store: &Store) -> Result<Bytes> {
     if missing.kind() != ErrorKind::NotFound {
         return Err(missing);
     }
-    let occupied = !store.list(&Prefix::all())?.is_empty();
-    let kind = if occupied { ErrorKind::NotARepository } else { ErrorKind::RepositoryNotFound };
-    Err(Error::new(kind, "open repository").with("repository", store.location()))
+    let error = |kind| Error::new(kind, "open repository").with("repository", store.location());
+    Err(match foreign(store)? {
+        None => error(ErrorKind::RepositoryNotFound),
+        Some(found) => error(ErrorKind::NotARepository).with("reason", "no config").with("found", found),
+    })
 }

@@ -1,4 +1,4 @@
-//! Metadata that is set, and what can not be set.
+//! Restoring metadata: everything that was kept, and nothing that was not.
 
 use std::fs::File;
 use std::os::fd::AsFd;

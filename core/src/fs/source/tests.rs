@@ -1,4 +1,4 @@
-//! Directories of the source, and tricks that are played on them.
+//! Source directories: names, races, tags, attributes.
 
 use std::fs;
 use std::io::Read;
