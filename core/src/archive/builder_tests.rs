@@ -1,8 +1,4 @@
-<<<<<<< HEAD
-//! Directories that are built, whole and in part.
-=======
 //! Directories: order, cuts, snapshots, and how much is held in memory.
->>>>>>> main
 
 use std::collections::BTreeSet;
 

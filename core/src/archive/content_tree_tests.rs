@@ -1,8 +1,4 @@
-<<<<<<< HEAD
-//! Long content lists: both ways, from any position, and damaged.
-=======
 //! Long content lists: equal lists give equal trees, and seeking finds the right piece.
->>>>>>> main
 
 use proptest::prelude::*;
 

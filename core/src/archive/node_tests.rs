@@ -1,8 +1,4 @@
-<<<<<<< HEAD
-//! Nodes: golden bytes, one form only, every bound.
-=======
 //! Nodes: golden bytes, and what an enemy may have made of them.
->>>>>>> main
 
 use std::collections::BTreeMap;
 

@@ -1,8 +1,4 @@
-<<<<<<< HEAD
-//! Archive and pending records: golden bytes, bounds, what is cut.
-=======
 //! Archive and pending records: golden bytes, bounds, and cuts.
->>>>>>> main
 
 use std::collections::BTreeMap;
 

@@ -1,8 +1,4 @@
-<<<<<<< HEAD
-//! Directories that are read, and what a lying store can not do.
-=======
 //! Reading directories: order, look-ups, damage.
->>>>>>> main
 
 use std::collections::BTreeMap;
 

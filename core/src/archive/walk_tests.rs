@@ -1,8 +1,4 @@
-<<<<<<< HEAD
-//! Walks over archives, whole and damaged.
-=======
 //! Walks: order, depth, and going on after damage.
->>>>>>> main
 
 use super::*;
 use crate::archive::builder::DirectoryBuilder;

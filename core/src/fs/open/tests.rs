@@ -1,8 +1,4 @@
-<<<<<<< HEAD
-//! Files that are read, their holes, and files that are not what they were.
-=======
 //! Source files: holes, changes while reading, and what is no regular file.
->>>>>>> main
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;

@@ -1,5 +1,3 @@
-//! Directories of the target, and tricks that are played on them.
-
 use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
