@@ -117,8 +117,8 @@ impl Writer {
         self.pipeline.shared().totals()
     }
 
-    /// Makes everything stored so far durable.
-    pub(super) fn flush(&self) -> Result<()> {
+    /// Makes everything stored so far durable; [`Writer::totals`] then counts all of it.
+    pub fn flush(&self) -> Result<()> {
         for class in [Class::Data, Class::Tree] {
             let group = std::mem::take(&mut *self.group(class));
             self.submit_group(class, group)?;
