@@ -201,8 +201,7 @@ pub fn source_parent(path: &Path) -> Result<(SourceDirectory, Vec<u8>)> {
         Err(Errno::ACCESS) => openat(CWD, parent, DIRECTORY | platform::SEARCH, Mode::empty()),
         other => other,
     };
-    let handle = handle
-        .map_err(|errno| unnamed(operation, errno).with("path", path.display()))?;
+    let handle = handle.map_err(|errno| unnamed(operation, errno).with("path", path.display()))?;
     Ok((SourceDirectory { handle }, name.as_bytes().to_vec()))
 }
 

@@ -68,7 +68,10 @@ fn bytes_are_golden() {
     let segment = build(&keyring(), Class::Data, Suite::Aes256Gcm);
     assert_eq!(segment.record.id.to_string(), "fd12098db9bdf590d37d6b628934647f");
     let hash = blake3::hash(&segment.bytes).to_string();
-    assert_eq!((segment.bytes.len(), hash.as_str()), (704, "1bd31548b6010fbba4782ffb3d06795e0296e1cac244a4cbf2b97c37c3d2c49f"));
+    assert_eq!(
+        (segment.bytes.len(), hash.as_str()),
+        (704, "1bd31548b6010fbba4782ffb3d06795e0296e1cac244a4cbf2b97c37c3d2c49f")
+    );
 }
 
 #[test]

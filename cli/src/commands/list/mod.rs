@@ -77,8 +77,8 @@ pub fn run(context: &Context, args: &Args) -> Result<Warnings> {
     let archive = archives::find(context, context.catalog(&repository, &reporter)?, &args.name)?;
     let reader = repository.session()?.reader();
     let hashes = Hashes::named(format.keys());
-    let needs_stat = format.keys().any(item::is_from_stat)
-        || args.sort_by.iter().flat_map(SortKeys::names).any(item::is_from_stat);
+    let needs_stat =
+        format.keys().any(item::is_from_stat) || args.sort_by.iter().flat_map(SortKeys::names).any(item::is_from_stat);
     let mut printer = Printer {
         archive: &archive,
         reader: &reader,
