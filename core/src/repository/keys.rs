@@ -178,3 +178,55 @@ impl NewSlot<'_> {
         KeySlot::seal(keyring, repository, protection, &self.label, created, suite)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Client, NewRepository, Repository};
+    use super::*;
+    use crate::backend::MemoryBackend;
+    use crate::clock::{Clock, SystemClock};
+    use crate::crypto::id_hash::IdHash;
+    use crate::error::ErrorKind;
+
+    fn slot(passphrase: Option<&Passphrase>) -> NewSlot<'_> {
+        NewSlot {
+            passphrase,
+            kdf: KdfParams::weak_for_tests(),
+            label: String::new(),
+            location: KeyLocation::Repository,
+        }
+    }
+
+    fn encrypted(passphrase: &Passphrase) -> (Store, Repository) {
+        let store = Store::new(Arc::new(MemoryBackend::new())).unwrap();
+        let new = NewRepository { suite: Suite::Aes256Gcm, id_hash: IdHash::default(), slot: slot(Some(passphrase)) };
+        let repository = Repository::create(store.clone(), Client::default(), &new, &SystemClock).unwrap();
+        (store, repository)
+    }
+
+    #[test]
+    fn a_planted_plain_slot_opens_nothing_that_is_encrypted() {
+        let passphrase = Passphrase::from("secret".to_owned());
+        let (store, repository) = encrypted(&passphrase);
+        let planted = Keyring::generate().unwrap();
+        let created = SystemClock.now();
+        let (id, bytes) =
+            KeySlot::seal(&planted, repository.id(), Protection::Plain, "", created, Suite::None).unwrap();
+        store.put(&ObjectName::of("keys", id), Payload::from(bytes)).unwrap();
+
+        let open = |ask: &mut AskPassphrase<'_>| Repository::open(store.clone(), Client::default(), ask);
+        let error = open(&mut |_| Ok(None)).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::PassphraseWrong);
+        open(&mut |_| Ok(Some(Passphrase::from("secret".to_owned())))).unwrap();
+    }
+
+    #[test]
+    fn keys_of_an_encrypted_repository_are_not_left_in_the_clear() {
+        let passphrase = Passphrase::from("secret".to_owned());
+        let (_, repository) = encrypted(&passphrase);
+        let error = repository.add_key(&slot(None), &SystemClock).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidInput);
+        repository.add_key(&slot(Some(&passphrase)), &SystemClock).unwrap();
+        assert_eq!(repository.key_slots().unwrap().0.len(), 2);
+    }
+}

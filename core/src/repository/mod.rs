@@ -130,10 +130,7 @@ impl Repository {
     /// The object `config` is written last: a store without it holds no repository.
     /// Fails with `RepositoryExists` or, where foreign objects lie, `NotARepository`.
     pub fn create(store: Store, client: Client, new: &NewRepository<'_>, clock: &dyn Clock) -> Result<Self> {
-        if new.slot.passphrase.is_none() && new.suite != Suite::None {
-            return Err(Error::new(ErrorKind::InvalidInput, "create repository")
-                .with("reason", "an encrypted repository needs a passphrase"));
-        }
+        check_protected(&new.slot, new.suite, "create repository")?;
         refuse_occupied(&store)?;
         let created = clock.now();
         let (config, keyring) = (Config::new(new.suite, new.id_hash, created)?, Keyring::generate()?);
@@ -252,6 +249,7 @@ impl Repository {
     /// Adds a key slot and reads it back.
     pub fn add_key(&self, new: &NewSlot<'_>, clock: &dyn Clock) -> Result<KeyId> {
         let office = &self.office;
+        check_protected(new, office.suite, "add key")?;
         let (id, bytes) = new.seal(&office.keyring, &office.config.id, slot_suite(office.suite), clock.now())?;
         office.slots().keep(new.location, &id, &bytes)?;
         Ok(id)
@@ -274,6 +272,14 @@ impl fmt::Debug for Repository {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Repository({}, {})", self.office.store.location(), self.id())
     }
+}
+
+/// Refuses to leave the keys of an encrypted repository in the clear.
+fn check_protected(slot: &NewSlot<'_>, suite: Suite, operation: &'static str) -> Result<()> {
+    if slot.passphrase.is_some() || !suite.encrypts() {
+        return Ok(());
+    }
+    Err(Error::new(ErrorKind::InvalidInput, operation).with("reason", "an encrypted repository needs a passphrase"))
 }
 
 fn config_name() -> ObjectName {

@@ -17,11 +17,12 @@ use std::thread::JoinHandle;
 use crossbeam_channel::{Receiver, Sender, bounded};
 
 use super::session::SharedIndex;
+use super::writer::WriterOptions;
 use super::{ObjectName, Office, Payload};
 use crate::compress::{Compression, Compressor, Decompressor};
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::{ChunkId, SegmentId};
-use crate::limits::{DATA_SEGMENT_BYTES, TREE_SEGMENT_BYTES};
+use crate::limits::{SEGMENT_BYTES_MAX, TREE_SEGMENT_BYTES};
 use crate::segment::{self, ChunkEntry, Class, Directory, FinishedSegment, SegmentBuilder, SegmentRecord};
 
 /// Full segments in memory at once: being closed, waiting for a publisher, or on their way.
@@ -61,10 +62,12 @@ impl Tools {
 }
 
 impl Pipeline {
-    pub fn new(office: Arc<Office>, index: SharedIndex, compression: &Compression, workers: usize) -> Result<Self> {
+    pub fn new(office: Arc<Office>, index: SharedIndex, options: &WriterOptions) -> Result<Self> {
+        let WriterOptions { compression, workers, segment_bytes } = options;
+        let workers = *workers;
         let (segments, full_segments) = bounded(SEGMENTS_IN_FLIGHT);
         let (queue, jobs) = bounded(workers.max(1));
-        let shared = Arc::new(Shared::new(office, index, (workers > 0).then_some(segments)));
+        let shared = Arc::new(Shared::new(office, index, *segment_bytes, (workers > 0).then_some(segments)));
         let mut pipeline = Self {
             shared: Arc::clone(&shared),
             queue: (workers > 0).then_some(queue),
@@ -175,6 +178,8 @@ pub(super) struct Shared {
     /// Segments this session relies on: found in the index, or its own.
     relied: Mutex<BTreeSet<SegmentId>>,
     builders: [Mutex<SegmentBuilder>; 2],
+    /// Stored bytes at which a segment of each class is closed.
+    closed_at: [usize; 2],
     segments: Mutex<Option<Sender<FullSegment>>>,
     slots: Arc<Slots>,
     /// Segments that are durable but not in an index fragment yet.
@@ -203,10 +208,18 @@ struct FullSegment {
 }
 
 impl Shared {
-    fn new(office: Arc<Office>, index: SharedIndex, segments: Option<Sender<FullSegment>>) -> Self {
+    fn new(
+        office: Arc<Office>,
+        index: SharedIndex,
+        segment_bytes: usize,
+        segments: Option<Sender<FullSegment>>,
+    ) -> Self {
+        // More would exceed what a reader accepts; the last frame may add some MiB.
+        let data = segment_bytes.min(SEGMENT_BYTES_MAX / 2);
         Self {
             office,
             index,
+            closed_at: [data, data.min(TREE_SEGMENT_BYTES)],
             fresh: Mutex::default(),
             relied: Mutex::default(),
             builders: [Mutex::new(SegmentBuilder::new(Class::Data)), Mutex::new(SegmentBuilder::new(Class::Tree))],
@@ -324,7 +337,7 @@ impl Shared {
             totals.chunks += chunks.len() as u64;
         }
         self.builder(class).append(codec.as_u8(), &tools.compressed, chunks);
-        self.close_if(class, if class == Class::Data { DATA_SEGMENT_BYTES } else { TREE_SEGMENT_BYTES }, tools)
+        self.close_if(class, self.closed_at[usize::from(class == Class::Tree)], tools)
     }
 
     /// Closes the open segment if it has at least `limit` bytes of frames.

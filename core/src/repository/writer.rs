@@ -13,7 +13,7 @@ use crate::compress::Compression;
 use crate::error::{Error, ErrorKind, Result};
 use crate::gc::Look;
 use crate::id::{ChunkId, PendingId, SegmentId};
-use crate::limits::{CHUNK_BYTES_MAX, GROUP_BYTES, GROUPED_CHUNK_BYTES_MAX};
+use crate::limits::{CHUNK_BYTES_MAX, DATA_SEGMENT_BYTES, GROUP_BYTES, GROUPED_CHUNK_BYTES_MAX};
 use crate::segment::{ChunkEntry, Class};
 
 pub use super::pipeline::Totals as WriteTotals;
@@ -25,13 +25,17 @@ pub struct WriterOptions {
     pub compression: Compression,
     /// Worker threads; 0 does everything in the calling thread.
     pub workers: usize,
+    /// Stored bytes at which a data segment is closed; tree segments are closed at this or at
+    /// [`TREE_SEGMENT_BYTES`](crate::limits::TREE_SEGMENT_BYTES), whichever is less. About four segments are in
+    /// memory at once, so less memory means smaller segments.
+    pub segment_bytes: usize,
 }
 
 impl Default for WriterOptions {
-    /// zstd at level 3, a worker per core.
+    /// zstd at level 3, a worker per core, segments of [`DATA_SEGMENT_BYTES`].
     fn default() -> Self {
         let workers = std::thread::available_parallelism().map_or(1, usize::from);
-        Self { compression: Compression::default(), workers }
+        Self { compression: Compression::default(), workers, segment_bytes: DATA_SEGMENT_BYTES }
     }
 }
 
@@ -64,7 +68,7 @@ impl Writer {
         fragments: Vec<ObjectMeta>,
         options: &WriterOptions,
     ) -> Result<Self> {
-        let pipeline = Pipeline::new(Arc::clone(&office), index.clone(), &options.compression, options.workers)?;
+        let pipeline = Pipeline::new(Arc::clone(&office), index.clone(), options)?;
         let ledger = Mutex::new(Ledger { look, fragments, pendings: Vec::new() });
         Ok(Self { office, index, pipeline, ledger, groups: Default::default() })
     }

@@ -6,7 +6,7 @@ use std::time::Instant;
 use super::base::{Base, BaseDirectory, is_whole};
 use super::content::ContentReader;
 use super::traversal::{Found, Step, Traversal};
-use super::{CreateOptions, Stream};
+use super::{Checkpoint, CreateOptions, Stream};
 use crate::archive::attributes::AttributesRef;
 use crate::archive::builder::DirectoryBuilder;
 use crate::archive::content::{Content, DirectoryRef};
@@ -21,7 +21,6 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::fs::source::SourceDirectory;
 use crate::fs::stat::{Stat, metadata};
 use crate::fs::users::Users;
-use crate::limits::{CHECKPOINT_BYTES, CHECKPOINT_SECONDS};
 use crate::monitor::{Counters, Event, FileStatus, Monitor, Warning};
 use crate::repository::{Reader, Writer};
 
@@ -321,6 +320,7 @@ impl<'a> Archiver<'a> {
         expected: Option<u64>,
     ) -> Result<(Content, u64)> {
         let (monitor, writer, pending) = (self.monitor, self.writer, self.pending);
+        let interval = self.options.checkpoint;
         let (frames, statistics, checkpointed) = (&self.frames, &self.statistics, &mut self.checkpointed);
         self.content.store(input, expected, writer, &mut |bytes| {
             Counters::add(&monitor.counters().bytes, bytes);
@@ -328,7 +328,7 @@ impl<'a> Archiver<'a> {
                 checkpoint(frames, *statistics, writer, pending, monitor)?;
                 return Err(Error::new(ErrorKind::Interrupted, "create archive"));
             }
-            if is_due(checkpointed, writer) {
+            if is_due(&interval, checkpointed, writer) {
                 checkpoint(frames, *statistics, writer, pending, monitor)?;
                 *checkpointed = (Instant::now(), writer.totals().new_bytes);
             }
@@ -432,8 +432,8 @@ fn directory_entry(name: Vec<u8>, metadata: Metadata, attributes: AttributesRef,
     }
 }
 
-fn is_due((last, bytes): &(Instant, u64), writer: &Writer) -> bool {
-    last.elapsed().as_secs() >= CHECKPOINT_SECONDS || writer.totals().new_bytes - bytes >= CHECKPOINT_BYTES
+fn is_due(interval: &Checkpoint, (last, bytes): &(Instant, u64), writer: &Writer) -> bool {
+    last.elapsed().as_secs() >= interval.seconds || writer.totals().new_bytes - bytes >= interval.bytes
 }
 
 /// Publishes the tree as far as it is: every open directory with what it has so far.

@@ -86,7 +86,20 @@ pub fn extract(
             }
         }
         restorer.finish()
-    })
+    })?;
+    restore_top(&target, record, options, monitor);
+    Ok(())
+}
+
+/// A whole archive of `.` or `/` gives the target its metadata, when all is complete.
+fn restore_top(target: &Target, record: &ArchiveRecord, options: &ExtractOptions<'_>, monitor: &dyn Monitor) {
+    let Some(top) = &record.top else { return };
+    if options.strip_components > 0 || !options.matcher.takes_everything() {
+        return;
+    }
+    for error in target.root().set_own_metadata(&top.metadata, &top.attributes, &options.restore) {
+        monitor.event(&Event::Warning { warning: Warning::Attribute, path: b"", error: &error });
+    }
 }
 
 /// Reports what [`extract`] would restore, and reads every chunk of it to be sure that it can.
