@@ -59,6 +59,40 @@ pub fn for_verb(word: &str) -> Option<&'static str> {
     })
 }
 
+/// Commands that are planned. They are no part of the help, but who types one shall not be told nonsense.
+const PLANNED: [&str; 24] = [
+    "analyze",
+    "break-lock",
+    "check",
+    "compact",
+    "delete",
+    "diff",
+    "export-tar",
+    "find",
+    "import-tar",
+    "mount",
+    "prune",
+    "recreate",
+    "rename",
+    "repo-compress",
+    "repo-delete",
+    "repo-space",
+    "scrub",
+    "serve",
+    "tag",
+    "transfer",
+    "umount",
+    "undelete",
+    "webdav",
+    "with-lock",
+];
+
+/// What to say of a verb, this program's or another one's, whose command is planned but not there.
+pub fn not_built(word: &str) -> Option<String> {
+    let verb = for_verb(word).unwrap_or(word);
+    PLANNED.contains(&verb).then(|| format!("this version does not have `{verb}` yet"))
+}
+
 /// The candidate that differs least from `wanted`, if it is near: at most one change in three characters.
 pub fn nearest<'a>(wanted: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let limit = (wanted.chars().count() / 3).max(1);
@@ -130,6 +164,17 @@ mod tests {
             ("create", None),
         ] {
             assert_eq!(for_verb(word), verb);
+        }
+    }
+
+    #[test]
+    fn planned_commands_are_told_and_are_not_there() {
+        use clap::CommandFactory as _;
+        assert_eq!(not_built("forget").as_deref(), Some("this version does not have `prune` yet"));
+        assert_eq!((not_built("init"), not_built("create"), not_built("xyz")), (None, None, None));
+        let there = crate::args::Cli::command();
+        for verb in PLANNED {
+            assert!(there.find_subcommand(verb).is_none(), "{verb} is built: take it out of the list");
         }
     }
 
