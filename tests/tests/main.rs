@@ -11,4 +11,6 @@ mod faults;
 #[cfg(test)]
 mod protocol;
 #[cfg(test)]
+mod roundtrip;
+#[cfg(test)]
 mod tidy;
