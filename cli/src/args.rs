@@ -1,13 +1,22 @@
 //! What was typed: the command line as clap reads it.
 
+use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Args, Parser, Subcommand};
 
 use crate::commands;
+use crate::progress::Level;
+
+const STYLES: Styles = Styles::styled()
+    .header(AnsiColor::Green.on_default().bold())
+    .usage(AnsiColor::Green.on_default().bold())
+    .literal(AnsiColor::Cyan.on_default().bold())
+    .placeholder(AnsiColor::Cyan.on_default());
 
 /// Deduplicating, compressing, encrypting backups.
 #[derive(Debug, Parser)]
-#[command(name = "gabion", version, propagate_version = false, max_term_width = 100)]
+#[command(name = "gabion", version, propagate_version = false, max_term_width = 100, styles = STYLES)]
 #[command(subcommand_required = true, arg_required_else_help = true)]
+#[command(after_help = "The environment variables are listed by `gabion help environment`.")]
 pub struct Cli {
     /// Options of every command.
     #[command(flatten)]
@@ -18,12 +27,72 @@ pub struct Cli {
 }
 
 /// Options that every command takes, before or after its name.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "Common options")]
 pub struct Common {
     /// Repository: a path or URL [env: GABION_REPO]
     #[arg(short, long, global = true, value_name = "URL")]
     pub repo: Option<String>,
+    /// Tell critical errors only
+    #[arg(long, global = true)]
+    pub critical: bool,
+    /// Tell errors only
+    #[arg(long, global = true, alias = "err")]
+    pub error: bool,
+    /// Tell warnings and errors (the default)
+    #[arg(long, global = true, alias = "warn")]
+    pub warning: bool,
+    /// Tell what is done, too
+    #[arg(short = 'v', long, global = true, visible_alias = "verbose")]
+    pub info: bool,
+    /// Tell everything, and errors with all their causes
+    #[arg(long, global = true)]
+    pub debug: bool,
+    /// Accepted for drivers; all topics are told by --debug
+    #[arg(long, global = true, value_name = "TOPIC", hide = true)]
+    pub debug_topic: Vec<String>,
+    /// Tell errors only
+    #[arg(short, long, global = true)]
+    pub quiet: bool,
+    /// Show how far the work is
+    #[arg(short, long, global = true)]
+    pub progress: bool,
+    /// Write messages, progress and lists of files as JSON lines
+    #[arg(long, global = true)]
+    pub log_json: bool,
+    /// Accepted, without effect: repositories have no locks to wait for
+    #[arg(long, global = true, value_name = "SECONDS")]
+    pub lock_wait: Option<f64>,
+    /// Tell the version first
+    #[arg(long, global = true)]
+    pub show_version: bool,
+    /// Tell the return code at the end
+    #[arg(long, global = true)]
+    pub show_rc: bool,
+    /// Permissions that new files shall not have, octal
+    #[arg(long, global = true, value_name = "M", default_value = "0077", value_parser = parse_mode)]
+    pub umask: u32,
+}
+
+impl Common {
+    /// The least level that is told: the most talkative option wins.
+    pub fn level(&self) -> Level {
+        let wishes = [
+            (self.debug || !self.debug_topic.is_empty(), Level::Debug),
+            (self.info, Level::Info),
+            (self.warning, Level::Warning),
+            (self.error || self.quiet, Level::Error),
+            (self.critical, Level::Critical),
+        ];
+        wishes.into_iter().find(|(wished, _)| *wished).map_or(Level::Warning, |(_, level)| level)
+    }
+}
+
+/// Reads permission bits in octal.
+pub fn parse_mode(text: &str) -> Result<u32, String> {
+    let digits = text.strip_prefix("0o").unwrap_or(text);
+    let mode = u32::from_str_radix(digits, 8).ok().filter(|mode| *mode <= 0o7777);
+    mode.ok_or_else(|| "write up to four octal digits, such as 0077".to_owned())
 }
 
 /// The commands.
@@ -34,9 +103,50 @@ pub enum Command {
     /// List the archives of a repository
     RepoList(commands::repo_list::Args),
     /// Back up files into a new archive
-    Create(commands::create::Args),
+    Create(Box<commands::create::Args>),
     /// Restore files from an archive
     Extract(commands::extract::Args),
     /// List the files of an archive
     List(commands::list::Args),
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_grammar_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn common_options_work_on_both_sides_of_the_command() {
+        for line in ["gabion -r here --log-json repo-list", "gabion repo-list --log-json -r here"] {
+            let cli = Cli::try_parse_from(line.split(' ')).unwrap();
+            assert_eq!((cli.common.repo.as_deref(), cli.common.log_json), (Some("here"), true), "{line}");
+            assert_eq!((cli.common.level(), cli.common.umask), (Level::Warning, 0o077));
+        }
+    }
+
+    #[test]
+    fn the_most_talkative_level_wins() {
+        for (options, level) in [
+            (&["-v", "-q"][..], Level::Info),
+            (&["--debug", "--info"], Level::Debug),
+            (&["--quiet"], Level::Error),
+            (&["--critical"], Level::Critical),
+            (&["--verbose"], Level::Info),
+        ] {
+            let line = ["gabion", "repo-list"].iter().chain(options);
+            assert_eq!(Cli::try_parse_from(line).unwrap().common.level(), level, "{options:?}");
+        }
+    }
+
+    #[test]
+    fn modes_are_octal() {
+        assert_eq!((parse_mode("0077"), parse_mode("0o660"), parse_mode("0")), (Ok(0o77), Ok(0o660), Ok(0)));
+        assert!(parse_mode("8").is_err() && parse_mode("17777").is_err() && parse_mode("").is_err());
+    }
 }

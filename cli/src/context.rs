@@ -1,49 +1,198 @@
 //! What every command needs: the repository, the passphrase, the client's own places.
 
-use std::sync::Arc;
+use std::io::IsTerminal as _;
+use std::path::PathBuf;
+use std::sync::{Arc, OnceLock};
 
 use anyhow::{Context as _, Result};
-use gabion_backends::Location;
-use gabion_backends::{Access, open};
+use gabion_backends::{Access, Location, open};
+use gabion_core::archive::catalog::Catalog;
 use gabion_core::backend::Store;
+use gabion_core::clock::{Clock as _, SystemClock, Timestamp};
 use gabion_core::crypto::secret::Passphrase;
-use gabion_core::repository::{Client, Repository};
+use gabion_core::error::{Error, ErrorKind};
+use gabion_core::id::RepositoryId;
+use gabion_core::local_state::DirectoryState;
+use gabion_core::monitor::{Event, Monitor as _, Warning};
+use gabion_core::repository::{Client, KeyFiles, Repository};
+use jiff::tz::TimeZone;
 
 use crate::args::Common;
+use crate::directories::Directories;
+use crate::environment::Environment;
+use crate::exit_code::Failure;
+use crate::key_file::KeyFile;
+use crate::output::format::Manner;
+use crate::output::units::Units;
+use crate::passphrase::{self, Secret, Terminal};
+use crate::placeholders::Placeholders;
+use crate::progress::{Form, Reporter, Settings};
+use crate::report::Advised;
+use crate::signals::Signals;
+
+/// How often a person may try a passphrase.
+const ATTEMPTS: u32 = 3;
 
 /// The surroundings of a command.
 pub struct Context {
-    common: Common,
+    /// The common options.
+    pub common: Common,
+    /// The environment variables this program knows.
+    pub environment: Environment,
+    /// What placeholders stand for; `now` is the start of the command.
+    pub placeholders: Placeholders,
+    /// How sizes are shown.
+    pub units: Units,
+    signals: OnceLock<Signals>,
 }
 
 impl Context {
-    /// A context made of the common options.
-    pub fn new(common: Common) -> Self {
-        Self { common }
+    /// A context made of the common options and the process's environment.
+    pub fn new(common: Common) -> Result<Self, Failure> {
+        let environment = Environment::of_process();
+        let placeholders = Placeholders::of_machine(&environment, SystemClock.now())?;
+        let units = environment.units()?;
+        Ok(Self { common, environment, placeholders, units, signals: OnceLock::new() })
+    }
+
+    /// When the command began.
+    pub fn now(&self) -> Timestamp {
+        self.placeholders.now
+    }
+
+    /// The local zone.
+    pub fn zone(&self) -> &TimeZone {
+        &self.placeholders.zone
+    }
+
+    /// How values are shown on standard output.
+    pub fn manner(&self) -> Manner {
+        Manner { zone: self.zone().clone(), escape: std::io::stdout().is_terminal() }
+    }
+
+    /// Where the user says the repository is, placeholders replaced.
+    pub fn location(&self) -> Result<Location> {
+        let named = match &self.common.repo {
+            Some(named) => Some(named.as_str()),
+            None => self.environment.repository()?,
+        };
+        let named = named.ok_or_else(|| Failure::command("no repository: name one by --repo or GABION_REPO"))?;
+        let location = Location::parse(&self.placeholders.replace(named)?);
+        location.map_err(|error| match error.context("did you mean").map(|url| format!("did you mean `{url}`?")) {
+            Some(hint) => Advised::new(error, hint).into(),
+            None => error.into(),
+        })
     }
 
     /// The store the user named.
     pub fn store(&self, access: Access) -> Result<Store> {
-        let named = self.common.repo.clone().or_else(|| std::env::var("GABION_REPO").ok());
-        let named = named.context("no repository: name one by --repo or GABION_REPO")?;
-        let backend = open(&Location::parse(&named)?, access)?;
-        Ok(Store::new(Arc::clone(&backend))?)
+        Ok(Store::new(open(&self.location()?, access)?)?)
+    }
+
+    /// The directories of this user.
+    pub fn directories(&self) -> Result<Directories> {
+        Ok(Directories::new(&self.environment, None)?)
     }
 
     /// The client's key files and memory.
-    pub fn client(&self) -> Client {
-        Client::default()
+    pub fn client(&self) -> Result<Client> {
+        let key_files: KeyFiles = match self.environment.key_file() {
+            Some(path) => Arc::new(KeyFile::new(path)),
+            None => Arc::new(DirectoryState::new(self.directories()?.keys)),
+        };
+        Ok(Client { key_files, ..Client::default() })
     }
 
-    /// The passphrase, if one can be had.
-    pub fn passphrase(&self) -> Option<Passphrase> {
-        std::env::var("GABION_PASSPHRASE").ok().map(|text| Passphrase::new(text.into_bytes()))
+    /// Where the key of a repository is when it is kept outside.
+    pub fn key_file_place(&self, id: &RepositoryId) -> Result<PathBuf> {
+        match self.environment.key_file() {
+            Some(path) => Ok(path),
+            None => Ok(self.directories()?.keys.join(format!("{id}.*"))),
+        }
     }
 
-    /// Opens the repository.
+    /// Opens the repository; asks for its passphrase if it needs one.
     pub fn open(&self) -> Result<Repository> {
         let store = self.store(Access::Existing)?;
-        let mut ask = |attempt| Ok(if attempt == 0 { self.passphrase() } else { None });
-        Ok(Repository::open(store, self.client(), &mut ask)?)
+        let prompt = format!("Enter passphrase for {}: ", store.location());
+        let asked_by_person = !self.has_passphrase_in_environment()?;
+        let mut failure = None;
+        let mut ask = |attempt: u32| {
+            if attempt > 0 && !(asked_by_person && attempt < ATTEMPTS) {
+                return Ok(None);
+            }
+            match passphrase::existing(&self.environment, &mut Terminal, &prompt) {
+                Ok(secret) => Ok(Some(to_passphrase(&secret))),
+                Err(why) => {
+                    failure = Some(why);
+                    Err(Error::new(ErrorKind::PassphraseWrong, "ask for passphrase"))
+                }
+            }
+        };
+        let opened = Repository::open(store, self.client()?, &mut ask);
+        match failure {
+            Some(why) => Err(why.into()),
+            None => Ok(opened?),
+        }
     }
+
+    /// A passphrase for something new.
+    pub fn new_passphrase(&self) -> Result<Passphrase> {
+        Ok(to_passphrase(&passphrase::new(&self.environment, &mut Terminal)?))
+    }
+
+    /// A passphrase that replaces another one.
+    pub fn changed_passphrase(&self) -> Result<Passphrase> {
+        Ok(to_passphrase(&passphrase::changed(&self.environment, &mut Terminal)?))
+    }
+
+    fn has_passphrase_in_environment(&self) -> Result<bool, Failure> {
+        let environment = &self.environment;
+        Ok(environment.passphrase().is_some()
+            || environment.passcommand()?.is_some()
+            || environment.passphrase_descriptor()?.is_some())
+    }
+
+    /// How a command speaks, as far as the common options say.
+    pub fn settings(&self) -> Settings {
+        Settings {
+            form: Form::choose(self.common.log_json),
+            progress: self.common.progress,
+            level: self.common.level(),
+            units: self.units,
+            ..Settings::default()
+        }
+    }
+
+    /// The voice of a command. From now on a first signal asks to stop; before, it ends the process,
+    /// so nobody is stuck at the question for a passphrase.
+    pub fn reporter(&self, settings: Settings) -> Result<Reporter> {
+        let signals = match self.signals.get() {
+            Some(signals) => signals,
+            None => {
+                let installed = Signals::install().context("listen to signals")?;
+                self.signals.get_or_init(|| installed)
+            }
+        };
+        Ok(Reporter::new(settings, signals.clone()))
+    }
+
+    /// The signal that asked to stop.
+    pub fn signal(&self) -> Option<u8> {
+        self.signals.get().and_then(Signals::number)
+    }
+
+    /// All archives; what can not be read is a warning.
+    pub fn catalog(&self, repository: &Repository, reporter: &Reporter) -> Result<Catalog> {
+        let catalog = Catalog::load(repository)?;
+        for (id, error) in &catalog.unreadable {
+            let path = format!("archive {id}");
+            reporter.event(&Event::Warning { warning: Warning::Repository, path: path.as_bytes(), error });
+        }
+        Ok(catalog)
+    }
+}
+
+fn to_passphrase(secret: &Secret) -> Passphrase {
+    Passphrase::new(secret.to_vec())
 }

@@ -96,6 +96,8 @@ pub const TABLE: &[Code] = &[
 pub const ERROR: Code = code(2);
 /// A command that makes no sense.
 pub const COMMAND_ERROR: Code = code(4);
+/// The directory above the place of a new repository does not exist.
+pub const PARENT_PATH_MISSING: Code = code(18);
 /// A placeholder whose value can not be formatted as asked.
 pub const PLACEHOLDER_ERROR: Code = code(5);
 /// A placeholder that does not exist.
@@ -193,9 +195,16 @@ pub fn of_warning(warning: Warning, kind: ErrorKind) -> Code {
 pub fn of_error(error: &anyhow::Error) -> Code {
     let code = |cause: &(dyn StdError + 'static)| {
         let own = cause.downcast_ref::<Failure>().map(|failure| failure.code);
-        own.or_else(|| cause.downcast_ref::<Error>().map(|error| of_kind(error.kind())))
+        own.or_else(|| cause.downcast_ref::<Error>().map(of_engine))
     };
     error.chain().find_map(code).unwrap_or(ERROR)
+}
+
+fn of_engine(error: &Error) -> Code {
+    match (error.kind(), error.context("object")) {
+        (ErrorKind::Damaged, Some("config")) => const { code(16) },
+        (kind, _) => of_kind(kind),
+    }
 }
 
 /// Whether a command ended because nobody reads its output any more. That is success.
@@ -266,6 +275,7 @@ mod tests {
         }
         assert_eq!(of_error(&Failure::new(NO_PASSPHRASE, "none").into()).msgid, "NoPassphraseFailure");
         assert_eq!(of_error(&anyhow::anyhow!("anything")), ERROR);
+        assert_eq!(of_error(&Error::damaged("read config", "tail").with("object", "config").into()).rc, 16);
     }
 
     #[test]

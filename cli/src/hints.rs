@@ -19,6 +19,9 @@ pub fn for_error(error: &Error) -> Option<&'static str> {
         ErrorKind::KeyInvalid => {
             "check GABION_KEY_FILE and the directory of keys, or bring an exported key back with `gabion key import`"
         }
+        ErrorKind::PermissionDenied => {
+            "check who owns it, its permissions, and whether its file system is mounted read-only"
+        }
         ErrorKind::Damaged => "`gabion check` tells what is damaged, `gabion check --repair` repairs what can be",
         ErrorKind::NoSpace => "`gabion prune` and then `gabion compact` make room",
         ErrorKind::ArchiveAmbiguous => "name it by `aid:` and more digits of its id, see `gabion repo-list`",

@@ -1,7 +1,7 @@
 //! The program `gabion`: reads the command line, runs one command, and turns
 //! what happened into an exit code.
-#![allow(dead_code, reason = "commands use all of these in the next commit")]
 
+mod archives;
 mod args;
 mod commands;
 mod context;
@@ -10,37 +10,58 @@ mod directories;
 mod environment;
 mod exit_code;
 mod hints;
+mod key_file;
 mod output;
 mod passphrase;
+mod patterns;
 mod placeholders;
+mod process;
 mod progress;
+mod report;
 mod select;
 mod signals;
 mod timespan;
 mod words;
 
+use std::panic::AssertUnwindSafe;
 use std::process::ExitCode;
 
 use clap::Parser;
 
-use args::{Cli, Command};
+use args::{Cli, Command, Common};
 use context::Context;
+use exit_code::Warnings;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
-    let context = Context::new(cli.common);
-    let done = match cli.command {
-        Command::RepoCreate(args) => commands::repo_create::run(&context, &args),
-        Command::RepoList(args) => commands::repo_list::run(&context, &args),
-        Command::Create(args) => commands::create::run(&context, &args),
-        Command::Extract(args) => commands::extract::run(&context, &args),
-        Command::List(args) => commands::list::run(&context, &args),
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return report::usage(error),
     };
-    match done {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("gabion: {error:#}");
-            ExitCode::from(2)
+    process::prepare(cli.common.umask);
+    // A panic would end with 101, which drivers take for a warning. The hook has told of it already.
+    let ended = std::panic::catch_unwind(AssertUnwindSafe(|| run(&cli.common, cli.command)));
+    ended.unwrap_or(ExitCode::from(exit_code::ERROR.rc))
+}
+
+fn run(common: &Common, command: Command) -> ExitCode {
+    if common.show_version {
+        report::version(common);
+    }
+    match Context::new(common.clone()) {
+        Ok(context) => {
+            let done = dispatch(&context, command);
+            report::end(common, context.signal(), &done)
         }
+        Err(failure) => report::end(common, None, &Err(failure.into())),
+    }
+}
+
+fn dispatch(context: &Context, command: Command) -> anyhow::Result<Warnings> {
+    match command {
+        Command::RepoCreate(args) => commands::repo_create::run(context, &args),
+        Command::RepoList(args) => commands::repo_list::run(context, &args),
+        Command::Create(args) => commands::create::run(context, &args),
+        Command::Extract(args) => commands::extract::run(context, &args),
+        Command::List(args) => commands::list::run(context, &args),
     }
 }

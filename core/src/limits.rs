@@ -27,8 +27,8 @@ pub const TREE_SEGMENT_BYTES: usize = 8 * MIB;
 pub const SEGMENT_BYTES_MIN: usize = 180;
 /// Stored bytes of the largest segment a reader accepts.
 pub const SEGMENT_BYTES_MAX: usize = 1024 * MIB;
-/// Chunks in one segment.
-pub const SEGMENT_CHUNKS_MAX: usize = 4 * MIB;
+/// Chunks in one segment; a writer closes it at half of this.
+pub const SEGMENT_CHUNKS_MAX: usize = MIB;
 
 /// Stored bytes of the largest index fragment.
 pub const INDEX_BYTES_MAX: usize = 64 * MIB;
@@ -105,6 +105,7 @@ pub const CHECKPOINT_SECONDS: u64 = 60;
 pub const CHECKPOINT_BYTES: u64 = 1024 * MIB as u64;
 
 const _: () = assert!(CHUNK_BYTES_MAX <= FRAME_BYTES_MAX);
+const _: () = assert!(SEGMENT_CHUNKS_MAX <= INDEX_ENTRIES_MAX);
 const _: () = assert!(GROUPED_CHUNK_BYTES_MAX + GROUP_BYTES <= FRAME_BYTES_MAX);
 const _: () = assert!(DATA_SEGMENT_BYTES + FRAME_BYTES_MAX + FRAME_OVERHEAD_MAX <= SEGMENT_BYTES_MAX);
 const _: () = assert!(NODE_ENTRIES_MAX * ENTRY_BYTES_MAX + KIB <= CHUNK_BYTES_MAX);

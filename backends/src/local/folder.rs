@@ -5,6 +5,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use gabion_core::backend::ObjectName;
 use gabion_core::error::{Error, ErrorKind, Result};
 use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, fstat, fsync, mkdirat, openat, statat};
 use rustix::io::{Errno, retry_on_intr};
@@ -73,11 +74,24 @@ impl Root {
     pub fn prepare_if_empty(&self) -> Result<()> {
         let operation = "create repository folder";
         let entries = Dir::read_from(&self.handle).map_err(|errno| failed(operation, errno))?;
+        let mut empty = true;
         for entry in entries {
             let entry = entry.map_err(|errno| failed(operation, errno))?;
-            if !matches!(entry.file_name().to_bytes(), b"." | b"..") {
-                return Ok(());
+            let name = entry.file_name().to_bytes();
+            // What file systems put at their top is nobody's, and what a crash left of a put is ours.
+            if matches!(name, b"." | b".." | b"lost+found") || name.starts_with(b".tmp-") {
+                continue;
             }
+            empty = false;
+            // The engine sees objects only; what it can not see must not be taken for an empty place.
+            if std::str::from_utf8(name).ok().and_then(|name| ObjectName::new(name).ok()).is_none() {
+                return Err(Error::new(ErrorKind::NotARepository, operation)
+                    .with("reason", "the place is not empty")
+                    .with("found", name.escape_ascii()));
+            }
+        }
+        if !empty {
+            return Ok(());
         }
         self.make(operation, &[layout::SEGMENTS.to_owned(), "00".to_owned()]).map(drop)
     }

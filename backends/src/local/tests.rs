@@ -171,6 +171,8 @@ fn what_is_no_object_is_neither_listed_nor_touched() {
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, "foreign").unwrap();
     }
+    symlink("nowhere", fixture.path.join("archives/.link")).unwrap();
+    symlink("nowhere", fixture.path.join("Link to photos")).unwrap();
     fixture.put("archives/1", b"archive").unwrap();
     fixture.put("config", b"config").unwrap();
     assert_eq!(fixture.list(&Prefix::all()).unwrap(), ["archives/1", "config"]);

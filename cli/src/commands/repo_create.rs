@@ -1,40 +1,181 @@
 //! `gabion repo-create`
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
+use clap::ValueEnum;
 use gabion_backends::Access;
+use gabion_core::backend::Store;
 use gabion_core::clock::SystemClock;
 use gabion_core::crypto::aead::Suite;
 use gabion_core::crypto::id_hash::IdHash;
 use gabion_core::crypto::kdf::KdfParams;
+use gabion_core::error::{Error, ErrorKind};
 use gabion_core::repository::{KeyLocation, NewRepository, NewSlot, Repository};
 
 use crate::context::Context;
+use crate::exit_code::{Failure, PARENT_PATH_MISSING, Warnings};
+use crate::progress::{Level, Reporter};
 
-/// Make a new repository
+/// Make a new repository.
+///
+/// Everything in it is encrypted and authenticated, unless `--encryption none` says otherwise: that protects
+/// against accident only, needs no passphrase, and lets everybody who can read the store read the data.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// How data is encrypted: aes256-gcm, chacha20-poly1305, none
+    /// How data is encrypted: aes256-gcm, chacha20-poly1305, none [default: what this machine is fastest at]
     #[arg(short, long, value_name = "SUITE")]
-    encryption: Option<String>,
+    encryption: Option<Suite>,
+    /// The hash that names pieces of data: blake3, blake2b, hmac-sha256
+    #[arg(short, long, value_name = "HASH", default_value_t)]
+    id_hash: IdHash,
+    /// Where the key is kept, protected by the passphrase
+    #[arg(long, value_name = "LOCATION", default_value = "repokey")]
+    key_location: Place,
+    /// How hard guessing the passphrase is made; strong takes about a second each time
+    #[arg(long, value_name = "COST", default_value = "default")]
+    kdf: Cost,
+    /// A label for the key
+    #[arg(long, value_name = "LABEL", default_value = "")]
+    label: String,
+}
+
+/// Where a key is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Place {
+    /// In the repository
+    Repokey,
+    /// In a file on this machine
+    Keyfile,
+}
+
+impl From<Place> for KeyLocation {
+    fn from(place: Place) -> Self {
+        match place {
+            Place::Repokey => Self::Repository,
+            Place::Keyfile => Self::KeyFile,
+        }
+    }
+}
+
+/// How hard a passphrase is to guess.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Cost {
+    /// Argon2id with 64 MiB
+    Default,
+    /// Argon2id with up to 1 GiB and about a second
+    Strong,
+}
+
+impl Cost {
+    /// The parameters.
+    pub fn params(self) -> gabion_core::error::Result<KdfParams> {
+        match self {
+            Self::Default => Ok(KdfParams::default()),
+            Self::Strong => KdfParams::calibrate_strong(memory_kib()),
+        }
+    }
+}
+
+/// What a derivation may take: a quarter of this machine, 1 GiB at most, since others must open the key too.
+fn memory_kib() -> u32 {
+    let system = rustix::system::sysinfo();
+    let bytes = u64::from(system.totalram).saturating_mul(u64::from(system.mem_unit.max(1)));
+    u32::try_from(bytes / 4 / 1024).unwrap_or(u32::MAX).min(1024 * 1024)
 }
 
 /// Makes the repository.
-pub fn run(context: &Context, args: &Args) -> Result<()> {
-    let suite = args.encryption.as_deref().map_or(Ok(Suite::fastest()), str::parse)?;
-    let store = context.store(Access::Create)?;
-    make(context, store, suite)?;
-    Ok(())
+pub fn run(context: &Context, args: &Args) -> Result<Warnings> {
+    let choice = Choice {
+        suite: args.encryption.unwrap_or_else(Suite::fastest),
+        id_hash: args.id_hash,
+        place: args.key_location,
+        cost: args.kdf,
+        label: args.label.clone(),
+    };
+    make(context, &choice)?;
+    Ok(Warnings::default())
 }
 
-/// Makes a repository in `store`.
-pub fn make(context: &Context, store: gabion_core::backend::Store, suite: Suite) -> Result<Repository> {
-    let passphrase = if suite.encrypts() { Some(context.passphrase().context("no passphrase")?) } else { None };
+/// What a new repository shall be.
+#[derive(Debug)]
+pub struct Choice {
+    suite: Suite,
+    id_hash: IdHash,
+    place: Place,
+    cost: Cost,
+    label: String,
+}
+
+impl Default for Choice {
+    /// What nobody has to think about.
+    fn default() -> Self {
+        Self {
+            suite: Suite::fastest(),
+            id_hash: IdHash::default(),
+            place: Place::Repokey,
+            cost: Cost::Default,
+            label: String::new(),
+        }
+    }
+}
+
+/// Makes a repository where the context says, and tells what to remember.
+pub fn make(context: &Context, choice: &Choice) -> Result<Repository> {
+    let store = place(context)?;
+    refuse_existing(&store)?;
+    let passphrase = if choice.suite.encrypts() { Some(context.new_passphrase()?) } else { None };
     let slot = NewSlot {
         passphrase: passphrase.as_ref(),
-        kdf: KdfParams::default(),
-        label: String::new(),
-        location: KeyLocation::Repository,
+        kdf: choice.cost.params()?,
+        label: choice.label.clone(),
+        location: choice.place.into(),
     };
-    let new = NewRepository { suite, id_hash: IdHash::default(), slot };
-    Ok(Repository::create(store, context.client(), &new, &SystemClock)?)
+    let new = NewRepository { suite: choice.suite, id_hash: choice.id_hash, slot };
+    let repository = Repository::create(store, context.client()?, &new, &SystemClock)?;
+    tell(context, choice, &repository)?;
+    Ok(repository)
+}
+
+fn place(context: &Context) -> Result<Store> {
+    context.store(Access::Create).map_err(|error| match error.downcast_ref::<Error>() {
+        Some(missing) if missing.kind() == ErrorKind::NotFound => {
+            let above = missing.context("path").unwrap_or_default();
+            let message = format!("the directory above the repository does not exist: {above}");
+            Failure::new(PARENT_PATH_MISSING, message).into()
+        }
+        _ => error,
+    })
+}
+
+/// Nobody shall invent a passphrase for a repository that exists. The engine checks again.
+fn refuse_existing(store: &Store) -> Result<()> {
+    let config = gabion_core::backend::ObjectName::new("config")?;
+    match store.head(&config) {
+        Ok(_) => {
+            let error = Error::new(ErrorKind::RepositoryExists, "create repository");
+            Err(error.with("repository", store.location()).into())
+        }
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn tell(context: &Context, choice: &Choice, repository: &Repository) -> Result<()> {
+    let reporter: Reporter = context.reporter(context.settings())?;
+    let say = |line: &str| reporter.log(Level::Warning, None, line);
+    let location = repository.object_store().location();
+    say(&format!("Repository {location} made, encryption {}, id {}.", choice.suite, repository.id()));
+    if !choice.suite.encrypts() {
+        say("It is not encrypted: whoever can read the store can read the data.");
+        return Ok(());
+    }
+    match choice.place {
+        Place::Repokey => say("Its key is in the repository, protected by the passphrase."),
+        Place::Keyfile => {
+            let path = context.key_file_place(repository.id())?;
+            say(&format!("Its key is in {}, protected by the passphrase.", path.display()));
+        }
+    }
+    say("Without key and passphrase nobody can read the data: export the key with `gabion key export`, and keep \
+         both safe, apart from the repository.");
+    Ok(())
 }

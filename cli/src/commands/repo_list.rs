@@ -1,18 +1,73 @@
 //! `gabion repo-list`
 
+use std::io::Write as _;
+
 use anyhow::Result;
-use gabion_core::archive::catalog::Catalog;
+use serde_json::Value as Json;
 
+use crate::archives::ArchiveFilter;
 use crate::context::Context;
+use crate::exit_code::Warnings;
+use crate::output::archive::{self, KEYS};
+use crate::output::format::Format;
+use crate::output::sink::Sink;
 
-/// List the archives of a repository
+const DEFAULT_FORMAT: &str = "{archive:<36} {time} [{id}]{NL}";
+const SHORT_FORMAT: &str = "{archive}{NL}";
+
+/// List the archives of a repository.
+///
+/// Keys of --format: archive name comment id tags time start end command_line hostname username size nfiles, and NL
+/// NUL SPACE TAB CR LF. `{archive:<36}` pads, `{time:%Y-%m-%d}` formats a time.
 #[derive(Debug, clap::Args)]
-pub struct Args {}
+pub struct Args {
+    /// Print names only
+    #[arg(long, conflicts_with = "format")]
+    short: bool,
+    /// Print archives in this format [env: GABION_REPO_LIST_FORMAT]
+    #[arg(long, value_name = "FORMAT")]
+    format: Option<String>,
+    /// Print one JSON object; keys of --format are added to each archive
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    filter: ArchiveFilter,
+}
 
 /// Lists the archives.
-pub fn run(context: &Context, _args: &Args) -> Result<()> {
-    for archive in Catalog::load(&context.open()?)?.archives {
-        println!("{:<36} {} [{}]", archive.record.name, archive.record.start.seconds, archive.id);
+pub fn run(context: &Context, args: &Args) -> Result<Warnings> {
+    let wanted = match (&args.format, args.short) {
+        (Some(format), _) => format,
+        (None, true) => SHORT_FORMAT,
+        (None, false) => context.environment.repo_list_format()?.unwrap_or(DEFAULT_FORMAT),
+    };
+    let format = Format::parse(wanted, KEYS)?;
+    let repository = context.open()?;
+    let reporter = context.reporter(context.settings())?;
+    let catalog = context.catalog(&repository, &reporter)?;
+    let mut out = Sink::new();
+    if args.json {
+        let mut root = archive::repository(&repository, &catalog, context.zone())?;
+        let listed = args.filter.select(context, catalog)?;
+        let object = |listed: &crate::archives::Listed| {
+            let mut object = archive::brief(&listed.archive, context.zone());
+            for key in format.keys() {
+                if let Some(value) = archive::value(&listed.archive, key).filter(|_| !object.contains_key(key)) {
+                    archive::put_value(&mut object, key, &value, context.zone());
+                }
+            }
+            Json::Object(object)
+        };
+        root.insert("archives".to_owned(), listed.iter().map(object).collect());
+        out.write_all(archive::answer(root)?.as_bytes())?;
+    } else {
+        let (manner, mut line) = (context.manner(), Vec::new());
+        for listed in args.filter.select(context, catalog)? {
+            line.clear();
+            format.render(|key| archive::value(&listed.archive, key), &manner, &mut line)?;
+            out.write_all(&line)?;
+        }
     }
-    Ok(())
+    out.flush()?;
+    Ok(reporter.warnings())
 }

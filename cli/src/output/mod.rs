@@ -1,7 +1,9 @@
 //! What people and programs read: sizes, times, formats, JSON.
 
+pub mod archive;
 pub mod format;
 pub mod json;
+pub mod sink;
 pub mod text;
 pub mod time;
 pub mod units;

@@ -183,6 +183,11 @@ impl Reporter {
         self.shared.log(level, code, message);
     }
 
+    /// Tells a line that was asked for, whatever the level.
+    pub fn say(&self, message: &str) {
+        self.shared.say(Level::Info, None, message);
+    }
+
     /// The warnings so far.
     pub fn warnings(&self) -> Warnings {
         lock(&self.shared.warnings).clone()
@@ -322,6 +327,10 @@ impl Shared {
         if level < self.settings.level {
             return;
         }
+        self.say(level, code, message);
+    }
+
+    fn say(&self, level: Level, code: Option<Code>, message: &str) {
         let line = match self.settings.form {
             Form::Json => lines::log_message(level, code, message, self.clock.now()),
             Form::Plain | Form::Terminal => message.to_owned(),

@@ -1,3 +1,5 @@
+//! Directories: order, cuts, snapshots, and how much is held in memory.
+
 use std::collections::BTreeSet;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Long content lists: equal lists give equal trees, and seeking finds the right piece.
+
 use proptest::prelude::*;
 
 use super::*;

@@ -13,6 +13,8 @@ pub mod content;
 pub mod content_tree;
 pub mod cut;
 pub mod entry;
+#[cfg(test)]
+mod format_doc_tests;
 pub mod metadata;
 pub mod node;
 pub mod record;
@@ -32,7 +34,9 @@ pub use cut::CutKey;
 pub use entry::Entry;
 pub use metadata::{Attributes, FileType, Metadata};
 pub use node::Node;
-pub use record::{ArchiveRecord, BaseRef, ClientMark, Head, PendingRecord, Statistics, check_archive_name};
+pub use record::{
+    ArchiveRecord, BaseRef, ClientMark, Head, PendingRecord, Statistics, TopDirectory, check_archive_name,
+};
 pub use stat::{StatRef, StatRow};
 pub use tree::DirectoryReader;
 pub use walk::{Walk, WalkError, WalkEvent, WalkItem, find_path};

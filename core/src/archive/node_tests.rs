@@ -1,3 +1,5 @@
+//! Nodes: golden bytes, and what an enemy may have made of them.
+
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;

@@ -14,10 +14,12 @@ use crate::codec::{self, Extensions};
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::{ArchiveId, ClientId};
 use crate::limits::{
-    ARCHIVE_RECORD_BYTES_MAX, COMMENT_BYTES_MAX, HEADS_MAX, LABEL_BYTES_MAX, NAME_BYTES_MAX, RECORD_BYTES_MAX, TAGS_MAX,
+    ARCHIVE_RECORD_BYTES_MAX, COMMENT_BYTES_MAX, HEADS_MAX, INLINE_ATTRIBUTES_BYTES_MAX, LABEL_BYTES_MAX,
+    NAME_BYTES_MAX, RECORD_BYTES_MAX, TAGS_MAX,
 };
 
 use super::content::DirectoryRef;
+use super::metadata::{Attributes, Metadata};
 use super::stat::StatRef;
 
 /// Stands at the end of a command line that was cut. A list of paths that was cut ends with an empty path.
@@ -46,6 +48,8 @@ pub struct ArchiveRecord {
     pub root: DirectoryRef,
     /// What change detection remembers of the source.
     pub stat_root: Option<StatRef>,
+    /// The top directory itself, if it was asked for (`.` or `/`).
+    pub top: Option<TopDirectory>,
     /// The directory the paths are relative to, raw bytes, if known.
     pub working_directory: Option<ByteBuf>,
     /// The paths that were asked for, raw bytes, as given; cut if there are too many.
@@ -62,6 +66,15 @@ pub struct ArchiveRecord {
     pub heads: Vec<Head>,
     /// Additions of later versions.
     pub extensions: Extensions,
+}
+
+/// Metadata of the directory that has no entry because it is the top. Stored as an array of its fields.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TopDirectory {
+    /// Mode, owner and times.
+    pub metadata: Metadata,
+    /// Extended attributes, at most 1 KiB of names and values.
+    pub attributes: Attributes,
 }
 
 /// Totals of a run. Stored as an array of its fields.
@@ -171,6 +184,12 @@ impl ArchiveRecord {
         }
         if self.working_directory.as_ref().is_some_and(|path| path.len() > 4 * NAME_BYTES_MAX) {
             return Err("working directory too long");
+        }
+        if let Some(top) = &self.top {
+            top.metadata.check()?;
+            if top.attributes.bytes() > INLINE_ATTRIBUTES_BYTES_MAX {
+                return Err("attributes of the top directory too long");
+            }
         }
         if self.heads.len() > HEADS_MAX || !self.heads.is_sorted_by(|left, right| left.client < right.client) {
             return Err("heads too many or not in order");

@@ -1,3 +1,5 @@
+//! Archive and pending records: golden bytes, bounds, and cuts.
+
 use std::collections::BTreeMap;
 
 use super::*;
@@ -27,6 +29,7 @@ fn record() -> ArchiveRecord {
         tags: ["weekly".to_owned(), "a".to_owned()].into(),
         root: directory(),
         stat_root: Some(StatRef { root: ChunkId::from_bytes([0x11; 32]), depth: 1 }),
+        top: None,
         working_directory: Some(ByteBuf::from("/home")),
         paths: vec![ByteBuf::from("docs"), ByteBuf::from(b"\xff".to_vec())],
         base: Some(archive),
@@ -38,8 +41,8 @@ fn record() -> ArchiveRecord {
     }
 }
 
-const RECORD: &str = "dc0012 a4646f6373 92ce6553f10001 92ce6553f13c00 a3626f78 a36a6f65 92a6676162696f6ea6637265617465 \
-    a368690a 92a161a67765656b6c79 95c420_0103cd03e8ce00011170 92c420_01 c4052f686f6d65 92c404646f6373c401ff \
+const RECORD: &str = "dc0013 a4646f6373 92ce6553f10001 92ce6553f13c00 a3626f78 a36a6f65 92a6676162696f6ea6637265617465 \
+    a368690a 92a161a67765656b6c79 95c420_0103cd03e8ce00011170 92c420_01 c0 c4052f686f6d65 92c404646f6373c401ff \
     c410A 95cd03e8ce00011170cd01f4cd012c00 b0666173746364632c31392c32332c3231 93c410C07c410A 9193c410Cc410A06 80";
 
 fn golden(expected: &str) -> String {
@@ -186,4 +189,17 @@ fn damaged_records_are_refused_or_canonical() {
     for length in 0..bytes.len() {
         assert!(ArchiveRecord::decode(&bytes[..length]).is_err(), "cut to {length} bytes");
     }
+}
+
+#[test]
+fn a_top_directory_has_metadata_and_few_attributes() {
+    let metadata = crate::archive::testing::file_entry(b"x", 1).metadata;
+    let mut record = record();
+    let mut attributes = Attributes::default();
+    attributes.0.insert(ByteBuf::from("user.a"), ByteBuf::from(vec![0; 100]));
+    record.top = Some(TopDirectory { metadata: metadata.clone(), attributes: attributes.clone() });
+    assert_eq!(ArchiveRecord::decode(&record.encode().unwrap()).unwrap(), record);
+    attributes.0.insert(ByteBuf::from("user.b"), ByteBuf::from(vec![0; INLINE_ATTRIBUTES_BYTES_MAX]));
+    record.top = Some(TopDirectory { metadata, attributes });
+    assert_eq!(record.encode().unwrap_err().kind(), ErrorKind::InvalidInput);
 }

@@ -1,3 +1,5 @@
+//! Reading directories: order, look-ups, damage.
+
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;

@@ -1,3 +1,5 @@
+//! Walks: order, depth, and going on after damage.
+
 use super::*;
 use crate::archive::builder::DirectoryBuilder;
 use crate::archive::content::DirectoryRef;

@@ -93,6 +93,12 @@ impl Store {
         self.runtime.block_on(self.backend.delete(name))
     }
 
+    /// The object a list of everything meets first, if there is any: asks whether the store is empty.
+    pub fn any_object(&self) -> Result<Option<ObjectMeta>> {
+        let mut stream = self.backend.list(&Prefix::all());
+        self.runtime.block_on(stream.try_next())
+    }
+
     /// All objects under a prefix, sorted by name.
     pub fn list(&self, prefix: &Prefix) -> Result<Vec<ObjectMeta>> {
         let stream = self.backend.list(prefix);
@@ -125,6 +131,7 @@ mod tests {
         assert_eq!(read[1].1.as_ref().unwrap_err().kind(), ErrorKind::NotFound);
         assert_eq!(read[2].0, name("a/1"));
         assert_eq!(store.get_bounded(&name("a/2"), 1).unwrap_err().kind(), ErrorKind::LimitExceeded);
+        assert!(store.any_object().unwrap().is_some());
         store.delete(&name("a/1")).unwrap();
         assert_eq!(store.head(&name("a/1")).unwrap_err().kind(), ErrorKind::NotFound);
     }

@@ -3,8 +3,10 @@
 use flate2::{Compress, FlushCompress, Status};
 use liblzma::stream::{Action, Check, Filters, LzmaOptions, Status as LzmaStatus, Stream};
 use lz4_flex::block::{CompressTable, compress_into_with_table, get_maximum_output_size};
+use zstd::zstd_safe::{CParameter, Strategy};
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::limits::{FRAME_BYTES_MAX, MIB};
 
 use super::Codec;
 use super::auto::Probe;
@@ -23,7 +25,7 @@ pub(super) struct Encoder {
 enum Context {
     None,
     Lz4(CompressTable),
-    Zstd(zstd::bulk::Compressor<'static>),
+    Zstd(Zstd),
     Zlib(Compress),
     Lzma(u32),
 }
@@ -34,7 +36,7 @@ impl Encoder {
         let context = match compression.algorithm {
             Algorithm::None => Context::None,
             Algorithm::Lz4 => Context::Lz4(CompressTable::large()),
-            Algorithm::Zstd(level) => Context::Zstd(zstd_context(level).map_err(failed)?),
+            Algorithm::Zstd(level) => Context::Zstd(Zstd::new(level).map_err(failed)?),
             Algorithm::Zlib(level) => Context::Zlib(Compress::new(flate2::Compression::new(level), true)),
             Algorithm::Lzma(level) => Context::Lzma(level),
         };
@@ -82,7 +84,10 @@ impl Context {
                 out.reserve(zstd::compress_bound(plain.len()));
                 let mut spare = std::io::Cursor::new(&mut *out);
                 spare.set_position(start as u64);
-                context.compress_to_buffer(plain, &mut spare).map_err(failed)?;
+                context
+                    .for_frame(plain.len())
+                    .and_then(|zstd| zstd.compress_to_buffer(plain, &mut spare))
+                    .map_err(failed)?;
                 Ok(Codec::Zstd)
             }
             Self::Zlib(context) => {
@@ -107,8 +112,46 @@ impl Context {
     }
 }
 
-fn zstd_context(level: i32) -> std::io::Result<zstd::bulk::Compressor<'static>> {
-    zstd::bulk::Compressor::new(level)
+/// A zstd context and what it does for level 3.
+///
+/// Zstandard looks a level's parameters up by the size of the input, and between 128 and 256 KiB,
+/// where groups of small files are, level 3 seeks matches of four bytes: slower by 4 %, and 2 %
+/// larger on prose. The default level is therefore spelled out: what the level means for large
+/// inputs, with a hash table that fits the second-level cache where a larger one finds little more
+/// (8 % faster for 0.1 % up to a MiB).
+struct Zstd {
+    context: zstd::bulk::Compressor<'static>,
+    is_default_level: bool,
+    hash_log: u32,
+}
+
+impl Zstd {
+    /// Frames of more bytes get the larger table.
+    const SMALL_TABLE_FRAME_BYTES_MAX: usize = MIB;
+
+    fn new(level: i32) -> std::io::Result<Self> {
+        let mut context = zstd::bulk::Compressor::new(level)?;
+        let is_default_level = level == 3;
+        if is_default_level {
+            // Zstandard lowers the window to the size of the input.
+            context.set_parameter(CParameter::WindowLog(FRAME_BYTES_MAX.ilog2()))?;
+            context.set_parameter(CParameter::ChainLog(16))?;
+            context.set_parameter(CParameter::SearchLog(1))?;
+            context.set_parameter(CParameter::MinMatch(5))?;
+            context.set_parameter(CParameter::Strategy(Strategy::ZSTD_dfast))?;
+        }
+        Ok(Self { context, is_default_level, hash_log: 0 })
+    }
+
+    /// The context, set up for a frame of `plain_bytes`.
+    fn for_frame(&mut self, plain_bytes: usize) -> std::io::Result<&mut zstd::bulk::Compressor<'static>> {
+        let hash_log = if plain_bytes <= Self::SMALL_TABLE_FRAME_BYTES_MAX { 16 } else { 17 };
+        if self.is_default_level && self.hash_log != hash_log {
+            self.context.set_parameter(CParameter::HashLog(hash_log))?;
+            self.hash_log = hash_log;
+        }
+        Ok(&mut self.context)
+    }
 }
 
 /// An encoder whose dictionary is no larger than the frame, so that a reader needs no more memory.

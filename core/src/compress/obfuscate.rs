@@ -4,7 +4,8 @@
 //! frame is sealed before it leaves the machine.
 
 use crate::codec::padme;
-use crate::error::{Error, ErrorKind, Result};
+use crate::crypto::random;
+use crate::error::{Error, Result};
 use crate::limits::FRAME_OVERHEAD_MAX;
 
 /// Bytes of the number at the end of a padded frame.
@@ -27,10 +28,8 @@ impl Obfuscation {
 
     /// Pads the frame that starts at `start` of `out` and holds `plain_bytes` of plaintext.
     pub(super) fn pad(self, out: &mut Vec<u8>, start: usize, plain_bytes: usize) -> Result<()> {
-        let mut draw = [0; 8];
-        getrandom::fill(&mut draw)
-            .map_err(|error| Error::new(ErrorKind::System, "draw padding length").because(error))?;
-        let padding = self.padding(out.len() - start, plain_bytes, unit_interval(u64::from_le_bytes(draw)));
+        let draw = unit_interval(u64::from_le_bytes(random::array()?));
+        let padding = self.padding(out.len() - start, plain_bytes, draw);
         out.resize(out.len() + padding, 0);
         out.extend_from_slice(&(padding as u32).to_le_bytes());
         Ok(())

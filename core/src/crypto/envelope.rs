@@ -20,7 +20,7 @@ pub const HEADER_BYTES: usize = KEYED_HEADER_BYTES + COMMITMENT_BYTES;
 pub const TAIL_BYTES: usize = 40;
 /// The version of the format this module writes and reads.
 pub const VERSION: u8 = 1;
-/// The first bytes of every object but segments and index fragments.
+/// The first bytes of every sealed object but segments.
 pub const MAGIC: [u8; 4] = *b"GABO";
 
 /// What an object is. Stored as its number.

@@ -196,8 +196,12 @@ pub fn source_parent(path: &Path) -> Result<(SourceDirectory, Vec<u8>)> {
     };
     check_name(name.as_bytes())?;
     let parent = path.parent().filter(|parent| *parent != OsStr::new("")).unwrap_or(Path::new("."));
-    let handle = openat(CWD, parent, DIRECTORY | platform::SEARCH, Mode::empty())
-        .map_err(|errno| unnamed(operation, errno).with("path", path.display()))?;
+    // Whoever may read it gets a handle that tells attributes too; to find one name in it, searching is enough.
+    let handle = match openat(CWD, parent, DIRECTORY, Mode::empty()) {
+        Err(Errno::ACCESS) => openat(CWD, parent, DIRECTORY | platform::SEARCH, Mode::empty()),
+        other => other,
+    };
+    let handle = handle.map_err(|errno| unnamed(operation, errno).with("path", path.display()))?;
     Ok((SourceDirectory { handle }, name.as_bytes().to_vec()))
 }
 

@@ -73,7 +73,12 @@ impl Fragment {
         info.map(|info| info.replaces).map_err(|error| error.with("object", name))
     }
 
-    fn seal_with_salt(&self, sealer: &Sealer<'_>, salt: [u8; SALT_BYTES]) -> Result<(IndexId, ObjectName, Vec<u8>)> {
+    /// As [`Fragment::seal`] with a given draw: golden bytes need one, nobody else does.
+    pub(crate) fn seal_with_salt(
+        &self,
+        sealer: &Sealer<'_>,
+        salt: [u8; SALT_BYTES],
+    ) -> Result<(IndexId, ObjectName, Vec<u8>)> {
         let id = IndexId::from_bytes(Kind::Index.id(&salt));
         let name = fragment_name(self.level, &id);
         let bytes = self.write(sealer, &name, salt)?;

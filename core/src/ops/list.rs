@@ -1,6 +1,7 @@
 //! Visits the entries of an archive that a matcher selects.
 
 use crate::archive::record::ArchiveRecord;
+use crate::archive::stat::StatRef;
 use crate::archive::walk::{Walk, WalkEvent, WalkItem};
 use crate::error::{Error, ErrorKind, Result};
 use crate::monitor::{Event, Monitor, Warning};
@@ -17,9 +18,31 @@ pub fn list(
     monitor: &dyn Monitor,
     visit: &mut dyn FnMut(WalkItem) -> Result<()>,
 ) -> Result<()> {
+    each(reader, record, None, matcher, monitor, visit)
+}
+
+/// [`list`] together with what change detection remembers of each entry, as far as that can be read.
+pub fn list_with_stat(
+    reader: &Reader,
+    record: &ArchiveRecord,
+    matcher: &Matcher,
+    monitor: &dyn Monitor,
+    visit: &mut dyn FnMut(WalkItem) -> Result<()>,
+) -> Result<()> {
+    each(reader, record, record.stat_root.as_ref(), matcher, monitor, visit)
+}
+
+fn each(
+    reader: &Reader,
+    record: &ArchiveRecord,
+    stat: Option<&StatRef>,
+    matcher: &Matcher,
+    monitor: &dyn Monitor,
+    visit: &mut dyn FnMut(WalkItem) -> Result<()>,
+) -> Result<()> {
     let descend =
         |item: &WalkItem| matcher.decide(&item.path) != Decision::ExcludeNoRecurse && matcher.may_descend(&item.path);
-    for event in Walk::new(reader, &record.root, None, descend) {
+    for event in Walk::new(reader, &record.root, stat, descend) {
         if monitor.interrupted() {
             return Err(Error::new(ErrorKind::Interrupted, "list archive"));
         }

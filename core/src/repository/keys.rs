@@ -47,6 +47,8 @@ pub(super) struct SlotStore<'a> {
     pub store: &'a Store,
     pub files: &'a KeyFiles,
     pub repository: &'a RepositoryId,
+    /// The suite of the repository's data.
+    pub suite: Suite,
 }
 
 impl SlotStore<'_> {
@@ -76,14 +78,18 @@ impl SlotStore<'_> {
         Ok((slots, unreadable))
     }
 
-    /// Opens the first slot that opens: those without passphrase first.
+    /// Opens the first slot that opens.
+    ///
+    /// A slot without passphrase counts only where data is not encrypted either: whoever can write to
+    /// the store could plant one in an encrypted repository.
     pub fn open(&self, ask: &mut AskPassphrase<'_>) -> Result<Keyring> {
         let (slots, unreadable) = self.find()?;
         if slots.is_empty() {
             let error = Error::new(ErrorKind::KeyNotFound, "open repository").with("repository", self.repository);
             return Err(if unreadable > 0 { error.with("unreadable key slots", unreadable) } else { error });
         }
-        for found in slots.iter().filter(|found| found.slot.is_plain()) {
+        let plain_allowed = !self.suite.encrypts();
+        for found in slots.iter().filter(|found| plain_allowed && found.slot.is_plain()) {
             if let Ok(keyring) = found.slot.open(None, self.repository) {
                 return Ok(keyring);
             }
@@ -155,5 +161,57 @@ impl NewSlot<'_> {
             None => Protection::Plain,
         };
         KeySlot::seal(keyring, repository, protection, &self.label, created, suite)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Client, NewRepository, Repository};
+    use super::*;
+    use crate::backend::MemoryBackend;
+    use crate::clock::{Clock, SystemClock};
+    use crate::crypto::id_hash::IdHash;
+    use crate::error::ErrorKind;
+
+    fn slot(passphrase: Option<&Passphrase>) -> NewSlot<'_> {
+        NewSlot {
+            passphrase,
+            kdf: KdfParams::weak_for_tests(),
+            label: String::new(),
+            location: KeyLocation::Repository,
+        }
+    }
+
+    fn encrypted(passphrase: &Passphrase) -> (Store, Repository) {
+        let store = Store::new(Arc::new(MemoryBackend::new())).unwrap();
+        let new = NewRepository { suite: Suite::Aes256Gcm, id_hash: IdHash::default(), slot: slot(Some(passphrase)) };
+        let repository = Repository::create(store.clone(), Client::default(), &new, &SystemClock).unwrap();
+        (store, repository)
+    }
+
+    #[test]
+    fn a_planted_plain_slot_opens_nothing_that_is_encrypted() {
+        let passphrase = Passphrase::from("secret".to_owned());
+        let (store, repository) = encrypted(&passphrase);
+        let planted = Keyring::generate().unwrap();
+        let created = SystemClock.now();
+        let (id, bytes) =
+            KeySlot::seal(&planted, repository.id(), Protection::Plain, "", created, Suite::None).unwrap();
+        store.put(&ObjectName::of("keys", id), Payload::from(bytes)).unwrap();
+
+        let open = |ask: &mut AskPassphrase<'_>| Repository::open(store.clone(), Client::default(), ask);
+        let error = open(&mut |_| Ok(None)).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::PassphraseWrong);
+        open(&mut |_| Ok(Some(Passphrase::from("secret".to_owned())))).unwrap();
+    }
+
+    #[test]
+    fn keys_of_an_encrypted_repository_are_not_left_in_the_clear() {
+        let passphrase = Passphrase::from("secret".to_owned());
+        let (_, repository) = encrypted(&passphrase);
+        let error = repository.add_key(&slot(None), &SystemClock).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidInput);
+        repository.add_key(&slot(Some(&passphrase)), &SystemClock).unwrap();
+        assert_eq!(repository.key_slots().unwrap().0.len(), 2);
     }
 }

@@ -75,7 +75,7 @@ impl Office {
     }
 
     fn slots(&self) -> keys::SlotStore<'_> {
-        keys::SlotStore { store: &self.store, files: &self.key_files, repository: &self.config.id }
+        keys::SlotStore { store: &self.store, files: &self.key_files, repository: &self.config.id, suite: self.suite }
     }
 }
 
@@ -126,15 +126,12 @@ impl Repository {
     /// The object `config` is written last: a store without it holds no repository.
     /// Fails with `RepositoryExists` or, where foreign objects lie, `NotARepository`.
     pub fn create(store: Store, client: Client, new: &NewRepository<'_>, clock: &dyn Clock) -> Result<Self> {
-        if new.slot.passphrase.is_none() && new.suite != Suite::None {
-            return Err(Error::new(ErrorKind::InvalidInput, "create repository")
-                .with("reason", "an encrypted repository needs a passphrase"));
-        }
+        check_protected(&new.slot, new.suite, "create repository")?;
         refuse_occupied(&store)?;
         let created = clock.now();
         let (config, keyring) = (Config::new(new.suite, new.id_hash, created)?, Keyring::generate()?);
         let (key_id, slot) = new.slot.seal(&keyring, &config.id, slot_suite(new.suite), created)?;
-        keys::SlotStore { store: &store, files: &client.key_files, repository: &config.id }.keep(
+        keys::SlotStore { store: &store, files: &client.key_files, repository: &config.id, suite: new.suite }.keep(
             new.slot.location,
             &key_id,
             &slot,
@@ -157,9 +154,12 @@ impl Repository {
     /// Opens a repository. `ask` is called only if a slot needs a passphrase.
     pub fn open(store: Store, client: Client, ask: &mut AskPassphrase<'_>) -> Result<Self> {
         let bytes = read_config(&store)?;
-        let config = Config::decode(&bytes).map_err(|error| error.with("repository", store.location()))?;
-        let keyring = keys::SlotStore { store: &store, files: &client.key_files, repository: &config.id }.open(ask)?;
-        Config::verify(&bytes, &keyring)?;
+        let named = |error: Error| error.with("object", "config").with("repository", store.location());
+        let config = Config::decode(&bytes).map_err(named)?;
+        let suite = config.suite()?;
+        let keyring =
+            keys::SlotStore { store: &store, files: &client.key_files, repository: &config.id, suite }.open(ask)?;
+        Config::verify(&bytes, &keyring).map_err(named)?;
         Self::assemble(store, client, config, keyring)
     }
 
@@ -241,6 +241,7 @@ impl Repository {
     /// Adds a key slot and reads it back.
     pub fn add_key(&self, new: &NewSlot<'_>, clock: &dyn Clock) -> Result<KeyId> {
         let office = &self.office;
+        check_protected(new, office.suite, "add key")?;
         let (id, bytes) = new.seal(&office.keyring, &office.config.id, slot_suite(office.suite), clock.now())?;
         office.slots().keep(new.location, &id, &bytes)?;
         Ok(id)
@@ -270,6 +271,14 @@ impl fmt::Debug for Repository {
     }
 }
 
+/// Refuses to leave the keys of an encrypted repository in the clear.
+fn check_protected(slot: &NewSlot<'_>, suite: Suite, operation: &'static str) -> Result<()> {
+    if slot.passphrase.is_some() || !suite.encrypts() {
+        return Ok(());
+    }
+    Err(Error::new(ErrorKind::InvalidInput, operation).with("reason", "an encrypted repository needs a passphrase"))
+}
+
 fn config_name() -> ObjectName {
     ObjectName::of_part("config")
 }
@@ -280,12 +289,28 @@ fn slot_suite(suite: Suite) -> Suite {
 }
 
 fn refuse_occupied(store: &Store) -> Result<()> {
-    let objects = store.list(&Prefix::all())?;
-    let Some(first) = objects.first() else { return Ok(()) };
-    let exists = objects.iter().any(|object| object.name == config_name());
-    let kind = if exists { ErrorKind::RepositoryExists } else { ErrorKind::NotARepository };
-    let error = Error::new(kind, "create repository").with("repository", store.location());
-    Err(if exists { error } else { error.with("reason", "the place is not empty").with("found", &first.name) })
+    let error = match store.head(&config_name()) {
+        Ok(_) => Error::new(ErrorKind::RepositoryExists, "create repository"),
+        Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+        Err(_) => match foreign(store)? {
+            None => return Ok(()),
+            Some(found) => Error::new(ErrorKind::NotARepository, "create repository")
+                .with("reason", "the place is not empty")
+                .with("found", found),
+        },
+    };
+    Err(error.with("repository", store.location()))
+}
+
+/// Something that lies in a store without `config`. A store that holds what can not be an object is occupied too.
+fn foreign(store: &Store) -> Result<Option<String>> {
+    match store.any_object() {
+        Ok(found) => Ok(found.map(|object| object.name.to_string())),
+        Err(error) if error.kind() == ErrorKind::Damaged => {
+            Ok(Some(error.context("object").unwrap_or("no object").to_owned()))
+        }
+        Err(error) => Err(error),
+    }
 }
 
 fn read_config(store: &Store) -> Result<Bytes> {
@@ -300,7 +325,9 @@ fn read_config(store: &Store) -> Result<Bytes> {
     if missing.kind() != ErrorKind::NotFound {
         return Err(missing);
     }
-    let occupied = !store.list(&Prefix::all())?.is_empty();
-    let kind = if occupied { ErrorKind::NotARepository } else { ErrorKind::RepositoryNotFound };
-    Err(Error::new(kind, "open repository").with("repository", store.location()))
+    let error = |kind| Error::new(kind, "open repository").with("repository", store.location());
+    Err(match foreign(store)? {
+        None => error(ErrorKind::RepositoryNotFound),
+        Some(found) => error(ErrorKind::NotARepository).with("reason", "no config").with("found", found),
+    })
 }

@@ -346,7 +346,7 @@ impl Shared {
     fn close_if(&self, class: Class, limit: usize, tools: &mut Tools) -> Result<()> {
         let (builder, slot) = {
             let mut builder = self.builder(class);
-            if builder.is_empty() || builder.stored_bytes() < limit {
+            if builder.is_empty() || (builder.stored_bytes() < limit && !builder.is_crowded()) {
                 return Ok(());
             }
             let slot = Slots::take(&self.slots);

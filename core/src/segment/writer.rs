@@ -8,6 +8,7 @@ use crate::crypto::envelope::TAIL_BYTES;
 use crate::crypto::random;
 use crate::error::Result;
 use crate::id::SALT_BYTES;
+use crate::limits::SEGMENT_CHUNKS_MAX;
 use crate::seal::Sealer;
 
 /// A segment in the making.
@@ -51,6 +52,11 @@ impl SegmentBuilder {
     /// Bytes the segment will have at least.
     pub fn stored_bytes(&self) -> usize {
         self.bytes.len()
+    }
+
+    /// Whether it holds as many chunks as a writer lets a segment have.
+    pub fn is_crowded(&self) -> bool {
+        self.directory.chunks.len() >= SEGMENT_CHUNKS_MAX / 2
     }
 
     /// Whether nothing was appended.

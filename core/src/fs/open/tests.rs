@@ -1,3 +1,5 @@
+//! Source files: holes, changes while reading, and what is no regular file.
+
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 

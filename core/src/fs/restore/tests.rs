@@ -1,3 +1,5 @@
+//! Restoring metadata: everything that was kept, and nothing that was not.
+
 use std::fs::File;
 use std::os::fd::AsFd;
 

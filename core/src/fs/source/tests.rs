@@ -1,3 +1,5 @@
+//! Source directories: names, races, tags, attributes.
+
 use std::fs;
 use std::io::Read;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, symlink};

@@ -6,16 +6,19 @@
 use crate::archive::catalog::{Catalog, is_live};
 use crate::archive::content::DirectoryRef;
 use crate::archive::cut::CutKey;
-use crate::archive::record::{ArchiveRecord, BaseRef, PendingRecord, Statistics};
+use crate::archive::metadata::Attributes;
+use crate::archive::record::{ArchiveRecord, BaseRef, PendingRecord, Statistics, TopDirectory};
 use crate::archive::stat::StatRef;
 use crate::chunker::{Chunker, ChunkerParams};
 use crate::clock::{Clock, Timestamp};
 use crate::codec::Extensions;
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::fs::attributes::AttributeOptions;
-use crate::fs::stat::{MetadataOptions, Stat};
+use crate::fs::source::SourceDirectory;
+use crate::fs::stat::{MetadataOptions, Stat, metadata};
+use crate::fs::users::Users;
 use crate::id::ArchiveId;
-use crate::limits::{CHECKPOINT_BYTES, CHECKPOINT_SECONDS};
+use crate::limits::{CHECKPOINT_BYTES, CHECKPOINT_SECONDS, INLINE_ATTRIBUTES_BYTES_MAX};
 use crate::monitor::{Counters, Monitor};
 use crate::pattern::Matcher;
 use crate::repository::{Repository, Session, Writer, WriterOptions};
@@ -154,7 +157,12 @@ pub fn create(
         Counters::set(&monitor.counters().bytes_expected, base.reference.root.bytes);
     }
 
-    let draft = Draft { options, start, clock, base: base.as_ref().map(|base| &base.reference) };
+    let mut traversal = match &input {
+        Input::Files(plan) => Some(Traversal::new(plan, &options.rules, &options.matcher, monitor)?),
+        Input::Stream(_) => None,
+    };
+    let top = traversal.as_ref().and_then(Traversal::top).map(|top| top_directory(top, options)).transpose()?;
+    let draft = Draft { options, start, clock, base: base.as_ref().map(|base| &base.reference), top };
     let chunker = Chunker::new(&options.chunker, repository.chunker_key()?);
     let cut_key = CutKey::new(repository.cut_key()?);
     let tools = Tools { chunker: &chunker, cut_key: &cut_key, hard_link_key: repository.hard_link_key()? };
@@ -162,15 +170,24 @@ pub fn create(
     let pending =
         |root, stat_root, statistics| Ok(draft.pending(Some(draft.record(root, stat_root, statistics)), false));
     let archiver = Archiver::new(options, monitor, &writer, &reader, base.as_ref(), doubt, &tools, &pending);
-    let (root, stat_root, statistics) = match input {
-        Input::Files(plan) => archiver.run(&mut Traversal::new(plan, &options.rules, &options.matcher, monitor)?)?,
-        Input::Stream(stream) => archiver.run_stream(stream)?,
+    let (root, stat_root, statistics) = match (input, &mut traversal) {
+        (Input::Stream(stream), _) => archiver.run_stream(stream)?,
+        (Input::Files(_), Some(traversal)) => archiver.run(traversal)?,
+        (Input::Files(_), None) => return Err(Error::new(ErrorKind::System, "create archive")),
     };
 
     let record = draft.record(root, stat_root, statistics);
     let complete = draft.pending(Some(record.clone()), true).encode()?;
     let id = writer.commit(&complete, &record.encode()?, &|writer| resolve::resolve(writer, &root))?;
     Ok(Created { id, record })
+}
+
+/// What the archive keeps of its top directory. Attributes that do not fit into the record are left out.
+fn top_directory(top: &SourceDirectory, options: &CreateOptions) -> Result<TopDirectory> {
+    let metadata = metadata(&top.stat_self()?, Users::system(), &options.metadata);
+    let attributes = top.own_attributes(options.attributes).unwrap_or_default();
+    let fits = attributes.bytes() <= INLINE_ATTRIBUTES_BYTES_MAX;
+    Ok(TopDirectory { metadata, attributes: if fits { attributes } else { Attributes::default() } })
 }
 
 /// Announces the archive and its base, and makes sure that the base is still live afterwards.
@@ -207,6 +224,7 @@ struct Draft<'a> {
     start: Timestamp,
     clock: &'a dyn Clock,
     base: Option<&'a BaseRef>,
+    top: Option<TopDirectory>,
 }
 
 impl Draft<'_> {
@@ -223,6 +241,7 @@ impl Draft<'_> {
             tags: options.tags.iter().cloned().collect(),
             root,
             stat_root: Some(stat_root),
+            top: self.top.clone(),
             working_directory: options.working_directory.clone().map(Into::into),
             paths: options.paths.iter().cloned().map(Into::into).collect(),
             base: self.base.and_then(|base| base.archive),

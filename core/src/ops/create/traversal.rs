@@ -97,6 +97,12 @@ impl<'a> Traversal<'a> {
         self.levels.last()?.directory.as_ref()
     }
 
+    /// The top directory, if it was asked for itself. Only before the first step.
+    pub fn top(&self) -> Option<&SourceDirectory> {
+        let [top] = self.levels.as_slice() else { return None };
+        top.device.and(top.directory.as_ref())
+    }
+
     /// The next step; `None` after the plan's own directory was left.
     pub fn step(&mut self) -> Option<Step> {
         loop {

@@ -24,7 +24,7 @@ mod work;
 
 use restorer::Restorer;
 
-pub use stream::extract_to_stream;
+pub use stream::{extract_to_stream, read_content};
 
 /// How an archive is restored.
 #[derive(Debug)]
@@ -86,15 +86,28 @@ pub fn extract(
             }
         }
         restorer.finish()
-    })
+    })?;
+    restore_top(&target, record, options, monitor);
+    Ok(())
+}
+
+/// A whole archive of `.` or `/` gives the target its metadata, when all is complete.
+fn restore_top(target: &Target, record: &ArchiveRecord, options: &ExtractOptions<'_>, monitor: &dyn Monitor) {
+    let Some(top) = &record.top else { return };
+    if options.strip_components > 0 || !options.matcher.takes_everything() {
+        return;
+    }
+    for error in target.root().set_own_metadata(&top.metadata, &top.attributes, &options.restore) {
+        monitor.event(&Event::Warning { warning: Warning::Attribute, path: b"", error: &error });
+    }
 }
 
 /// Reports what [`extract`] would restore, and reads every chunk of it to be sure that it can.
 pub fn dry_run(reader: &Reader, record: &ArchiveRecord, matcher: &Matcher, monitor: &dyn Monitor) -> Result<()> {
     super::list::list(reader, record, matcher, monitor, &mut |item| {
-        let read = stream::read_content(reader, &item.entry, &mut |_| Ok(()));
+        let read = read_content(reader, &item.entry, &mut |_| Ok(()));
         match read {
-            Ok(()) => monitor.event(&Event::File { status: FileStatus::Included, path: &item.path }),
+            Ok(()) => stream::count(&item, FileStatus::Included, monitor),
             Err(error) => {
                 monitor.event(&Event::Warning { warning: Warning::Item, path: &item.path, error: &error });
             }

@@ -7,14 +7,17 @@ use crate::archive::content_tree::ContentReader;
 use crate::archive::entry::Entry;
 use crate::archive::metadata::FileType;
 use crate::archive::record::ArchiveRecord;
+use crate::archive::walk::WalkItem;
 use crate::error::{Error, Result};
 use crate::limits::KIB;
-use crate::monitor::{Event, Monitor, Warning};
+use crate::monitor::{Counters, Event, FileStatus, Monitor, Warning};
 use crate::pattern::Matcher;
 use crate::repository::{ChunkSource, Reader};
 use crate::segment::Class;
 
 /// Writes the content of the selected regular files one after the other.
+///
+/// If `out` fails, so does this; a file that can not be read is reported and left where it broke off.
 pub fn extract_to_stream(
     reader: &Reader,
     record: &ArchiveRecord,
@@ -22,7 +25,12 @@ pub fn extract_to_stream(
     out: &mut dyn Write,
     monitor: &dyn Monitor,
 ) -> Result<()> {
+    Counters::set(&monitor.counters().files_expected, record.root.files);
+    Counters::set(&monitor.counters().bytes_expected, record.root.bytes);
     crate::ops::list::list(reader, record, matcher, monitor, &mut |item| {
+        if item.entry.file_type != FileType::File {
+            return Ok(());
+        }
         let mut failed = None;
         let read = read_content(reader, &item.entry, &mut |bytes| {
             out.write_all(bytes).map_err(|error| {
@@ -31,7 +39,10 @@ pub fn extract_to_stream(
             })
         });
         match read {
-            Ok(()) => Ok(()),
+            Ok(()) => {
+                count(&item, FileStatus::Extracted, monitor);
+                Ok(())
+            }
             // The reader of the stream is gone: nothing more can be done.
             Err(error) if failed.is_some() => Err(error),
             Err(error) => {
@@ -40,6 +51,15 @@ pub fn extract_to_stream(
             }
         }
     })
+}
+
+/// Tells of an entry that was read completely.
+pub(super) fn count(item: &WalkItem, status: FileStatus, monitor: &dyn Monitor) {
+    if item.entry.file_type == FileType::File {
+        Counters::add(&monitor.counters().files, 1);
+        Counters::add(&monitor.counters().bytes, item.entry.size);
+    }
+    monitor.event(&Event::File { status, path: &item.path });
 }
 
 /// Hands every piece of a regular file's content to `use_bytes`, holes as zeros.

@@ -1,0 +1,152 @@
+//! `gabion list`
+
+mod hashes;
+mod item;
+mod sort;
+
+use std::ffi::OsString;
+use std::io::Write as _;
+
+use anyhow::Result;
+use gabion_core::archive::catalog::Archive;
+use gabion_core::archive::walk::WalkItem;
+use gabion_core::error::{Error, ErrorKind};
+use gabion_core::ops::list::{list, list_with_stat};
+use gabion_core::repository::Reader;
+use serde_json::Value as Json;
+
+use crate::archives;
+use crate::context::Context;
+use crate::exit_code::Warnings;
+use crate::output::format::{Format, Manner};
+use crate::output::sink::Sink;
+use crate::patterns::{self, Patterns};
+use crate::progress::{Reporter, Settings, Work};
+use hashes::Hashes;
+use item::Item;
+use sort::SortKeys;
+
+const DEFAULT_FORMAT: &str = "{mode} {user:6} {group:6} {size:8} {mtime} {path}{extra}{NL}";
+const SHORT_FORMAT: &str = "{path}{NL}";
+
+/// List the files of an archive.
+///
+/// Keys of --format: type mode uid gid user group path target hlid inode flags size num_chunks mtime ctime atime isomtime
+/// isoctime isoatime fingerprint extra archiveid archivename; the hashes blake3 blake2b blake2s sha224 sha256 sha384
+/// sha512, for which content is read; and NL NUL SPACE TAB CR LF.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Print paths only
+    #[arg(long, conflicts_with = "format")]
+    short: bool,
+    /// Print files in this format [env: GABION_LIST_FORMAT]
+    #[arg(long, value_name = "FORMAT")]
+    format: Option<String>,
+    /// Print one JSON object per line; keys of --format are added
+    #[arg(long)]
+    json_lines: bool,
+    /// List only so many directories deep; 0 is the top
+    #[arg(long, value_name = "N")]
+    depth: Option<usize>,
+    /// Sort by these, separated by commas: path, size, mtime, ctime, atime, type, mode, user, group, uid, gid; `>`
+    /// before a key turns its order round. The whole list is held in memory
+    #[arg(long, value_name = "SPEC")]
+    sort_by: Option<SortKeys>,
+    #[command(flatten)]
+    patterns: Patterns,
+    /// The archive: a name (the newest of the series), NAME@N (the Nth before it), or aid:HEX
+    #[arg(value_name = "ARCHIVE")]
+    name: String,
+    /// Only these paths and what is below them; pp: unless a style is given
+    #[arg(value_name = "PATH")]
+    paths: Vec<OsString>,
+}
+
+/// Lists.
+pub fn run(context: &Context, args: &Args) -> Result<Warnings> {
+    let wanted = match (&args.format, args.short) {
+        (Some(format), _) => format,
+        (None, true) => SHORT_FORMAT,
+        (None, false) => context.environment.list_format()?.unwrap_or(DEFAULT_FORMAT),
+    };
+    let format = Format::parse(wanted, &item::keys())?;
+    let matcher = args.patterns.compile_with_paths(&args.paths)?;
+    let repository = context.open()?;
+    let work = Work::Steps { msgid: "list", label: "Listing" };
+    let reporter = context.reporter(Settings { work, ..context.settings() })?;
+    let archive = archives::find(context, context.catalog(&repository, &reporter)?, &args.name)?;
+    let reader = repository.session()?.reader();
+    let hashes = Hashes::named(format.keys());
+    let needs_stat =
+        format.keys().any(item::is_from_stat) || args.sort_by.iter().flat_map(SortKeys::names).any(item::is_from_stat);
+    let mut printer = Printer {
+        archive: &archive,
+        reader: &reader,
+        reporter: &reporter,
+        format: &format,
+        hashes: &hashes,
+        json: args.json_lines,
+        manner: context.manner(),
+        out: Sink::new(),
+        line: Vec::new(),
+    };
+    let mut collected = Vec::new();
+    let mut failed = None;
+    let mut visit = |item: WalkItem| {
+        if args.depth.is_some_and(|depth| item.depth > depth + 1) {
+            return Ok(());
+        }
+        if args.sort_by.is_some() {
+            collected.push(item);
+            return Ok(());
+        }
+        printer.print(&item).map_err(|error| {
+            failed = Some(error);
+            // stops the walk; what really happened is told below
+            Error::new(ErrorKind::Io, "write list")
+        })
+    };
+    let walk = if needs_stat { list_with_stat } else { list };
+    let walked = walk(&reader, &archive.record, &matcher, &reporter, &mut visit);
+    if let Some(error) = failed {
+        return Err(error);
+    }
+    walked?;
+    if let Some(keys) = &args.sort_by {
+        keys.sort(&mut collected);
+        collected.iter().try_for_each(|item| printer.print(item))?;
+    }
+    printer.out.flush()?;
+    patterns::report(&matcher, &reporter);
+    Ok(reporter.warnings())
+}
+
+/// Prints one item after the other.
+struct Printer<'a> {
+    archive: &'a Archive,
+    reader: &'a Reader,
+    reporter: &'a Reporter,
+    format: &'a Format,
+    hashes: &'a Hashes,
+    json: bool,
+    manner: Manner,
+    out: Sink,
+    line: Vec<u8>,
+}
+
+impl Printer<'_> {
+    fn print(&mut self, item: &WalkItem) -> Result<()> {
+        let digests = self.hashes.of(item, self.reader, self.reporter);
+        let item = Item { archive: self.archive, item, digests: &digests, reader: self.reader };
+        self.line.clear();
+        if self.json {
+            let object = item.json(self.format.keys(), &self.manner.zone);
+            serde_json::to_writer(&mut self.line, &Json::Object(object))?;
+            self.line.push(b'\n');
+        } else {
+            self.format.render(|key| item.value(key, &self.manner.zone), &self.manner, &mut self.line)?;
+        }
+        self.out.write_all(&self.line)?;
+        Ok(())
+    }
+}
