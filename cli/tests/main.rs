@@ -1,1 +1,10 @@
-//! x
+//! The program as people and drivers meet it: commands in, output and exit codes out.
+
+mod errors;
+mod input;
+mod machine;
+mod output;
+mod place;
+mod privileged;
+mod round_trip;
+mod signals;

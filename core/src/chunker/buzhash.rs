@@ -5,14 +5,16 @@
 //! zero.
 
 use super::params::Sizes;
-use super::{Scan, Table, keyed_table};
+use super::{Scan, Tables, keyed_tables};
+
+/// Bytes hashed in one turn of the loop.
+const STEP_BYTES: usize = 8;
 
 /// The cyclic polynomial chunker.
 pub(super) struct Buzhash {
-    /// What a byte adds when it enters the window.
-    entering: Table,
-    /// What it takes away when it leaves: its entry, rotated by the window's length.
-    leaving: Table,
+    /// What a byte adds when it enters the window, and what it takes away when it leaves: the same,
+    /// rotated by the window's length.
+    tables: Tables<2>,
     sizes: Sizes,
     /// At most the shortest chunk.
     window: usize,
@@ -22,10 +24,10 @@ pub(super) struct Buzhash {
 impl Buzhash {
     /// Makes the tables.
     pub(super) fn new(sizes: Sizes, window: usize, key: &[u8; 32]) -> Self {
-        let entering = keyed_table(key, "gabion 1 chunker buzhash");
-        let mut leaving = entering.clone();
-        leaving.iter_mut().for_each(|number| *number = number.rotate_left((window % 64) as u32));
-        Self { entering, leaving, sizes, window, mask: (1 << sizes.bits()) - 1 }
+        let mut tables = keyed_tables(key, "gabion 1 chunker buzhash");
+        let [_, leaving] = &mut **tables;
+        leaving.iter_mut().for_each(|number: &mut u64| *number = number.rotate_left((window % 64) as u32));
+        Self { tables, sizes, window, mask: (1 << sizes.bits()) - 1 }
     }
 
     pub(super) fn sizes(&self) -> Sizes {
@@ -40,28 +42,45 @@ impl Buzhash {
         }
         if scan.position < min {
             scan.position = min;
-            scan.hash = data[min - self.window..min].iter().fold(0, |hash, byte| self.push(hash, *byte));
+            let first = data[min - self.window..min].iter();
+            scan.hash = first.fold(0, |hash: u64, byte| hash.rotate_left(1) ^ self.tables[0][usize::from(*byte)]);
             if scan.hash & self.mask == 0 {
                 return Some(min);
             }
         }
-        let end = max.min(data.len());
-        let entering = data[..end].get(scan.position..).unwrap_or_default();
+        let entering = data.get(scan.position..max.min(data.len())).unwrap_or_default();
         let leaving = &data[scan.position - self.window..];
-        let (enter, leave): (&[u64; 256], &[u64; 256]) = (&self.entering, &self.leaving);
-        let mut hash = scan.hash;
-        for (index, (enters, leaves)) in entering.iter().zip(leaving).enumerate() {
-            // The two entries do not wait for the hash before.
-            hash = hash.rotate_left(1) ^ (enter[usize::from(*enters)] ^ leave[usize::from(*leaves)]);
-            if hash & self.mask == 0 {
-                return Some(scan.position + index + 1);
+        let (hash, count) = roll(&self.tables, scan.hash, entering, leaving, self.mask);
+        scan.position += count;
+        scan.hash = hash;
+        (hash & self.mask == 0 || scan.position == max).then_some(scan.position)
+    }
+}
+
+/// Hashes bytes until all bits of `mask` are zero; the hash, and how many bytes were taken. `leaving` is as
+/// long as `entering` at least.
+/// A function of its own, so that the loop has all registers.
+#[inline(never)]
+fn roll(tables: &[[u64; 256]; 2], mut hash: u64, entering: &[u8], leaving: &[u8], mask: u64) -> (u64, usize) {
+    let (steps, rest) = entering.as_chunks::<STEP_BYTES>();
+    let (leaving_steps, leaving_rest) = leaving[..entering.len()].as_chunks::<STEP_BYTES>();
+    // The two entries do not wait for the hash before.
+    let roll = |hash: u64, enters: u8, leaves: u8| {
+        hash.rotate_left(1) ^ (tables[0][usize::from(enters)] ^ tables[1][usize::from(leaves)])
+    };
+    for (index, (enter, leave)) in steps.iter().zip(leaving_steps).enumerate() {
+        for within in 0..STEP_BYTES {
+            hash = roll(hash, enter[within], leave[within]);
+            if hash & mask == 0 {
+                return (hash, index * STEP_BYTES + within + 1);
             }
         }
-        (scan.position, scan.hash) = (end.max(scan.position), hash);
-        (scan.position == max).then_some(max)
     }
-
-    fn push(&self, hash: u64, byte: u8) -> u64 {
-        hash.rotate_left(1) ^ self.entering[usize::from(byte)]
+    for (index, (enters, leaves)) in rest.iter().zip(leaving_rest).enumerate() {
+        hash = roll(hash, *enters, *leaves);
+        if hash & mask == 0 {
+            return (hash, steps.len() * STEP_BYTES + index + 1);
+        }
     }
+    (hash, entering.len())
 }

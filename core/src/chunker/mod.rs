@@ -109,17 +109,17 @@ impl Scan {
     }
 }
 
-/// A number for every byte value, wiped when dropped.
-type Table = Box<Zeroizing<[u64; 256]>>;
+/// Tables with a number for every byte value, wiped when dropped.
+type Tables<const N: usize> = Box<Zeroizing<[[u64; 256]; N]>>;
 
-/// The table for `purpose`, from the key's pseudorandom stream.
-fn keyed_table(key: &[u8; 32], purpose: &str) -> Table {
+/// The table for `purpose`, from the key's pseudorandom stream, `N` times.
+fn keyed_tables<const N: usize>(key: &[u8; 32], purpose: &str) -> Tables<N> {
     let mut stream = blake3::Hasher::new_keyed(key).update(purpose.as_bytes()).finalize_xof();
-    let mut table = Box::new(Zeroizing::new([0; 256]));
-    for number in table.iter_mut() {
-        let mut bytes = [0; 8];
-        stream.fill(&mut bytes);
-        *number = u64::from_le_bytes(bytes);
+    let mut tables = Box::new(Zeroizing::new([[0; 256]; N]));
+    for byte in 0..256 {
+        let mut number = [0; 8];
+        stream.fill(&mut number);
+        tables.iter_mut().for_each(|table| table[byte] = u64::from_le_bytes(number));
     }
-    table
+    tables
 }

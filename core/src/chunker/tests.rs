@@ -110,7 +110,7 @@ const GOLDEN_DEFAULT: [usize; 4] = [2_722_759, 4_439_036, 3_630_364, 1_790_753];
 /// What the gear chunker is defined to do, one byte and one whole hash at a time.
 fn gear_by_definition(data: &[u8], key: &[u8; 32]) -> usize {
     let (min, average, max) = (256, 1024, 4096);
-    let table = keyed_table(key, "gabion 1 chunker fastcdc");
+    let [table] = **keyed_tables(key, "gabion 1 chunker fastcdc");
     for length in min..max.min(data.len()) {
         let hash = data[length - 64..length]
             .iter()
@@ -126,7 +126,7 @@ fn gear_by_definition(data: &[u8], key: &[u8; 32]) -> usize {
 /// What the cyclic polynomial chunker is defined to do.
 fn buzhash_by_definition(data: &[u8], key: &[u8; 32]) -> usize {
     let (min, window, max) = (256, 101, 4096);
-    let table = keyed_table(key, "gabion 1 chunker buzhash");
+    let [table] = **keyed_tables(key, "gabion 1 chunker buzhash");
     for length in min..max.min(data.len()) {
         let bytes = data[length - window..length].iter().rev().zip(0u32..);
         let hash = bytes.fold(0, |hash, (byte, age)| hash ^ table[usize::from(*byte)].rotate_left(age % 64));

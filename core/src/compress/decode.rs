@@ -25,7 +25,7 @@ impl Decompressor {
 
     /// Appends the plaintext of `stored` to `out`: exactly `plain_bytes`, or an error of kind
     /// [`ErrorKind::Damaged`] and `out` as before. Never allocates more than a small multiple of
-    /// `plain_bytes`, which is at most [`FRAME_BYTES_MAX`].
+    /// `plain_bytes`; more than [`FRAME_BYTES_MAX`] is [`ErrorKind::LimitExceeded`].
     pub fn decompress(
         &mut self,
         codec: FrameCodec,

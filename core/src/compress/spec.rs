@@ -21,9 +21,9 @@ use super::obfuscate::Obfuscation;
 /// | `auto,C` | C where LZ4 shrinks a frame by 3 % at least, nothing elsewhere |
 /// | `obfuscate,SPEC,C` | C or `auto,C`, then padding that hides the size |
 ///
-/// SPEC is 1 to 6 (padding by a random reciprocal factor: 90 % of frames grow by up to 1 % * 10^SPEC,
-/// 9 % by up to ten times that, and so on), 110 to 123 (up to 2^(SPEC-100) random bytes), or 250
-/// (Padmé: at most 12 %). The default is `zstd,3`. `Display` is the canonical form, level included.
+/// SPEC is 1 to 6 (90 % of frames grow by a random part between 0.1 % and 1 % times 10^SPEC, 9 % by up
+/// to ten times that, and so on), 110 to 123 (up to 2^(SPEC-100) random bytes), or 250 (Padmé: at most
+/// 12 %). The default is `zstd,3`. `Display` is the canonical form, level included; records hold it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
 pub struct Compression {

@@ -125,6 +125,7 @@ fn bombs_do_not_go_off() {
     for spec in ["lz4", "zstd,3", "zlib,9", "lzma,6"] {
         let (codec, bomb) = stored(spec, &vec![0; 16 * MIB]);
         assert!(bomb.len() < MIB / 2);
+        assert!(plain(codec, &bomb, 16 * MIB).unwrap() == vec![0; 16 * MIB]);
         for claimed in [0, 1, 1000, 16 * MIB - 1] {
             let mut out = Vec::new();
             let error = Decompressor::new().decompress(codec, &bomb, claimed, &mut out).unwrap_err();

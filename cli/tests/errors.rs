@@ -1,0 +1,163 @@
+//! What bad input gets: an exit code, one line that says what is wrong, one that says what to do.
+
+use std::os::unix::process::CommandExt as _;
+
+use crate::place::{PROGRAM, Place, Run};
+
+#[test]
+fn wrong_and_missing_passphrases() {
+    let place = Place::bare();
+    place.run_with(&[("GABION_PASSPHRASE", "right")], &["repo-create"]).succeeded();
+    place.run_with(&[("GABION_PASSPHRASE", "wrong")], &["repo-list"]).failed(
+        52,
+        "passphrase is wrong",
+        "GABION_PASSCOMMAND",
+    );
+    place.run_with(&[("GABION_PASSCOMMAND", "echo right")], &["repo-list"]).succeeded();
+    place.run_with(&[("GABION_PASSCOMMAND", "false")], &["repo-list"]).failed(51, "`false` ended with", "");
+    place.run_with(&[("GABION_PASSPHRASE_FD", "99")], &["repo-list"]).failed(50, "descriptor 99", "");
+    place.file("secret", "right\n");
+    let mut shell = std::process::Command::new("sh");
+    place.surround(&mut shell);
+    shell.args(["-c", "exec \"$0\" repo-list 7<secret", PROGRAM]).env("GABION_PASSPHRASE_FD", "7");
+    Run::of(&mut shell).succeeded();
+    let mut alone = std::process::Command::new("setsid");
+    place.surround(&mut alone);
+    alone.args(["--wait", PROGRAM, "repo-list"]).arg0("setsid");
+    Run::of(&mut alone).failed(50, "there is no terminal", "");
+    let mut alone = std::process::Command::new("setsid");
+    place.surround(&mut alone);
+    alone.args(["--wait", PROGRAM, "-r", "new", "repo-create"]);
+    Run::of(&mut alone).failed(50, "there is no terminal", "");
+    assert_eq!(
+        std::fs::read_dir(place.path("new")).unwrap().filter(|entry| entry.as_ref().unwrap().path().is_file()).count(),
+        0
+    );
+}
+
+#[test]
+fn places_without_a_repository() {
+    let place = Place::new();
+    place.file("files/photo.jpg", "x");
+    std::fs::create_dir(place.path("empty")).unwrap();
+    let repo = |name: &str| vec![("GABION_REPO".to_owned(), name.to_owned())];
+    for (name, rc, error, hint) in [
+        ("nowhere", 13, "repository does not exist", "repo-create"),
+        ("empty", 13, "repository does not exist", "--init"),
+        ("files", 15, "not a Gabion repository", "--repo"),
+        ("files/photo.jpg", 15, "not a Gabion repository", "--repo"),
+        ("host:path", 4, "neither a path nor a URL", "did you mean `ssh://host/./path`?"),
+        ("nonsense://x", 4, "unknown scheme", ""),
+        ("sftp://host/x", 25, "does not have that store", ""),
+        ("", 4, "no repository", ""),
+    ] {
+        let variables = repo(name);
+        let variables: Vec<(&str, &str)> = variables.iter().map(|(name, value)| (&**name, &**value)).collect();
+        place.run_with(&variables, &["repo-list"]).failed(rc, error, hint);
+    }
+    place.run(&["repo-create", "-e", "none"]).failed(10, "exists there already", "repo-delete");
+    place.run(&["repo-create", "-e", "none", "-r", "files"]).failed(15, "not empty", "--repo");
+    place.run(&["repo-create", "-e", "none", "-r", "no/where"]).failed(18, "directory above", "");
+}
+
+#[test]
+fn damaged_repositories() {
+    let place = Place::new();
+    place.file("f", vec![3; 5000]);
+    place.run(&["create", "one", "f"]).succeeded();
+    let config = place.path("repo/config");
+    let whole = std::fs::read(&config).unwrap();
+    for (damaged, what) in
+        [(whole[..whole.len() / 2].to_vec(), "cut"), (flipped(&whole), "flipped"), (Vec::new(), "empty")]
+    {
+        overwrite(&config, &damaged);
+        place.run(&["repo-list"]).failed(16, "damaged data", "gabion check");
+        assert!(!what.is_empty());
+    }
+    std::fs::remove_file(&config).unwrap();
+    place.run(&["repo-list"]).failed(15, "no config", "--repo");
+    overwrite(&config, &whole);
+    place.run(&["repo-list"]).succeeded();
+}
+
+fn flipped(bytes: &[u8]) -> Vec<u8> {
+    let mut bytes = bytes.to_vec();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 4;
+    bytes
+}
+
+fn overwrite(path: &std::path::Path, bytes: &[u8]) {
+    let _ = std::fs::remove_file(path);
+    std::fs::write(path, bytes).unwrap();
+}
+
+#[test]
+fn archives_that_do_not_exist() {
+    let place = Place::new();
+    place.file("f", "x");
+    place.run(&["create", "laptop-home", "f"]).succeeded();
+    place.run(&["list", "labtop-home"]).failed(31, "labtop-home", "did you mean `laptop-home`?");
+    place.run(&["extract", "zzz"]).failed(31, "archive does not exist", "gabion repo-list");
+    place.run(&["list", "laptop-home@1"]).failed(31, "laptop-home@1", "did you mean");
+    place.run(&["list", "aid:ffffffffffff"]).failed(31, "aid:ffffffffffff", "repo-list");
+    place.run(&["list", "aid:xyz"]).failed(4, "not the beginning of an archive's id", "");
+    place.run(&["repo-list", "-a", "aid:ffffffffffff"]).failed(31, "aid:", "");
+    place.run(&["create", "aid:1", "f"]).failed(4, "taken for the id", "");
+    place.run(&["create", "new\nline", "f"]).failed(4, "control characters", "");
+}
+
+#[test]
+fn patterns_and_formats_that_make_no_sense() {
+    let place = Place::new();
+    place.file("f", "x");
+    place.file("bad", "ok\nre:(\n");
+    place.run(&["create", "one", "f"]).succeeded();
+    place.run(&["list", "one", "-e", "re:("]).failed(4, "re:(", "help patterns");
+    place.run(&["create", "one", "f", "--pattern", "f"]).failed(4, "must start with", "help patterns");
+    place.run(&["create", "one", "f", "--exclude-from", "bad"]).failed(4, "line: 2, file: bad", "help patterns");
+    place.run(&["create", "one", "f", "--exclude-from", "gone"]).failed(17, "gone", "");
+    place.run(&["list", "one", "xx:y"]).failed(4, "unknown pattern style", "help patterns");
+    place.run(&["list", "one", "--format", "{sice}"]).failed(4, "invalid format key `sice`, known are:", "");
+    place.run(&["repo-list", "--format", "{"]).failed(4, "stands alone", "");
+    place.run(&["repo-list", "-a", "date:soon"]).failed(4, "not a date", "");
+    place.run(&["list", "one", "nowhere"]).ended(101);
+    place.run(&["extract", "--dry-run", "one", "f", "nowhere"]).ended(101);
+}
+
+#[test]
+fn command_lines_that_make_no_sense() {
+    let place = Place::new();
+    for (arguments, words) in [
+        (&["crate"][..], &["unrecognized subcommand 'crate'", "'create'"][..]),
+        (&["backup"], &["unrecognized subcommand", "Hint: the command for that is `gabion create`."]),
+        (&["init"], &["Hint: the command for that is `gabion repo-create`."]),
+        (&["snapshots"], &["`gabion repo-list`"]),
+        (&["create", "--compresion", "lz4", "a", "b"], &["--compression"]),
+        (&["create", "-C", "zstd,99", "a", "b"], &["--compression"]),
+        (&["create", "--chunker-params", "fastcdc", "a", "b"], &["--chunker-params"]),
+        (&["create", "--filter", "A", "a", "b"], &["--list"]),
+        (&["repo-create", "-e", "rot13"], &["rot13"]),
+        (&["repo-list", "--newer", "soon"], &["not a time span"]),
+        (&["repo-list", "--sort-by", "colour"], &["can not sort by `colour`"]),
+        (&["repo-list", "--first", "1", "--last", "1"], &["cannot be used with"]),
+        (&["list"], &["<ARCHIVE>"]),
+        (&[], &["Usage:"]),
+    ] {
+        let run = place.run(arguments).ended(2);
+        assert!(words.iter().all(|word| run.err.contains(word)) && run.out.is_empty(), "{arguments:?}: {run:#?}");
+    }
+    place.run(&["create", "one", "f", "--map", "x"]).failed(4, "--map is not supported", "");
+    place.run(&["create", "one"]).failed(4, "at least one PATH", "");
+}
+
+#[test]
+fn sources_that_are_missing_are_warnings() {
+    let place = Place::new();
+    place.file("f", "x");
+    let run = place.run(&["create", "one", "f", "gone"]).ended(107);
+    assert!(run.err.contains("gone: ") && run.err.contains("No such file"), "{run:?}");
+    assert_eq!(place.listed("one"), ["f"]);
+    place.run(&["create", "none", "gone", "too"]).ended(107);
+    assert_eq!(place.archives(), ["one", "none"]);
+}

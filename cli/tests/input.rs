@@ -1,0 +1,113 @@
+//! What `create` takes: streams, lists of paths, patterns, marks.
+
+use crate::place::Place;
+
+#[test]
+fn standard_input_becomes_a_file() {
+    let place = Place::new();
+    let options = ["create", "--list", "--stdin-name", "dump.sql", "--stdin-mode", "0600", "--stdin-user", "1234"];
+    let made = place.run_fed(b"select 1;", &[&options[..], &["s", "-"]].concat()).succeeded();
+    assert!(made.err.contains("i dump.sql\n"), "{made:?}");
+    let listed = place.run(&["list", "--format", "{mode} {uid} {size} {path}", "s"]).succeeded();
+    assert_eq!(listed.out, "-rw------- 1234 9 dump.sql");
+    assert_eq!(place.run(&["extract", "--stdout", "s"]).succeeded().out, "select 1;");
+    place.run(&["create", "s", "-", "other"]).failed(4, "must be the only PATH", "");
+    place.run(&["create", "--stdin-name", "a/b", "s", "-"]).failed(4, "without directories", "");
+}
+
+#[test]
+fn a_command_that_fails_commits_nothing() {
+    let place = Place::new();
+    let script = |code: &str| format!("head -c 3000000 /dev/urandom; exit {code}");
+    let create = ["create", "c", "--content-from-command", "--", "sh", "-c"];
+    place.run(&[&create[..], &[&script("3")]].concat()).failed(4, "`sh` failed: exit status: 3", "");
+    assert_eq!(place.archives(), [""; 0]);
+    place.run(&["create", "c", "--content-from-command", "--", "no-such-program"]).failed(4, "can not run command", "");
+    place.run(&["create", "c", "--content-from-command"]).failed(4, "needs a command", "");
+    place.run(&[&create[..], &[&script("0")]].concat()).succeeded();
+    assert_eq!(place.run(&["list", "--format", "{size}", "c"]).succeeded().out, "3000000");
+}
+
+#[test]
+fn paths_come_from_streams_and_commands() {
+    let place = Place::new();
+    for name in ["d/1", "d/2", "d/3"] {
+        place.file(name, name);
+    }
+    place.run_fed(b"d/1\0d/3\0", &["create", "in", "--paths-from-stdin", "--paths-delimiter", "\\0"]).succeeded();
+    assert_eq!(place.listed("in"), ["d", "d/1", "d/3"]);
+    place.run(&["create", "cmd", "--paths-from-command", "--", "printf", "d/2\n"]).succeeded();
+    assert_eq!(place.listed("cmd"), ["d", "d/2"]);
+    place.run(&["create", "shell", "--paths-from-shell-command", "--", "ls -d d; exit 0"]).succeeded();
+    assert_eq!(place.listed("shell"), ["d"]);
+    place.run(&["create", "bad", "--paths-from-shell-command", "--", "echo d/1; exit 5"]).failed(
+        4,
+        "exit status: 5",
+        "",
+    );
+    assert!(!place.archives().contains(&"bad".to_owned()));
+}
+
+#[test]
+fn patterns_decide_in_their_order() {
+    let place = Place::new();
+    for name in ["d/keep/x.tmp", "d/keep/y", "d/drop/x.tmp", "d/drop/z", "d/w.tmp"] {
+        place.file(name, "");
+    }
+    place.file("patterns", "# roots too\nR d\n! d/drop/z\n");
+    let rows: &[(&[&str], &[&str])] = &[
+        (&["d", "-e", "*.tmp"], &["d", "d/drop", "d/drop/z", "d/keep", "d/keep/y"]),
+        (
+            &["d", "--pattern", "+ **/keep/*.tmp", "-e", "*.tmp"],
+            &["d", "d/drop", "d/drop/z", "d/keep", "d/keep/x.tmp", "d/keep/y"],
+        ),
+        (&["d", "-e", "*.tmp", "--pattern", "+ **/keep/*.tmp"], &["d", "d/drop", "d/drop/z", "d/keep", "d/keep/y"]),
+        (&["d", "--pattern", "! d/drop"], &["d", "d/keep", "d/keep/x.tmp", "d/keep/y", "d/w.tmp"]),
+        (&["--patterns-from", "patterns", "-e", "re:tmp$"], &["d", "d/drop", "d/keep", "d/keep/y"]),
+    ];
+    for (options, expected) in rows {
+        place.run(&[&["create", "p"], *options].concat()).succeeded();
+        assert_eq!(place.listed("p"), *expected, "{options:?}");
+    }
+    let listed = place.run(&["list", "--short", "p", "d/keep", "-e", "pf:d/keep/y"]).succeeded();
+    assert_eq!(listed.out, "d/keep\n");
+}
+
+#[test]
+fn marked_and_large_things_are_left_out() {
+    let place = Place::new();
+    place.file("d/cache/CACHEDIR.TAG", "Signature: 8a477f597d28d172789f06886806bc55\n");
+    place.file("d/cache/x", "");
+    place.file("d/no/.nobackup", "");
+    place.file("d/no/x", "");
+    place.file("d/large", vec![0; 2000]);
+    let options = ["--exclude-caches", "--exclude-if-present", ".nobackup", "--exclude-larger-than", "1K"];
+    place.run(&[&["create", "m", "d"], &options[..]].concat()).succeeded();
+    assert_eq!(place.listed("m"), ["d"]);
+    place.run(&[&["create", "m", "d", "--keep-exclude-tags"], &options[..]].concat()).succeeded();
+    assert_eq!(place.listed("m"), ["d", "d/cache", "d/cache/CACHEDIR.TAG", "d/no", "d/no/.nobackup"]);
+}
+
+#[test]
+fn directories_above_a_path_are_known_without_a_word() {
+    let place = Place::new();
+    place.file("deep/er/file", "x");
+    let made = place.run(&["create", "i", "deep/er/file"]).succeeded();
+    assert_eq!(made.err, "");
+    assert_eq!(place.listed("i"), ["deep", "deep/er", "deep/er/file"]);
+}
+
+#[test]
+fn names_comments_and_times_are_kept() {
+    let place = Place::new();
+    place.file("f", "x");
+    let who = [("GABION_HOSTNAME", "pc"), ("GABION_USERNAME", "leo")];
+    let options = ["--comment", "by {user}", "--tags", "a,b", "--timestamp", "2026-01-02T03:04:05"];
+    place.run_with(&who, &[&["create", "{hostname}-{now:%Y}", "f"], &options[..]].concat()).succeeded();
+    let format = "{archive:.3}|{comment}|{tags}|{start:%Y-%m-%dT%H:%M:%S}|{hostname}|{username}|{nfiles}|{size}";
+    let listed = place.run(&["repo-list", "--format", format]).succeeded();
+    assert_eq!(listed.out, "pc-|by leo|a,b|2026-01-02T03:04:05|pc|leo|1|1");
+    for (filter, count) in [("date:2026-01", 1), ("date:2025", 0), ("tags:a", 1), ("user:leo", 1), ("host:x", 0)] {
+        assert_eq!(place.run(&["repo-list", "--short", "-a", filter]).succeeded().out.lines().count(), count);
+    }
+}

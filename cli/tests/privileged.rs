@@ -1,0 +1,92 @@
+//! What needs privileges to set up: other users, mounts. Skipped without, unless `GABION_TEST_REQUIRE=all`.
+
+use std::os::unix::fs::PermissionsExt as _;
+use std::process::Command;
+
+use crate::place::{PROGRAM, Place, Run};
+
+/// Whether `command` works here; if not, the test is skipped with a message, or fails if everything is required.
+fn can(test: &str, command: &[&str]) -> bool {
+    let works = Command::new(command[0]).args(&command[1..]).output().is_ok_and(|output| output.status.success());
+    if !works {
+        assert_ne!(
+            std::env::var("GABION_TEST_REQUIRE").as_deref(),
+            Ok("all"),
+            "{test}: {command:?} does not work here"
+        );
+        eprintln!("skipped {test}: {command:?} does not work here");
+    }
+    works
+}
+
+/// Runs a shell script in mounts of its own; `$gabion` is the program.
+fn in_own_mounts(place: &Place, script: &str) -> Run {
+    let mut command = Command::new("unshare");
+    place.surround(&mut command);
+    command.args(["--mount", "sh", "-c", script]).env("gabion", PROGRAM);
+    Run::of(&mut command)
+}
+
+#[test]
+fn files_that_may_not_be_read_are_warnings() {
+    let place = Place::bare();
+    place.file("d/open", "x");
+    let closed = place.file("d/secret", "y");
+    std::fs::set_permissions(&closed, std::fs::Permissions::from_mode(0)).unwrap();
+    std::fs::create_dir(place.path("d/locked")).unwrap();
+    std::fs::set_permissions(place.path("d/locked"), std::fs::Permissions::from_mode(0)).unwrap();
+    let nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"];
+    let program = place.path("gabion");
+    std::fs::hard_link(PROGRAM, &program).or_else(|_| std::fs::copy(PROGRAM, &program).map(drop)).unwrap();
+    std::fs::set_permissions(place.path("."), std::fs::Permissions::from_mode(0o777)).unwrap();
+    let program = program.to_str().unwrap();
+    if !can("files_that_may_not_be_read_are_warnings", &[&nobody[..], &[program, "--version"]].concat()) {
+        return;
+    }
+    let as_nobody = |arguments: &[&str]| {
+        let mut command = Command::new(nobody[0]);
+        place.surround(&mut command);
+        Run::of(command.args(&nobody[1..]).arg(program).args(arguments).arg("--log-json"))
+    };
+    as_nobody(&["repo-create", "-e", "none"]).succeeded();
+    let run = as_nobody(&["create", "one", "d", "--list"]).ended(105);
+    assert_eq!(run.err.matches("BackupPermissionError").count(), 2, "{run:?}");
+    let listed = as_nobody(&["list", "--short", "one"]).succeeded().out;
+    assert!(listed.contains("d/open\n") && !listed.contains("secret"), "{listed}");
+}
+
+#[test]
+fn a_read_only_repository_can_be_read() {
+    if !can("a_read_only_repository_can_be_read", &["unshare", "--mount", "true"]) {
+        return;
+    }
+    let place = Place::new();
+    place.file("f", "x");
+    place.run(&["create", "one", "f"]).succeeded();
+    let mounts = "mount --bind repo repo && mount -o remount,bind,ro repo repo || exit 99; ";
+    let read = "\"$gabion\" list --short one && \"$gabion\" extract --target out one && cat out/f";
+    assert_eq!(in_own_mounts(&place, &format!("{mounts}{read}")).succeeded().out, "f\nx");
+    in_own_mounts(&place, &format!("{mounts}exec \"$gabion\" create two f")).failed(
+        21,
+        "permission denied",
+        "read-only",
+    );
+    assert_eq!(place.archives(), ["one"]);
+}
+
+#[test]
+fn a_full_disk_is_told_and_leaves_a_working_repository() {
+    if !can("a_full_disk_is_told_and_leaves_a_working_repository", &["unshare", "--mount", "true"]) {
+        return;
+    }
+    let place = Place::bare();
+    place.file("small", "x");
+    let mut noise = vec![0; 12 << 20];
+    std::io::Read::read_exact(&mut std::fs::File::open("/dev/urandom").unwrap(), &mut noise).unwrap();
+    place.file("large", &noise);
+    std::fs::create_dir(place.path("repo")).unwrap();
+    let script = "mount -t tmpfs -o size=8m none repo && \"$gabion\" repo-create -q -e none && \"$gabion\" create one small \
+                  || exit 99; \"$gabion\" create two large; code=$?; \"$gabion\" repo-list --short >&2; exit $code";
+    let run = in_own_mounts(&place, script).failed(14, "no space left", "gabion compact");
+    assert_eq!(run.err.lines().last(), Some("one"));
+}

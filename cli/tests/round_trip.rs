@@ -1,0 +1,140 @@
+//! Back up, list, restore.
+
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
+
+use crate::place::{Place, tree};
+
+fn some_files(place: &Place) {
+    place.file("src/a", "hello");
+    place.file("src/sub/b", vec![7; 300_000]);
+    place.file("src/sub/deeper/empty", "");
+    symlink("a", place.path("src/link")).unwrap();
+    std::fs::hard_link(place.path("src/a"), place.path("src/second")).unwrap();
+    std::fs::set_permissions(place.path("src/a"), std::fs::Permissions::from_mode(0o641)).unwrap();
+}
+
+#[test]
+fn everything_comes_back_from_an_encrypted_repository() {
+    let place = Place::bare();
+    some_files(&place);
+    let secret = [("GABION_PASSPHRASE", "open sesame")];
+    let made = place.run_with(&secret, &["create", "--init", "first", "src"]).succeeded();
+    assert!(made.err.contains("key export"), "{made:?}");
+    let restored = place.run_with(&secret, &["extract", "--target", "out", "--list", "first"]).succeeded();
+    assert!(restored.err.lines().any(|line| line == "src/sub/b"), "{restored:?}");
+    assert_eq!(tree(&place.path("out/src")), tree(&place.path("src")));
+    let ids = ["a", "second"].map(|name| std::fs::metadata(place.path("out/src").join(name)).unwrap().ino());
+    assert_eq!(ids[0], ids[1]);
+    // everything the program made belongs to its user alone
+    assert_eq!(std::fs::metadata(place.path("repo")).unwrap().mode() & 0o077, 0);
+}
+
+#[test]
+fn extract_takes_what_is_asked_for() {
+    let place = Place::new();
+    some_files(&place);
+    place.run(&["create", "one", "src"]).succeeded();
+    place
+        .run(&["extract", "--target", "part", "--strip-components", "1", "one", "src/sub", "-e", "*/deeper"])
+        .succeeded();
+    let names: Vec<String> = tree(&place.path("part")).into_iter().map(|(name, ..)| name).collect();
+    assert_eq!(names, ["", "sub", "sub/b"]);
+    assert_eq!(place.run(&["extract", "--stdout", "one", "src/a"]).succeeded().out, "hello");
+    let dry = place.run(&["extract", "--dry-run", "--list", "--stats", "one"]).succeeded();
+    assert!(dry.err.contains("+ src/sub/b\n") && dry.err.contains("Number of files: 4"), "{dry:?}");
+    assert!(!place.path("src/src").exists());
+}
+
+#[test]
+fn existing_files_are_replaced_and_others_left_alone() {
+    let place = Place::new();
+    some_files(&place);
+    place.run(&["create", "one", "src"]).succeeded();
+    place.file("src/a", "changed");
+    place.file("src/own", "mine");
+    place.run(&["extract", "one"]).succeeded();
+    assert_eq!(std::fs::read(place.path("src/a")).unwrap(), b"hello");
+    assert_eq!(std::fs::read(place.path("src/own")).unwrap(), b"mine");
+}
+
+#[test]
+fn archives_form_series_and_have_ids() {
+    let place = Place::new();
+    for content in ["1", "22", "333"] {
+        place.file("f", content);
+        place.run(&["create", "daily", "f"]).succeeded();
+    }
+    place.run(&["create", "other", "f"]).succeeded();
+    for (archive, size) in [("daily", "3"), ("daily@0", "3"), ("daily@1", "2"), ("daily@2", "1")] {
+        assert_eq!(place.run(&["list", "--format", "{size}", archive]).succeeded().out, size, "{archive}");
+    }
+    let ids = place.run(&["repo-list", "-a", "daily", "--format", "{id}{NL}"]).succeeded().out;
+    let oldest = ids.lines().next().unwrap();
+    for prefix in [oldest, &oldest[..10]] {
+        let listed = place.run(&["list", "--format", "{size} {archiveid}", &format!("aid:{prefix}")]).succeeded();
+        assert_eq!(listed.out, format!("1 {oldest}"));
+    }
+    for (filter, expected) in [
+        (&["-a", "sh:d*"][..], "daily daily daily"),
+        (&["-a", "re:o.+", "-a", "host:nowhere"], ""),
+        (&["--last", "2"], "daily other"),
+        (&["--first", "1", "--sort-by", "archive"], "daily"),
+        (&["--newer", "1d", "-a", "other"], "other"),
+        (&["--older", "1d"], ""),
+    ] {
+        let listed = place.run(&[&["repo-list", "--short"], filter].concat()).succeeded().out;
+        assert_eq!(listed.lines().collect::<Vec<_>>().join(" "), expected, "{filter:?}");
+    }
+}
+
+#[test]
+fn unchanged_files_are_not_read_again() {
+    let place = Place::new();
+    some_files(&place);
+    place.settle();
+    place.run(&["create", "one", "src"]).succeeded();
+    place.file("src/a", "other");
+    let second = place.run(&["create", "--list", "one", "src"]).succeeded();
+    assert!(second.err.contains("M src/a\n") && second.err.contains("U src/sub/b\n"), "{second:?}");
+    let filtered = place.run(&["create", "--list", "--filter", "AM", "one", "src"]).succeeded();
+    assert!(!filtered.err.contains("U ") && !filtered.err.contains("d "), "{filtered:?}");
+    let all = place.run(&["create", "--list", "--files-cache", "disabled", "one", "src"]).succeeded();
+    assert!(all.err.contains("M src/sub/b\n"), "{all:?}");
+}
+
+#[test]
+fn the_repository_is_never_backed_up() {
+    let place = Place::new();
+    place.file("f", "x");
+    let made = place.run(&["create", "--list", "all", "."]).succeeded();
+    assert!(made.err.contains("- repo\n"), "{made:?}");
+    assert_eq!(place.listed("all"), ["f"]);
+}
+
+#[test]
+fn a_first_backup_takes_one_command() {
+    let place = Place::bare();
+    place.file("f", "x");
+    let secret = [("GABION_PASSPHRASE", "x")];
+    let dry = place.run_with(&secret, &["create", "--init", "--dry-run", "--list", "n", "f"]).succeeded();
+    assert!(dry.err.contains("+ f\n") && !place.path("repo").exists(), "{dry:?}");
+    place.run_with(&secret, &["create", "--init", "n", "f"]).succeeded();
+    place.run_with(&secret, &["create", "--init", "n", "f"]).succeeded();
+    assert_eq!(place.run_with(&secret, &["repo-list", "--short"]).succeeded().out, "n\nn\n");
+}
+
+#[test]
+fn keys_may_lie_in_files() {
+    let secret = ("GABION_PASSPHRASE", "x");
+    let place = Place::bare();
+    for variables in [&[secret][..], &[secret, ("GABION_KEY_FILE", "the.key")]] {
+        let made = place.run_with(variables, &["repo-create", "--key-location", "keyfile"]).succeeded();
+        assert!(made.err.contains("Its key is in "), "{made:?}");
+        assert!(!place.path("repo/keys").exists() || std::fs::read_dir(place.path("repo/keys")).unwrap().count() == 0);
+        place.run_with(variables, &["repo-list"]).succeeded();
+        let elsewhere = [secret, ("HOME", "/nonexistent")];
+        place.run_with(&elsewhere, &["repo-list"]).failed(44, "no key", "key import");
+        std::fs::remove_dir_all(place.path("repo")).unwrap();
+    }
+    assert!(place.path("the.key").exists());
+}

@@ -1,0 +1,64 @@
+//! Stopping: the first signal at the next safe point, the second at once.
+//!
+//! A named pipe that is backed up like a file stops the program where the test wants it.
+
+use std::fs::File;
+use std::io::Write as _;
+use std::process::{Child, Command, Stdio};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::place::{Place, Run};
+
+/// Begins a backup and returns when it waits for the content of the pipe.
+fn at_the_pipe(place: &Place) -> (Child, File) {
+    place.file("d/a", vec![1; 700_000]);
+    place.file("d/b", "b");
+    assert!(Command::new("mkfifo").arg(place.path("d/z")).status().unwrap().success());
+    place.settle();
+    let mut command = place.command(&["create", "--read-special", "-v", "one", "d"]);
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    // opens when somebody reads
+    let pipe = File::options().write(true).open(place.path("d/z")).unwrap();
+    (child, pipe)
+}
+
+fn send(child: &Child, signal: Signal) {
+    kill_process(Pid::from_child(child), signal).unwrap();
+}
+
+#[test]
+fn the_first_signal_leaves_a_checkpoint_that_the_next_backup_uses() {
+    for (signal, rc) in [(Signal::INT, 130), (Signal::TERM, 143)] {
+        let place = Place::new();
+        let (child, mut pipe) = at_the_pipe(&place);
+        send(&child, signal);
+        // the program sees the signal when content comes; then it reads no more
+        let more = vec![5; 1 << 16];
+        while pipe.write_all(&more).is_ok() {}
+        let run = Run::from(child.wait_with_output().unwrap()).ended(rc);
+        assert!(run.err.contains(&format!("stopped by signal {}", rc - 128)), "{run:?}");
+        assert!(run.err.contains("goes on there"), "{run:?}");
+        assert_eq!(place.archives(), [""; 0]);
+
+        let next = place.run(&["create", "--list", "one", "d"]).succeeded();
+        assert!(next.err.contains("U d/a\n") && next.err.contains("U d/b\n"), "{next:?}");
+        assert_eq!(place.listed("one"), ["d", "d/a", "d/b", "d/z"]);
+    }
+}
+
+#[test]
+fn the_second_signal_ends_at_once() {
+    let place = Place::new();
+    let (mut child, _pipe) = at_the_pipe(&place);
+    // nothing is written to the pipe, so the program can not see the first one
+    let status = loop {
+        send(&child, Signal::INT);
+        if let Some(status) = child.try_wait().unwrap() {
+            break status;
+        }
+        std::thread::yield_now();
+    };
+    assert_eq!(status.code(), Some(130));
+    assert_eq!(place.archives(), [""; 0]);
+}
