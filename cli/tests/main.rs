@@ -1,7 +1,11 @@
 //! The program as people and drivers meet it: commands in, output and exit codes out.
 
+mod debug;
 mod errors;
+mod help;
+mod info;
 mod input;
+mod keys;
 mod machine;
 mod output;
 mod place;
