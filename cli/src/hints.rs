@@ -9,9 +9,7 @@ pub fn for_error(error: &Error) -> Option<&'static str> {
             "looked for in GABION_PASSPHRASE, GABION_PASSCOMMAND, GABION_PASSPHRASE_FD or the terminal, in this order"
         }
         ErrorKind::RepositoryNotFound => "make one with `gabion repo-create`, or let `gabion create --init` do it",
-        ErrorKind::RepositoryExists => {
-            "to make a new one, choose another place or remove this one with `gabion repo-delete`"
-        }
+        ErrorKind::RepositoryExists => "to make a new one, choose another place",
         ErrorKind::NotARepository => "check the place given with --repo or GABION_REPO",
         ErrorKind::KeyNotFound => {
             "if the key was exported, bring it back with `gabion key import`; GABION_KEY_FILE names a key file"
@@ -22,8 +20,10 @@ pub fn for_error(error: &Error) -> Option<&'static str> {
         ErrorKind::PermissionDenied => {
             "check who owns it, its permissions, and whether its file system is mounted read-only"
         }
-        ErrorKind::Damaged => "`gabion check` tells what is damaged, `gabion check --repair` repairs what can be",
-        ErrorKind::NoSpace => "`gabion prune` and then `gabion compact` make room",
+        ErrorKind::Damaged => {
+            "change nothing in the repository; what is intact can be extracted, files that are not are named"
+        }
+        ErrorKind::NoSpace => "finished archives are intact: make room and run the same command again",
         ErrorKind::ArchiveAmbiguous => "name it by `aid:` and more digits of its id, see `gabion repo-list`",
         ErrorKind::PatternInvalid => "see `gabion help patterns`",
         ErrorKind::Connection | ErrorKind::TimedOut => "what was stored is safe: run the same command again",
@@ -183,7 +183,7 @@ mod tests {
         for (kind, word) in [
             (ErrorKind::PassphraseWrong, "GABION_PASSCOMMAND"),
             (ErrorKind::RepositoryNotFound, "--init"),
-            (ErrorKind::NoSpace, "compact"),
+            (ErrorKind::NoSpace, "make room"),
         ] {
             assert!(for_error(&Error::new(kind, "test")).unwrap().contains(word), "{kind:?}");
         }

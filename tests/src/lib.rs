@@ -6,12 +6,18 @@
 pub mod compare;
 pub mod faulty;
 pub mod files;
+pub mod hooked;
+pub mod notes;
+pub mod objects;
 pub mod recording;
 pub mod strict;
 
 pub use compare::{Aspects, compare};
 pub use faulty::{FaultyBackend, ReadFault, WriteFault};
 pub use files::{Random, TreeOptions, change_tree, make_tree};
+pub use hooked::HookedBackend;
+pub use notes::Notes;
+pub use objects::Objects;
 pub use recording::{Call, Method, RecordingBackend};
 pub use strict::StrictBackend;
 

@@ -3,4 +3,16 @@
 #[cfg(test)]
 mod conformance;
 #[cfg(test)]
+mod cost;
+#[cfg(test)]
+mod crash;
+#[cfg(test)]
+mod engine;
+#[cfg(test)]
+mod faults;
+#[cfg(test)]
+mod protocol;
+#[cfg(test)]
+mod roundtrip;
+#[cfg(test)]
 mod tidy;

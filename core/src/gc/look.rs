@@ -23,8 +23,12 @@ pub struct Look {
 /// What a validation found.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// Everything relied on exists and is not doomed.
+    /// Everything relied on exists and is not doomed, and nothing was deleted since the last look.
     Holds,
+    /// Everything relied on exists and is not doomed, but other segments may have gone: what is not
+    /// [`usable`](Look::usable) now must not be relied on later, because the next look compares with the epoch of
+    /// this one.
+    HoldsWithout,
     /// These segments must not be relied on any more.
     Lost(BTreeSet<SegmentId>),
 }
@@ -81,7 +85,7 @@ impl Look {
         self.existing = existing;
         if lost.is_empty() {
             self.epoch = epoch;
-            return Ok(Verdict::Holds);
+            return Ok(Verdict::HoldsWithout);
         }
         Ok(Verdict::Lost(lost))
     }

@@ -6,7 +6,7 @@
 //! segment. Nothing here asks a store; which segments may be relied on is the
 //! caller's knowledge (see [`Index::add_fragment`]).
 //!
-//! Memory per chunk: at most 32 bytes of [`table`], the encoded [`places`] (about
+//! Memory per chunk: at most 32 bytes of `table`, the encoded `places` (about
 //! two bytes in a group of small chunks, nine alone in a frame) and their
 //! checkpoints (little more than one); per segment about 300 bytes.
 
@@ -129,6 +129,13 @@ impl Index {
         self.places(id).collect()
     }
 
+    /// Copies of the chunk in segments that are no longer on offer. They may still exist: a doomed segment holds its
+    /// chunks until it is deleted. To be read only where there is nothing else, and never to be relied on.
+    pub fn withdrawn_copies(&self, id: &ChunkId) -> Vec<Place> {
+        let found = self.table.find(ChunkKey::of(id)).filter(|entry| !self.offers(entry.segment));
+        found.filter_map(|entry| self.place(entry)).collect()
+    }
+
     /// Takes in a segment this session wrote. A segment that is known stays as it is.
     ///
     /// # Errors
@@ -234,12 +241,14 @@ impl Index {
     }
 
     fn places(&self, id: &ChunkId) -> impl Iterator<Item = Place> {
-        self.entries(id).filter_map(|entry| {
-            let (segment, ordinal) = (self.segments.get(entry.segment as usize)?, entry.ordinal);
-            let ChunkPlace { frame, offset, bytes } = segment.places.locate(ordinal)?;
-            let SegmentRecord { id, class, header, bytes: segment_bytes, .. } = segment.record;
-            Some(Place { segment: id, class, header, segment_bytes, ordinal, frame, offset, bytes })
-        })
+        self.entries(id).filter_map(|entry| self.place(entry))
+    }
+
+    fn place(&self, entry: &KeyEntry) -> Option<Place> {
+        let (segment, ordinal) = (self.segments.get(entry.segment as usize)?, entry.ordinal);
+        let ChunkPlace { frame, offset, bytes } = segment.places.locate(ordinal)?;
+        let SegmentRecord { id, class, header, bytes: segment_bytes, .. } = segment.record;
+        Some(Place { segment: id, class, header, segment_bytes, ordinal, frame, offset, bytes })
     }
 }
 
@@ -371,6 +380,8 @@ mod tests {
                 prop_assert_eq!(index.contains(&id), !expected.is_empty());
                 prop_assert_eq!(index.locate(&id), expected.first().cloned());
                 prop_assert_eq!(index.copies(&id), expected);
+                let withdrawn = index.withdrawn_copies(&id);
+                prop_assert!(withdrawn.iter().all(|place| model.withdrawn.contains(&place.segment)));
             }
             prop_assert!(index.segments().eq(model.offered().map(|(record, _)| record)));
             prop_assert_eq!(index.segment_count(), model.offered().count());

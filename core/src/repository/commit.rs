@@ -11,7 +11,7 @@ use super::{ChunkSink, ObjectName, Payload};
 use crate::backend::ByteRange;
 use crate::compress::Decompressor;
 use crate::error::{Error, ErrorKind, Result};
-use crate::gc::Verdict;
+use crate::gc::{Look, Verdict};
 use crate::id::{ArchiveId, PendingId, SegmentId};
 use crate::index::{self, Fragment};
 use crate::seal::Kind;
@@ -56,17 +56,27 @@ impl Writer {
         let sealed = self.office.sealer().seal(Kind::Archive, record)?;
         let id = ArchiveId::from_bytes(sealed.id);
         let name = ObjectName::of("archives", id);
-        self.office.store.put(&name, Payload::from(sealed.bytes))?;
-        if let Err(error) = self.confirm(&mut ledger, resolve) {
-            self.office.store.delete(&name)?;
-            return Err(error);
+        let put = self.office.store.put(&name, Payload::from(sealed.bytes));
+        if let Err(error) = put.and_then(|()| self.confirm(&mut ledger, resolve)) {
+            // Also when the put failed: it may have been carried out all the same.
+            return Err(match self.office.store.delete(&name) {
+                Ok(()) => error,
+                Err(_) => error.with("archive not removed", id),
+            });
         }
-        for pending in std::mem::take(&mut ledger.pendings) {
-            self.drop_pending(&pending)?;
-        }
-        self.merge_index(&mut ledger)?;
+        // The archive is there to stay; nothing below may call it a failure.
+        self.tidy_up(&mut ledger);
         drop(ledger);
         Ok(id)
+    }
+
+    /// Step B7, as far as it goes: a collector drops pendings whose archive exists, and the next client merges
+    /// fragments that are too many.
+    fn tidy_up(&self, ledger: &mut Ledger) {
+        for pending in std::mem::take(&mut ledger.pendings) {
+            let _ = self.drop_pending(&pending);
+        }
+        let _ = self.merge_index(ledger);
     }
 
     /// What happens between the archive record and success.
@@ -89,6 +99,10 @@ impl Writer {
             let relied = self.relied();
             let lost = match ledger.look.validate(&self.office.store, &self.office.sealer(), &relied)? {
                 Verdict::Holds => return Ok(()),
+                Verdict::HoldsWithout => {
+                    self.withdraw_unusable(&ledger.look);
+                    return Ok(());
+                }
                 Verdict::Lost(lost) => lost,
             };
             self.pipeline.shared().withdraw(&lost);
@@ -98,6 +112,14 @@ impl Writer {
             self.publish_index(ledger)?;
         }
         Err(Error::new(ErrorKind::NotFound, "validate archive").with("reason", "segments keep vanishing"))
+    }
+
+    /// Forgets what went since the last look, although nothing relied on it yet: after this look the epoch it is
+    /// compared with would no longer tell.
+    fn withdraw_unusable(&self, look: &Look) {
+        let known: Vec<SegmentId> = self.index.read().segments().map(|segment| segment.id).collect();
+        let unusable = known.into_iter().filter(|id| !look.usable(id)).collect();
+        self.pipeline.shared().withdraw(&unusable);
     }
 
     /// Stores every chunk of a lost segment again that no other segment holds.

@@ -68,15 +68,17 @@ pub(super) struct SlotStore<'a> {
 
 impl SlotStore<'_> {
     /// All slots of the repository, those on the client first. Slots that can not be read are left
-    /// out; the count says how many.
-    pub fn find(&self) -> Result<(Vec<FoundSlot>, usize)> {
-        let (mut slots, mut unreadable) = (Vec::new(), 0);
+    /// out; the errors say why.
+    pub fn find(&self) -> Result<(Vec<FoundSlot>, Vec<Error>)> {
+        let (mut slots, mut unreadable) = (Vec::new(), Vec::new());
         let mut add = |id: Option<KeyId>, location, bytes: Result<Vec<u8>>| {
-            let parsed =
-                id.zip(bytes.ok()).and_then(|(id, bytes)| Some((id, KeySlot::parse(&bytes, &id).ok()?, bytes)));
+            let parsed = bytes.and_then(|bytes| {
+                let id = id.ok_or_else(|| Error::damaged("read key slot", "a name no slot has"))?;
+                Ok(FoundSlot { id, location, slot: KeySlot::parse(&bytes, &id)?, bytes })
+            });
             match parsed {
-                Some((id, slot, bytes)) => slots.push(FoundSlot { id, location, slot, bytes }),
-                None => unreadable += 1,
+                Ok(found) => slots.push(found),
+                Err(error) => unreadable.push(error),
             }
         };
         let own = format!("{}.", self.repository);
@@ -100,8 +102,7 @@ impl SlotStore<'_> {
     pub fn open(&self, ask: &mut AskPassphrase<'_>) -> Result<(Keyring, OpenedBy)> {
         let (slots, unreadable) = self.find()?;
         if slots.is_empty() {
-            let error = Error::new(ErrorKind::KeyNotFound, "open repository").with("repository", self.repository);
-            return Err(if unreadable > 0 { error.with("unreadable key slots", unreadable) } else { error });
+            return Err(self.no_slot(unreadable));
         }
         let plain_allowed = !self.suite.encrypts();
         for found in slots.iter().filter(|found| plain_allowed && found.slot.is_plain()) {
@@ -119,6 +120,20 @@ impl SlotStore<'_> {
             }
         }
         Err(Error::new(ErrorKind::PassphraseWrong, "open repository").with("key slots", slots.len()))
+    }
+
+    /// Why there is no slot to open. A store that can not be read is no repository without a key: who is told that
+    /// their keys are gone may do something rash.
+    fn no_slot(&self, unreadable: Vec<Error>) -> Error {
+        let count = unreadable.len();
+        let is_of_slot = |kind| {
+            matches!(kind, ErrorKind::NotFound | ErrorKind::Damaged | ErrorKind::LimitExceeded | ErrorKind::Unsupported)
+        };
+        if let Some(of_store) = unreadable.into_iter().find(|error| !is_of_slot(error.kind())) {
+            return of_store;
+        }
+        let error = Error::new(ErrorKind::KeyNotFound, "open repository").with("repository", self.repository);
+        if count > 0 { error.with("unreadable key slots", count) } else { error }
     }
 
     /// Keeps a slot and reads it back.

@@ -243,7 +243,7 @@ impl Repository {
 
     /// All key slots, and how many could not be read.
     pub fn key_slots(&self) -> Result<(Vec<FoundSlot>, usize)> {
-        self.office.slots().find()
+        self.office.slots().find().map(|(slots, unreadable)| (slots, unreadable.len()))
     }
 
     /// Adds a key slot and reads it back.

@@ -128,17 +128,21 @@ impl Reader {
 
 impl ChunkSource for Reader {
     /// Tries every copy before it gives up; once per reader it looks whether the index became
-    /// incomplete or old.
+    /// incomplete or old. Last come copies in segments that are doomed: they may still be there.
     fn fetch(&self, class: Class, id: &ChunkId) -> Result<Bytes> {
         let failed = match self.fetch_any(class, id) {
             Ok(chunk) => return Ok(chunk),
             Err(error) => error,
         };
         let first_time = !self.completed.swap(true, Ordering::Relaxed);
-        if first_time && complete_index(&self.office, &self.index).unwrap_or(false) {
-            return self.fetch_any(class, id);
+        if first_time
+            && complete_index(&self.office, &self.index).unwrap_or(false)
+            && let Ok(chunk) = self.fetch_any(class, id)
+        {
+            return Ok(chunk);
         }
-        Err(failed)
+        let withdrawn = self.index.read().withdrawn_copies(id);
+        withdrawn.iter().find_map(|place| self.fetch_from(class, id, place).ok()).ok_or(failed)
     }
 }
 

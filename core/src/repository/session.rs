@@ -1,5 +1,6 @@
 //! A session: one look at the store, one loaded index, shared by readers and a writer.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use super::reader::Reader;
@@ -117,18 +118,20 @@ pub(super) fn put_fragments(office: &Office, fragments: Vec<Fragment>) -> Result
 /// Makes an index that is missing something complete again: reads fragments that are new, and then
 /// the directories of segments that no fragment names. Returns whether anything was added.
 pub(super) fn complete_index(office: &Office, index: &SharedIndex) -> Result<bool> {
-    let mut added = 0;
-    let known = index.read().segment_count();
+    let known: BTreeSet<SegmentId> = index.read().segments().map(|segment| segment.id).collect();
     index::load(&office.store, &office.sealer(), &mut |fragment| {
-        added += index.write().add_fragment(fragment, &|_| true)?.new;
-        Ok(())
+        index.write().add_fragment(fragment, &|_| true).map(|_| ())
     })?;
     let listed = office.store.list(&Prefix::of("segments"))?;
-    let listed = listed.iter().filter_map(|object| object.name.last_part().parse().ok());
-    let unnamed: Vec<SegmentId> = listed.filter(|id| index.read().segment(id).is_none()).collect();
+    let listed: BTreeSet<SegmentId> = listed.iter().filter_map(|object| object.name.last_part().parse().ok()).collect();
     let mut all = index.write();
+    // A writer may share this index: it must not rely on a segment nobody saw.
+    let unseen: Vec<SegmentId> =
+        all.segments().map(|segment| segment.id).filter(|id| !known.contains(id) && !listed.contains(id)).collect();
+    unseen.iter().for_each(|id| all.withdraw(id));
+    let unnamed: Vec<SegmentId> = listed.into_iter().filter(|id| all.segment(id).is_none()).collect();
     add_from_segments(office, &mut all, &unnamed);
-    Ok(added > 0 || all.segment_count() > known)
+    Ok(all.segments().any(|segment| !known.contains(&segment.id)))
 }
 
 /// Adds segments by their own directories. What does not open is left out.

@@ -83,7 +83,7 @@ impl FromStr for ChangeSign {
 impl Args {
     /// Everything but the patterns and the paths.
     pub(super) fn options(&self, context: &Context) -> Result<CreateOptions> {
-        let mut writer = WriterOptions { compression: self.archive.compression.clone(), ..WriterOptions::default() };
+        let mut writer = WriterOptions { compression: self.archive.compression, ..WriterOptions::default() };
         writer.workers = self.archive.workers.unwrap_or(writer.workers);
         Ok(CreateOptions {
             name: self.archive_name(context)?,
@@ -94,7 +94,7 @@ impl Args {
             user: context.placeholders.user.clone(),
             working_directory: std::env::current_dir().ok().map(|path| path.as_os_str().as_bytes().to_vec()),
             command_line: std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect(),
-            chunker: self.archive.chunker_params.clone(),
+            chunker: self.archive.chunker_params,
             writer,
             rules: self.rules(context)?,
             metadata: MetadataOptions {

@@ -1,0 +1,95 @@
+//! What operations cost in calls, stated and held. A store across an ocean makes every call a tenth of a second.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use gabion_tests::{Method, Notes, Objects, Random, RecordingBackend};
+
+use crate::engine::{back_up, backed_up, new_repository, options, restore};
+
+/// Files of noise, and as many small ones.
+fn source(place: &Path, files: u64) -> PathBuf {
+    let source = place.join("tree");
+    std::fs::create_dir(&source).unwrap();
+    for number in 0..files {
+        let mut random = Random::new(number);
+        std::fs::write(source.join(format!("large {number}")), random.bytes(300_000)).unwrap();
+        std::fs::write(source.join(format!("small {number}")), random.bytes(100)).unwrap();
+    }
+    source
+}
+
+fn recorded(objects: &Objects, source: &Path) -> RecordingBackend {
+    let recorder = RecordingBackend::new(objects.backend());
+    back_up(Arc::new(recorder.clone()), source, &options(), &Notes::new()).unwrap();
+    recorder
+}
+
+/// Opening: `config` and one key slot, each found and read, and the list of slots.
+const OPEN: usize = 5;
+/// A look: epoch, dooms, damage, index, segments.
+const LOOK: usize = 5;
+/// Announcing: archives, removals, pendings, the first pending; archives and removals once more.
+const ANNOUNCE: usize = 6;
+/// Committing: the complete pending, a check, the record, a check, a look at the first pending, both pendings deleted.
+const COMMIT: usize = 9;
+
+#[test]
+fn a_backup_of_nothing_new_costs_what_is_stated() {
+    let place = tempfile::tempdir().unwrap();
+    let source = source(place.path(), 5);
+    let objects = new_repository();
+    backed_up(&objects, &source);
+    let recorder = recorded(&objects, &source);
+    let calls = recorder.calls();
+    // An index fragment and an archive record to read (found and got; got), and at most a frame for each of the nodes
+    // of the base: the root, the directory, and what is remembered of both.
+    let bound = OPEN + LOOK + ANNOUNCE + COMMIT + 3 + 4;
+    println!("a backup of nothing new: {} calls, {bound} stated", calls.len());
+    assert!(calls.len() <= bound, "{} calls: {calls:#?}", calls.len());
+    assert_eq!(recorder.count(Method::Put, "segments") + recorder.count(Method::Put, "index"), 0);
+}
+
+#[test]
+fn new_data_costs_its_segments_and_six_puts() {
+    let place = tempfile::tempdir().unwrap();
+    let source = source(place.path(), 20);
+    let objects = new_repository();
+    let recorder = recorded(&objects, &source);
+    let (all, segments) = (recorder.count(Method::Put, ""), recorder.count(Method::Put, "segments"));
+    assert!(segments >= 20, "{segments} segments");
+    assert!(all <= segments + 6, "{all} puts for {segments} segments");
+    let (data, sent) = (20 * 300_100, recorder.bytes(Method::Put, ""));
+    println!("{data} bytes of noise: {all} puts, {sent} bytes");
+    assert!(sent < data + data / 8, "{sent} bytes sent for {data}");
+}
+
+#[test]
+fn the_cost_of_a_look_does_not_grow_with_the_number_of_archives() {
+    let place = tempfile::tempdir().unwrap();
+    let source = source(place.path(), 2);
+    let objects = new_repository();
+    let mut calls = Vec::new();
+    for number in 0..40 {
+        std::fs::write(source.join("diary"), format!("{number}").repeat(1000)).unwrap();
+        calls.push(recorded(&objects, &source).count(Method::Get, "index"));
+    }
+    // Fragments are merged by eights.
+    assert!(calls.iter().all(|count| *count <= 7 + 7 + 8), "{calls:?}");
+    assert!(objects.names("index").unwrap().len() <= 14, "{:?}", objects.names("index"));
+}
+
+#[test]
+fn a_restore_reads_every_frame_once() {
+    let place = tempfile::tempdir().unwrap();
+    let source = source(place.path(), 10);
+    let objects = new_repository();
+    let record = backed_up(&objects, &source).record;
+    let recorder = RecordingBackend::new(objects.backend());
+    let target = tempfile::tempdir().unwrap();
+    restore(Arc::new(recorder.clone()), &record, target.path(), 0).unwrap();
+    let stored: u64 =
+        objects.names("segments").unwrap().iter().map(|name| objects.get(name).unwrap().len() as u64).sum();
+    let read = recorder.bytes(Method::GetRange, "segments");
+    assert!(read <= stored, "{read} bytes read of {stored}");
+}

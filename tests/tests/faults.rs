@@ -1,0 +1,197 @@
+//! A store that fails: an operation ends with that failure, shows nothing half, and the next one succeeds.
+
+use std::path::PathBuf;
+use std::sync::{Arc, mpsc};
+use std::time::Duration;
+
+use gabion_core::archive::catalog::Catalog;
+use gabion_core::error::{Error, ErrorKind, Retry};
+use gabion_core::ops::create::{CreateOptions, Created};
+use gabion_tests::{Call, FaultyBackend, Method, Notes, Objects, Random, ReadFault, RecordingBackend, WriteFault};
+
+use crate::engine::{archives, back_up, backed_up, copied, differences, new_repository, open, options, restore};
+
+/// A repository with one archive of `before`, and a source that has grown.
+struct Scene {
+    _place: tempfile::TempDir,
+    before: PathBuf,
+    source: PathBuf,
+    objects: Objects,
+}
+
+fn scene() -> Scene {
+    let place = tempfile::tempdir().unwrap();
+    let source = place.path().join("tree");
+    std::fs::create_dir_all(source.join("below")).unwrap();
+    let mut random = Random::new(21);
+    for number in 0..4 {
+        std::fs::write(source.join(format!("file {number}")), random.bytes(90_000)).unwrap();
+        std::fs::write(source.join(format!("below/small {number}")), random.bytes(2_000)).unwrap();
+    }
+    let objects = new_repository();
+    backed_up(&objects, &source);
+    std::fs::create_dir(place.path().join("before")).unwrap();
+    let before = copied(&source, &place.path().join("before/tree"));
+    for number in 0..3 {
+        std::fs::write(source.join(format!("new {number}")), random.bytes(250_000)).unwrap();
+    }
+    Scene { before, source, objects, _place: place }
+}
+
+impl Scene {
+    /// Backs up through `client` what `objects` hold; the old archive is fine, the new one is whole or absent, and the
+    /// next backup succeeds.
+    fn survives(
+        &self,
+        objects: &Objects,
+        client: &FaultyBackend,
+        options: &CreateOptions,
+        case: &str,
+    ) -> Result<Created, Error> {
+        let told = back_up(Arc::new(client.clone()), &self.source, options, &Notes::new());
+        let (found, unreadable) = archives(objects);
+        assert_eq!((found.len(), unreadable), (1 + usize::from(told.is_ok()), 0), "{case}");
+        assert_eq!(differences(objects, &found[0].record, &self.before), Vec::<String>::new(), "{case}: old archive");
+        if let Ok(created) = &told {
+            assert_eq!(differences(objects, &created.record, &self.source), Vec::<String>::new(), "{case}");
+        }
+        let again = backed_up(objects, &self.source);
+        assert_eq!(differences(objects, &again.record, &self.source), Vec::<String>::new(), "{case}, then again");
+        told
+    }
+
+    /// The calls of an undisturbed backup.
+    fn calls(&self) -> Vec<Call> {
+        let recorder = RecordingBackend::new(self.objects.fork().unwrap().backend());
+        back_up(Arc::new(recorder.clone()), &self.source, &options(), &Notes::new()).unwrap();
+        recorder.calls()
+    }
+}
+
+fn is_write(call: &Call) -> bool {
+    matches!(call.method, Method::Put | Method::Replace | Method::Delete)
+}
+
+#[test]
+fn a_read_that_fails_fails_the_backup_or_is_made_up_for() {
+    let scene = scene();
+    let calls = scene.calls();
+    for (number, call) in (1..).zip(calls.iter().filter(|call| !is_write(call))) {
+        for fault in [
+            ReadFault::Permanent(ErrorKind::Io),
+            ReadFault::Temporary(ErrorKind::TimedOut),
+            ReadFault::Permanent(ErrorKind::PermissionDenied),
+            ReadFault::Short,
+        ] {
+            let objects = scene.objects.fork().unwrap();
+            let client = FaultyBackend::new(objects.backend()).on_read(number, fault);
+            let case = format!("{fault:?} at read {number}, {call:?}");
+            let told = scene.survives(&objects, &client, &options(), &case);
+            if call.method == Method::List {
+                assert!(told.is_err(), "{case}: a list that failed was taken for an empty one");
+            }
+            let Err(error) = told else { continue };
+            match fault {
+                ReadFault::Permanent(kind) => assert_eq!(error.kind(), kind, "{case}"),
+                ReadFault::Temporary(kind) => {
+                    assert_eq!((error.kind(), error.retry()), (kind, Retry::Temporary), "{case}");
+                }
+                // A list that breaks off, or bytes that are not what was written.
+                ReadFault::Short => {
+                    let fits = [ErrorKind::Connection, ErrorKind::Damaged, ErrorKind::KeyNotFound];
+                    assert!(fits.contains(&error.kind()), "{case}: {error}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_write_that_fails_fails_the_backup_with_its_reason() {
+    let scene = scene();
+    let calls = scene.calls();
+    let writes: Vec<&Call> = calls.iter().filter(|call| is_write(call)).collect();
+    let committed = writes.iter().position(|call| call.name.starts_with("archives/")).unwrap();
+    assert!(writes.len() > committed + 2, "no pendings are removed");
+    for (number, call) in (1..).zip(&writes) {
+        for (fault, kind) in [
+            (WriteFault::Permanent(ErrorKind::NoSpace), ErrorKind::NoSpace),
+            (WriteFault::Temporary(ErrorKind::Connection), ErrorKind::Connection),
+            (WriteFault::AnswerLost, ErrorKind::TimedOut),
+        ] {
+            let objects = scene.objects.fork().unwrap();
+            let client = FaultyBackend::new(objects.backend()).on_write(number, fault);
+            let case = format!("{fault:?} at write {number}, {call:?}");
+            let told = scene.survives(&objects, &client, &options(), &case);
+            // Once the archive is there, no failure to clean up calls it a failure.
+            let late = number as usize > committed + 1;
+            assert_eq!(told.map(drop).map_err(|error| error.kind()), if late { Ok(()) } else { Err(kind) }, "{case}");
+        }
+    }
+}
+
+#[test]
+fn no_worker_waits_for_ever_when_a_write_fails() {
+    let scene = Arc::new(scene());
+    let mut options = options();
+    options.writer.workers = 2;
+    let counting = FaultyBackend::new(scene.objects.fork().unwrap().backend());
+    back_up(Arc::new(counting.clone()), &scene.source, &options, &Notes::new()).unwrap();
+    let (options, committed) = (Arc::new(options), 3 + scene.objects.names("segments").unwrap().len() as u64);
+    assert!(counting.writes() > committed);
+    for number in 1..=counting.writes() {
+        let objects = scene.objects.fork().unwrap();
+        let client = FaultyBackend::new(objects.backend()).on_write(number, WriteFault::Permanent(ErrorKind::NoSpace));
+        let (scene, options) = (Arc::clone(&scene), Arc::clone(&options));
+        let (sender, receiver) = mpsc::channel();
+        std::thread::spawn(move || {
+            let told = scene.survives(&objects, &client, &options, &format!("write {number} fails"));
+            let kind = told.map(drop).map_err(|error| error.kind());
+            // Nobody listens any more if this took too long.
+            let _ = sender.send(kind);
+        });
+        let kind = receiver.recv_timeout(Duration::from_secs(120)).expect("hangs, or failed above");
+        assert!(matches!(kind, Ok(()) | Err(ErrorKind::NoSpace)), "write {number}: {kind:?}");
+        if number <= 2 {
+            assert_eq!(kind, Err(ErrorKind::NoSpace), "write {number}");
+        }
+    }
+}
+
+#[test]
+fn a_restore_names_the_file_whose_content_can_not_be_read() {
+    let scene = scene();
+    let record = archives(&scene.objects).0.remove(0).record;
+    let recorder = RecordingBackend::new(scene.objects.backend());
+    restore(Arc::new(recorder.clone()), &record, tempfile::tempdir().unwrap().path(), 0).unwrap();
+    let calls = recorder.calls();
+    for (number, call) in (1..).zip(&calls) {
+        let client = FaultyBackend::new(scene.objects.backend()).on_read(number, ReadFault::Permanent(ErrorKind::Io));
+        let target = tempfile::tempdir().unwrap();
+        match restore(Arc::new(client), &record, target.path(), 0) {
+            Err(error) => assert_eq!(error.kind(), ErrorKind::Io, "{call:?}: {error}"),
+            Ok(notes) => {
+                let told = notes.warnings();
+                assert!(told.iter().all(|(.., kind)| *kind == ErrorKind::Io), "{call:?}: {told:?}");
+                let whole = gabion_tests::compare(&scene.before, &target.path().join("tree"), &Default::default());
+                let whole = whole.is_ok_and(|differences| differences.is_empty());
+                assert!(whole || !told.is_empty(), "{call:?}: something is missing and nobody said so");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_catalog_that_can_not_be_listed_is_no_empty_catalog() {
+    let scene = scene();
+    for kind in ["archives", "removed"] {
+        let recorder = RecordingBackend::new(scene.objects.backend());
+        Catalog::load(&open(Arc::new(recorder.clone())).unwrap()).unwrap();
+        let reads = recorder.calls();
+        let number = reads.iter().position(|call| call.method == Method::List && call.name == kind).unwrap() + 1;
+        let fault = ReadFault::Temporary(ErrorKind::Connection);
+        let client = FaultyBackend::new(scene.objects.backend()).on_read(number as u64, fault);
+        let error = Catalog::load(&open(Arc::new(client)).unwrap()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Connection);
+    }
+}
