@@ -2,8 +2,12 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "what can not be set up is a failed test")]
 
+mod debug;
 mod errors;
+mod help;
+mod info;
 mod input;
+mod keys;
 mod machine;
 mod output;
 mod place;

@@ -156,7 +156,8 @@ fn measure<'a>(
 }
 
 fn chunking(data: &[u8], results: &mut Vec<Measured>) -> Result<()> {
-    for name in ["fastcdc,19,23,21,2", "buzhash,19,23,21,4095", "fixed,1048576"] {
+    // `fixed` looks at no data: there is nothing to measure
+    for name in ["fastcdc,19,23,21,2", "buzhash,19,23,21,4095"] {
         let chunker = Chunker::new(&name.parse::<ChunkerParams>()?, &[7; 32]);
         let (bytes, time) = measure(std::iter::once(data), |mut rest| {
             while !rest.is_empty() {

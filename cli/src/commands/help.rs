@@ -21,8 +21,10 @@ pub struct Args {
     topic: Vec<String>,
 }
 
-/// A topic and its text.
-const TOPICS: [(&str, fn() -> String); 6] = [
+/// The name of a topic, and what makes its text.
+type Topic = (&'static str, fn() -> String);
+
+const TOPICS: [Topic; 6] = [
     ("patterns", || include_str!("../help/patterns.txt").to_owned()),
     ("placeholders", || include_str!("../help/placeholders.txt").to_owned()),
     ("match-archives", || include_str!("../help/match-archives.txt").to_owned()),
