@@ -43,7 +43,7 @@ impl ClosedRepository {
 
     /// All key slots, and how many could not be read.
     pub fn key_slots(&self) -> Result<(Vec<FoundSlot>, usize)> {
-        self.slots()?.find()
+        self.slots()?.find().map(|(slots, unreadable)| (slots, unreadable.len()))
     }
 
     /// Keeps a slot that was exported before. It is refused unless it is whole and has the name `id`;
