@@ -15,7 +15,7 @@ const STYLES: Styles = Styles::styled()
 /// Deduplicating, compressing, encrypting backups.
 #[derive(Debug, Parser)]
 #[command(name = "gabion", version, propagate_version = false, max_term_width = 100, styles = STYLES)]
-#[command(subcommand_required = true, arg_required_else_help = true)]
+#[command(subcommand_required = true, arg_required_else_help = true, disable_help_subcommand = true)]
 #[command(after_help = "The environment variables are listed by `gabion help environment`.")]
 pub struct Cli {
     /// Options of every command.
@@ -108,6 +108,22 @@ pub enum Command {
     Extract(commands::extract::Args),
     /// List the files of an archive
     List(commands::list::Args),
+    /// Show what is known of archives
+    Info(commands::info::Args),
+    /// Show what a repository is, what it holds, and what it survives
+    RepoInfo(commands::repo_info::Args),
+    /// Manage the keys of a repository
+    Key(commands::key::Args),
+    /// Measure how fast this machine is
+    Benchmark(commands::benchmark::Args),
+    /// Print a script that lets a shell complete commands and options
+    Completion(commands::completion::Args),
+    /// Show the version of this program
+    Version(commands::version::Args),
+    /// Look into a repository; nothing here changes it
+    Debug(commands::debug::Args),
+    /// Explain a command or a topic
+    Help(commands::help::Args),
 }
 
 #[cfg(test)]

@@ -9,9 +9,7 @@ pub fn for_error(error: &Error) -> Option<&'static str> {
             "looked for in GABION_PASSPHRASE, GABION_PASSCOMMAND, GABION_PASSPHRASE_FD or the terminal, in this order"
         }
         ErrorKind::RepositoryNotFound => "make one with `gabion repo-create`, or let `gabion create --init` do it",
-        ErrorKind::RepositoryExists => {
-            "to make a new one, choose another place or remove this one with `gabion repo-delete`"
-        }
+        ErrorKind::RepositoryExists => "to make a new one, choose another place",
         ErrorKind::NotARepository => "check the place given with --repo or GABION_REPO",
         ErrorKind::KeyNotFound => {
             "if the key was exported, bring it back with `gabion key import`; GABION_KEY_FILE names a key file"
@@ -22,8 +20,10 @@ pub fn for_error(error: &Error) -> Option<&'static str> {
         ErrorKind::PermissionDenied => {
             "check who owns it, its permissions, and whether its file system is mounted read-only"
         }
-        ErrorKind::Damaged => "`gabion check` tells what is damaged, `gabion check --repair` repairs what can be",
-        ErrorKind::NoSpace => "`gabion prune` and then `gabion compact` make room",
+        ErrorKind::Damaged => {
+            "change nothing in the repository; what is intact can be extracted, files that are not are named"
+        }
+        ErrorKind::NoSpace => "finished archives are intact: make room and run the same command again",
         ErrorKind::ArchiveAmbiguous => "name it by `aid:` and more digits of its id, see `gabion repo-list`",
         ErrorKind::PatternInvalid => "see `gabion help patterns`",
         ErrorKind::Connection | ErrorKind::TimedOut => "what was stored is safe: run the same command again",
@@ -57,6 +57,40 @@ pub fn for_verb(word: &str) -> Option<&'static str> {
         "passwd" => "key change-passphrase",
         _ => return None,
     })
+}
+
+/// Commands that are planned. They are no part of the help, but who types one shall not be told nonsense.
+const PLANNED: [&str; 24] = [
+    "analyze",
+    "break-lock",
+    "check",
+    "compact",
+    "delete",
+    "diff",
+    "export-tar",
+    "find",
+    "import-tar",
+    "mount",
+    "prune",
+    "recreate",
+    "rename",
+    "repo-compress",
+    "repo-delete",
+    "repo-space",
+    "scrub",
+    "serve",
+    "tag",
+    "transfer",
+    "umount",
+    "undelete",
+    "webdav",
+    "with-lock",
+];
+
+/// What to say of a verb, this program's or another one's, whose command is planned but not there.
+pub fn not_built(word: &str) -> Option<String> {
+    let verb = for_verb(word).unwrap_or(word);
+    PLANNED.contains(&verb).then(|| format!("this version does not have `{verb}` yet"))
 }
 
 /// The candidate that differs least from `wanted`, if it is near: at most one change in three characters.
@@ -134,11 +168,22 @@ mod tests {
     }
 
     #[test]
+    fn planned_commands_are_told_and_are_not_there() {
+        use clap::CommandFactory as _;
+        assert_eq!(not_built("forget").as_deref(), Some("this version does not have `prune` yet"));
+        assert_eq!((not_built("init"), not_built("create"), not_built("xyz")), (None, None, None));
+        let there = crate::args::Cli::command();
+        for verb in PLANNED {
+            assert!(there.find_subcommand(verb).is_none(), "{verb} is built: take it out of the list");
+        }
+    }
+
+    #[test]
     fn errors_people_can_do_something_about_have_a_hint() {
         for (kind, word) in [
             (ErrorKind::PassphraseWrong, "GABION_PASSCOMMAND"),
             (ErrorKind::RepositoryNotFound, "--init"),
-            (ErrorKind::NoSpace, "compact"),
+            (ErrorKind::NoSpace, "make room"),
         ] {
             assert!(for_error(&Error::new(kind, "test")).unwrap().contains(word), "{kind:?}");
         }

@@ -63,5 +63,13 @@ fn dispatch(context: &Context, command: Command) -> anyhow::Result<Warnings> {
         Command::Create(args) => commands::create::run(context, &args),
         Command::Extract(args) => commands::extract::run(context, &args),
         Command::List(args) => commands::list::run(context, &args),
+        Command::Info(args) => commands::info::run(context, &args),
+        Command::RepoInfo(args) => commands::repo_info::run(context, &args),
+        Command::Key(args) => commands::key::run(context, &args),
+        Command::Benchmark(args) => commands::benchmark::run(&args),
+        Command::Completion(args) => commands::completion::run(&args),
+        Command::Version(args) => commands::version::run(&args),
+        Command::Debug(args) => commands::debug::run(context, &args),
+        Command::Help(args) => commands::help::run(&args),
     }
 }

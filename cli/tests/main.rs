@@ -6,5 +6,6 @@ mod machine;
 mod output;
 mod place;
 mod privileged;
+mod readme;
 mod round_trip;
 mod signals;

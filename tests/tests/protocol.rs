@@ -146,7 +146,7 @@ fn doom(repository: &Repository, segments: &[String]) -> (String, Vec<u8>) {
 const EPOCH: &str = "gc/epoch/00000000000000000000000000000001";
 
 /// How many calls a backup makes before its last call for which `is_last` holds, that one included.
-fn calls_until(objects: &Objects, source: &PathBuf, options: &CreateOptions, last: (Method, &str)) -> usize {
+fn calls_until(objects: &Objects, source: &std::path::Path, options: &CreateOptions, last: (Method, &str)) -> usize {
     let recorder = RecordingBackend::new(objects.fork().unwrap().backend());
     back_up(Arc::new(recorder.clone()), source, options, &Notes::new()).unwrap();
     let calls = recorder.calls();
@@ -277,7 +277,7 @@ fn a_base_that_is_removed_before_it_is_announced_is_not_used() {
 /// Backs up with a base while a collector takes the client for dead, and then does `more`.
 fn without_first_pending(
     objects: &Objects,
-    source: &PathBuf,
+    source: &std::path::Path,
     more: impl Fn(&Objects) + Send + Sync + 'static,
 ) -> (gabion_core::error::Result<gabion_core::ops::create::Created>, Vec<Call>) {
     let behind = objects.clone();

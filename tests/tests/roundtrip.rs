@@ -210,7 +210,7 @@ fn an_existing_tree_becomes_the_archived_one() {
             files += 1;
             match files % 3 {
                 0 => fs::write(&path, vec![b'x'; 100_000]).unwrap(),
-                1 => fs::set_permissions(&path, Permissions::from_mode(0)).unwrap(),
+                1 => fs::set_permissions(&path, Permissions::from_mode(0o000)).unwrap(),
                 _ => {
                     fs::remove_file(&path).unwrap();
                     std::os::unix::fs::symlink("elsewhere", &path).unwrap();

@@ -60,7 +60,7 @@ fn files_in(folders: &[&str]) -> Vec<String> {
             let name = entry.file_name().into_string().unwrap();
             let path = if folder.is_empty() { name.clone() } else { format!("{folder}/{name}") };
             match entry.file_type().unwrap().is_dir() {
-                _ if name.starts_with('.') || name == "target" => {}
+                _ if name.starts_with('.') || path == "target" => {}
                 true => waiting.push(path),
                 false => found.push(path),
             }

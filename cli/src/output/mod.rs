@@ -3,6 +3,7 @@
 pub mod archive;
 pub mod format;
 pub mod json;
+pub mod rows;
 pub mod sink;
 pub mod text;
 pub mod time;

@@ -1,7 +1,7 @@
 //! The bytes of a tree chunk: one kind byte, then one msgpack value.
 //!
 //! The kind byte keeps the trees apart: a content node can not be read as a
-//! directory. A node has one form only (see [`super::wire`]), and what was decoded is
+//! directory. A node has one form only (see `wire`), and what was decoded is
 //! consistent in itself: sorted, within its limits, every length accounted for.
 //! Whether it is the node its parent meant is checked by the readers.
 

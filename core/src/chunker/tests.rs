@@ -139,7 +139,7 @@ fn buzhash_by_definition(data: &[u8], key: &[u8; 32]) -> usize {
 
 #[test]
 fn boundaries_are_where_the_definition_puts_them() {
-    let data = random(8, 60_000);
+    let data = random(8, 500_000);
     for (params, definition) in [
         ("fastcdc,8,12,10,2", gear_by_definition as fn(&[u8], &[u8; 32]) -> usize),
         ("buzhash,8,12,10,101", buzhash_by_definition),

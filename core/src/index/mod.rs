@@ -6,7 +6,7 @@
 //! segment. Nothing here asks a store; which segments may be relied on is the
 //! caller's knowledge (see [`Index::add_fragment`]).
 //!
-//! Memory per chunk: at most 32 bytes of [`table`], the encoded [`places`] (about
+//! Memory per chunk: at most 32 bytes of `table`, the encoded `places` (about
 //! two bytes in a group of small chunks, nine alone in a frame) and their
 //! checkpoints (little more than one); per segment about 300 bytes.
 

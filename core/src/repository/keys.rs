@@ -42,6 +42,21 @@ pub struct FoundSlot {
     pub bytes: Vec<u8>,
 }
 
+/// The slot that opened a repository.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OpenedBy {
+    /// Its name.
+    pub id: KeyId,
+    /// Where it is kept.
+    pub location: KeyLocation,
+}
+
+impl From<&FoundSlot> for OpenedBy {
+    fn from(found: &FoundSlot) -> Self {
+        Self { id: found.id, location: found.location }
+    }
+}
+
 /// Where the slots of one repository are.
 pub(super) struct SlotStore<'a> {
     pub store: &'a Store,
@@ -80,11 +95,11 @@ impl SlotStore<'_> {
         Ok((slots, unreadable))
     }
 
-    /// Opens the first slot that opens.
+    /// Opens the first slot that opens, and tells which one it was.
     ///
     /// A slot without passphrase counts only where data is not encrypted either: whoever can write to
     /// the store could plant one in an encrypted repository.
-    pub fn open(&self, ask: &mut AskPassphrase<'_>) -> Result<Keyring> {
+    pub fn open(&self, ask: &mut AskPassphrase<'_>) -> Result<(Keyring, OpenedBy)> {
         let (slots, unreadable) = self.find()?;
         if slots.is_empty() {
             return Err(self.no_slot(unreadable));
@@ -92,7 +107,7 @@ impl SlotStore<'_> {
         let plain_allowed = !self.suite.encrypts();
         for found in slots.iter().filter(|found| plain_allowed && found.slot.is_plain()) {
             if let Ok(keyring) = found.slot.open(None, self.repository) {
-                return Ok(keyring);
+                return Ok((keyring, found.into()));
             }
         }
         for attempt in 0.. {
@@ -100,7 +115,7 @@ impl SlotStore<'_> {
             for found in slots.iter().filter(|found| !found.slot.is_plain()) {
                 match found.slot.open(Some(&passphrase), self.repository) {
                     Err(error) if error.kind() == ErrorKind::PassphraseWrong => {}
-                    other => return other,
+                    other => return Ok((other?, found.into())),
                 }
             }
         }

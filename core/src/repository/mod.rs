@@ -22,16 +22,19 @@ use crate::local_state::LocalState;
 use crate::seal::{Kind, Sealer};
 use crate::segment::Class;
 
+mod closed;
 mod commit;
 mod config;
+mod inspect;
 mod keys;
 mod pipeline;
 mod reader;
 mod session;
 mod writer;
 
+pub use closed::ClosedRepository;
 pub use config::{Config, FORMAT_VERSION};
-pub use keys::{AskPassphrase, FoundSlot, KeyFiles, KeyLocation, NewSlot};
+pub use keys::{AskPassphrase, FoundSlot, KeyFiles, KeyLocation, NewSlot, OpenedBy};
 pub use reader::Reader;
 pub use session::Session;
 pub use writer::{ChunkTicket, WriteTotals, Writer, WriterOptions};
@@ -65,6 +68,7 @@ pub(crate) struct Office {
     pub suite: Suite,
     pub keyring: Keyring,
     pub hasher: IdHasher,
+    pub opened_by: OpenedBy,
     pub key_files: KeyFiles,
     pub state: Arc<dyn LocalState>,
 }
@@ -148,25 +152,24 @@ impl Repository {
             return Err(Error::new(ErrorKind::RepositoryExists, "create repository")
                 .with("reason", "someone else made one at the same moment"));
         }
-        Self::assemble(store, client, config, keyring)
+        Self::assemble(store, client, config, keyring, OpenedBy { id: key_id, location: new.slot.location })
     }
 
     /// Opens a repository. `ask` is called only if a slot needs a passphrase.
     pub fn open(store: Store, client: Client, ask: &mut AskPassphrase<'_>) -> Result<Self> {
-        let bytes = read_config(&store)?;
-        let named = |error: Error| error.with("object", "config").with("repository", store.location());
-        let config = Config::decode(&bytes).map_err(named)?;
+        let (bytes, config) = read_config(&store)?;
         let suite = config.suite()?;
-        let keyring =
-            keys::SlotStore { store: &store, files: &client.key_files, repository: &config.id, suite }.open(ask)?;
-        Config::verify(&bytes, &keyring).map_err(named)?;
-        Self::assemble(store, client, config, keyring)
+        let slots = keys::SlotStore { store: &store, files: &client.key_files, repository: &config.id, suite };
+        let (keyring, opened_by) = slots.open(ask)?;
+        Config::verify(&bytes, &keyring).map_err(|error| about_config(error, &store))?;
+        Self::assemble(store, client, config, keyring, opened_by)
     }
 
-    fn assemble(store: Store, client: Client, config: Config, keyring: Keyring) -> Result<Self> {
+    fn assemble(store: Store, client: Client, config: Config, keyring: Keyring, opened_by: OpenedBy) -> Result<Self> {
         let hasher = IdHasher::new(config.id_hash()?, keyring.get(Purpose::IdData)?, keyring.get(Purpose::IdTree)?)?;
         let suite = config.suite()?;
-        let office = Office { store, config, suite, keyring, hasher, key_files: client.key_files, state: client.state };
+        let Client { key_files, state } = client;
+        let office = Office { store, config, suite, keyring, hasher, opened_by, key_files, state };
         Ok(Self { office: Arc::new(office) })
     }
 
@@ -178,6 +181,11 @@ impl Repository {
     /// Its id.
     pub fn id(&self) -> &RepositoryId {
         &self.office.config.id
+    }
+
+    /// The key slot that opened it.
+    pub fn opened_by(&self) -> OpenedBy {
+        self.office.opened_by
     }
 
     /// The store it lies in.
@@ -247,11 +255,6 @@ impl Repository {
         Ok(id)
     }
 
-    /// Keeps a slot that was exported before; it must belong to this repository.
-    pub fn import_key(&self, id: &KeyId, bytes: &[u8], location: KeyLocation) -> Result<()> {
-        self.office.slots().keep(location, id, bytes)
-    }
-
     /// Removes a key slot. The last one is never removed.
     pub fn remove_key(&self, location: KeyLocation, id: &KeyId) -> Result<()> {
         let (slots, _) = self.key_slots()?;
@@ -313,7 +316,18 @@ fn foreign(store: &Store) -> Result<Option<String>> {
     }
 }
 
-fn read_config(store: &Store) -> Result<Bytes> {
+/// The object `config` and what it says.
+fn read_config(store: &Store) -> Result<(Bytes, Config)> {
+    let bytes = read_config_bytes(store)?;
+    let config = Config::decode(&bytes).map_err(|error| about_config(error, store))?;
+    Ok((bytes, config))
+}
+
+fn about_config(error: Error, store: &Store) -> Error {
+    error.with("object", "config").with("repository", store.location())
+}
+
+fn read_config_bytes(store: &Store) -> Result<Bytes> {
     let name = config_name();
     let missing = match store.head(&name) {
         Ok(object) if object.bytes <= CONFIG_BYTES_MAX as u64 => return store.get(&name, ByteRange::All),

@@ -73,6 +73,11 @@ impl Session {
         self.lost
     }
 
+    /// Index fragments the store has.
+    pub fn fragment_count(&self) -> usize {
+        self.loaded.fragments.len()
+    }
+
     /// Index fragments that do not open, and why.
     pub fn damaged_fragments(&self) -> &[(ObjectName, Error)] {
         &self.loaded.damaged

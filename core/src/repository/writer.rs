@@ -122,8 +122,8 @@ impl Writer {
         self.pipeline.shared().totals()
     }
 
-    /// Makes everything stored so far durable.
-    pub(super) fn flush(&self) -> Result<()> {
+    /// Waits until everything stored so far is durable. It counts only after a checkpoint or the commit.
+    pub fn flush(&self) -> Result<()> {
         for class in [Class::Data, Class::Tree] {
             let group = std::mem::take(&mut *self.group(class));
             self.submit_group(class, group)?;

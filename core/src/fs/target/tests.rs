@@ -1,3 +1,5 @@
+//! Target directories: names, modes, and links that lead out.
+
 use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;

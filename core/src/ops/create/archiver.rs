@@ -158,6 +158,8 @@ impl<'a> Archiver<'a> {
     fn finish(mut self) -> Result<(DirectoryRef, StatRef, Statistics)> {
         let root = self.frames.pop().ok_or_else(|| Error::new(ErrorKind::System, "finish archive"))?;
         let (root, stat_root) = root.builder.finish(self.writer)?;
+        // What is compressed is known only when all of it is.
+        self.writer.flush()?;
         self.update_totals();
         Ok((root, stat_root, self.statistics))
     }

@@ -258,3 +258,31 @@ impl Draft<'_> {
         PendingRecord { started: self.start, base, record, complete, extensions: Extensions::none() }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::backend::{MemoryBackend, Store};
+    use crate::clock::SystemClock;
+    use crate::monitor::Silent;
+    use crate::repository::{Client, NewRepository};
+
+    #[test]
+    fn statistics_count_what_still_waited_in_a_group() {
+        let place = tempfile::tempdir().unwrap();
+        std::fs::write(place.path().join("file"), "content ".repeat(1000)).unwrap();
+        let store = Store::new(Arc::new(MemoryBackend::new())).unwrap();
+        let repository = Repository::create(store, Client::default(), &NewRepository::plain(), &SystemClock).unwrap();
+        let plan = Plan::new([place.path()], Wanted::All);
+        let options = CreateOptions { name: "a".into(), ..CreateOptions::default() };
+        let monitor = Silent::new();
+        let created = create(&repository, Input::Files(&plan), &options, &SystemClock, &monitor).unwrap();
+        let statistics = created.record.statistics;
+        assert_eq!((statistics.files, statistics.bytes), (1, 8000));
+        assert!(statistics.new_bytes > 8000, "the file and the nodes: {}", statistics.new_bytes);
+        assert!((1..8000).contains(&statistics.stored_bytes), "{}", statistics.stored_bytes);
+        assert_eq!(Counters::get(&monitor.counters().new_bytes), statistics.new_bytes);
+    }
+}

@@ -1,0 +1,126 @@
+//! `gabion help`: topics, and the help of commands.
+
+use std::fmt::Write as _;
+use std::io::Write as _;
+
+use anyhow::Result;
+use clap::CommandFactory as _;
+
+use crate::args::Cli;
+use crate::environment;
+use crate::exit_code::{Failure, TABLE, Warnings};
+use crate::hints;
+use crate::output::sink::Sink;
+
+/// Explain a command or a topic
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Topics: patterns, placeholders, match-archives, compression, environment, exit-codes")]
+pub struct Args {
+    /// A topic, or a command such as `create` or `key add`
+    #[arg(value_name = "TOPIC")]
+    topic: Vec<String>,
+}
+
+/// A topic and its text.
+const TOPICS: [(&str, fn() -> String); 6] = [
+    ("patterns", || include_str!("../help/patterns.txt").to_owned()),
+    ("placeholders", || include_str!("../help/placeholders.txt").to_owned()),
+    ("match-archives", || include_str!("../help/match-archives.txt").to_owned()),
+    ("compression", || include_str!("../help/compression.txt").to_owned()),
+    ("environment", environment),
+    ("exit-codes", exit_codes),
+];
+
+/// Prints the help.
+pub fn run(args: &Args) -> Result<Warnings> {
+    let text = match &args.topic[..] {
+        [] => command(&[])?,
+        [topic] => match TOPICS.iter().find(|(name, _)| name == topic) {
+            Some((_, text)) => text(),
+            None => command(&args.topic)?,
+        },
+        words => command(words)?,
+    };
+    let mut out = Sink::new();
+    out.write_all(text.as_bytes())?;
+    out.flush()?;
+    Ok(Warnings::default())
+}
+
+/// The help of a command; no words are the program itself.
+fn command(words: &[String]) -> Result<String> {
+    let mut root = Cli::command();
+    // options that every command has are known to a command only afterwards
+    root.build();
+    let mut found = &mut root;
+    for word in words {
+        let names: Vec<String> = found.get_subcommands().map(|command| command.get_name().to_owned()).collect();
+        found = match names.iter().any(|name| name == word) {
+            true => found.find_subcommand_mut(word).ok_or_else(|| unknown(word, &names))?,
+            false => return Err(unknown(word, &names).into()),
+        };
+    }
+    let help = found.render_long_help();
+    if !words.is_empty() {
+        return Ok(help.to_string());
+    }
+    let topics: Vec<&str> = TOPICS.iter().map(|(name, _)| *name).collect();
+    Ok(format!("{help}\nTopics of `gabion help TOPIC`: {}.\n", topics.join(", ")))
+}
+
+fn unknown(word: &str, commands: &[String]) -> Failure {
+    if let Some(message) = hints::not_built(word) {
+        return Failure::command(message);
+    }
+    let topics = TOPICS.iter().map(|(name, _)| *name);
+    let known = commands.iter().map(String::as_str).chain(topics);
+    let near = hints::for_verb(word).or_else(|| hints::nearest(word, known));
+    let hint = near.map_or_else(|| "see `gabion help`".to_owned(), |near| format!("did you mean `{near}`?"));
+    Failure::command(format!("there is neither a command nor a topic `{}`: {hint}", word.escape_debug()))
+}
+
+fn environment() -> String {
+    format!("Environment variables. Options of the command line win over them.\n\n{}", environment::help())
+}
+
+fn exit_codes() -> String {
+    let mut out = "Return codes, and the message ids that stand beside them with --log-json.\n\n\
+        0 is success, also when nobody reads the output any more. An error outweighs warnings; the first one\n\
+        decides. Warnings of one kind give the code of that kind, warnings of several kinds give 1. 128+N is\n\
+        the end by signal N.\n\n"
+        .to_owned();
+    for code in TABLE {
+        // writing to a String can not fail
+        let _ = writeln!(out, "  {:3}  {}", code.rc, code.msgid);
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_topic_has_a_text_that_fits_a_terminal() {
+        for (name, text) in TOPICS {
+            let text = text();
+            assert!(text.len() > 300 && text.ends_with('\n'), "{name}");
+            for line in text.lines().filter(|line| !line.contains("GABION_")) {
+                assert!(line.chars().count() <= 110, "{name}: {line}");
+            }
+        }
+    }
+
+    #[test]
+    fn commands_inside_commands_are_found() {
+        let help = |words: &[&str]| command(&words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>());
+        assert!(help(&["key", "export"]).unwrap().contains("--paper"));
+        assert!(help(&["create"]).unwrap().contains("--exclude"));
+        assert!(help(&[]).unwrap().contains("match-archives"));
+        let told = |words: &[&str]| help(words).unwrap_err().to_string();
+        assert!(told(&["crate"]).ends_with("did you mean `create`?"), "{}", told(&["crate"]));
+        assert!(told(&["snapshots"]).ends_with("did you mean `repo-list`?"));
+        assert!(told(&["key", "zzzzzz"]).ends_with("see `gabion help`"));
+        assert_eq!(told(&["prune"]), "this version does not have `prune` yet");
+    }
+}

@@ -1,0 +1,182 @@
+//! `gabion repo-info`
+
+use std::io::Write as _;
+use std::time::Duration;
+
+use anyhow::Result;
+use gabion_core::archive::catalog::Catalog;
+use gabion_core::backend::Capabilities;
+use gabion_core::repository::{FoundSlot, KeyLocation, Repository, Session};
+use serde_json::json;
+
+use super::key;
+use crate::context::Context;
+use crate::exit_code::Warnings;
+use crate::output::rows::rows;
+use crate::output::sink::Sink;
+use crate::output::{archive as show, time};
+
+/// Show what a repository is, what it holds, and what it survives
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+/// All that is told.
+struct Facts<'a> {
+    repository: &'a Repository,
+    catalog: Catalog,
+    session: Session,
+    slots: Vec<FoundSlot>,
+    unreadable_slots: usize,
+}
+
+/// Shows the repository.
+pub fn run(context: &Context, args: &Args) -> Result<Warnings> {
+    let repository = context.open()?;
+    let reporter = context.reporter(context.settings())?;
+    let catalog = context.catalog(&repository, &reporter)?;
+    let (slots, unreadable_slots) = repository.key_slots()?;
+    let facts = Facts { catalog, session: repository.session()?, slots, unreadable_slots, repository: &repository };
+    let told = if args.json { facts.json(context)? } else { facts.text(context)? };
+    let mut out = Sink::new();
+    out.write_all(told.as_bytes())?;
+    out.flush()?;
+    Ok(reporter.warnings())
+}
+
+impl Facts<'_> {
+    /// Bytes of all files in all archives.
+    fn original_bytes(&self) -> u64 {
+        let bytes = self.catalog.archives.iter().map(|archive| archive.record.statistics.bytes);
+        bytes.fold(0, u64::saturating_add)
+    }
+
+    fn text(&self, context: &Context) -> Result<String> {
+        let (config, units) = (self.repository.config(), context.units);
+        let (segments, stored) = self.session.segments();
+        let ends = self.catalog.archives.iter().map(|archive| archive.record.end);
+        let unreadable = |count: usize| if count == 0 { String::new() } else { format!(", {count} unreadable") };
+        let mut table = vec![
+            ("Repository id", self.repository.id().to_string()),
+            ("Location", self.repository.object_store().location().to_owned()),
+            ("Format version", config.version.to_string()),
+            ("Created", time::human(config.created, context.zone())),
+            ("Last modified", time::human(ends.max().unwrap_or(config.created), context.zone())),
+            ("Encryption", encryption(self.repository)?),
+            ("Id hash", config.id_hash()?.to_string()),
+            ("Keys", format!("{}{}", self.slots.len(), unreadable(self.unreadable_slots))),
+        ];
+        table.extend(self.slots.iter().map(|slot| ("Key", key::describe(slot, context.zone()))));
+        table.extend([
+            ("Archives", format!("{}{}", self.catalog.archives.len(), unreadable(self.catalog.unreadable.len()))),
+            ("Original size", units.format(self.original_bytes())),
+            ("Stored size", units.format(stored)),
+            ("Unique chunks", self.session.chunk_count().to_string()),
+            ("Segments", segments.to_string()),
+            ("Lost segments", self.session.lost_segments().to_string()),
+            ("Index fragments", self.session.fragment_count().to_string()),
+        ]);
+        for (name, error) in self.session.damaged_fragments() {
+            table.push(("Damaged fragment", format!("{name}: {error}")));
+        }
+        table.push(("Store", store(&self.repository.object_store().capabilities())));
+        table.push(("Survives", SURVIVES.to_owned()));
+        if self.session.is_damaged() {
+            table.push(("Damage", "data may be missing".to_owned()));
+        }
+        Ok(rows(&table))
+    }
+
+    fn json(&self, context: &Context) -> Result<String> {
+        let (config, zone) = (self.repository.config(), context.zone());
+        let mut root = show::repository(self.repository, &self.catalog, zone)?;
+        if let Some(about) = root.get_mut("repository").and_then(|about| about.as_object_mut()) {
+            about.insert("created".to_owned(), json!(time::iso(config.created, zone)));
+            about.insert("created_utc".to_owned(), json!(time::iso_utc(config.created)));
+            about.insert("format_version".to_owned(), json!(config.version));
+        }
+        if let Some(encryption) = root.get_mut("encryption").and_then(|about| about.as_object_mut()) {
+            let opened = self.repository.opened_by();
+            let path = match opened.location {
+                KeyLocation::KeyFile => Some(context.key_file_place(self.repository.id())?.display().to_string()),
+                KeyLocation::Repository => None,
+            };
+            encryption.insert("keyfile".to_owned(), json!(path));
+        }
+        let (segments, stored) = self.session.segments();
+        let chunks = self.session.chunk_count();
+        let stats = json!({
+            "total_chunks": chunks,
+            "total_unique_chunks": chunks,
+            "total_size": self.original_bytes(),
+            "unique_size": stored,
+        });
+        root.insert("cache".to_owned(), json!({ "stats": stats }));
+        root.insert("keys".to_owned(), self.slots.iter().map(|slot| key::object(slot, zone)).collect());
+        let damaged = self.session.damaged_fragments().iter().map(|(name, _)| name.to_string()).collect::<Vec<_>>();
+        let capabilities = self.repository.object_store().capabilities();
+        root.insert(
+            "state".to_owned(),
+            json!({
+                "archives": self.catalog.archives.len(),
+                "unreadable_archives": self.catalog.unreadable.len(),
+                "unreadable_keys": self.unreadable_slots,
+                "segments": segments,
+                "lost_segments": self.session.lost_segments(),
+                "index_fragments": self.session.fragment_count(),
+                "damaged_fragments": damaged,
+                "damaged": self.session.is_damaged(),
+                "durable": capabilities.durable,
+                "list_staleness_seconds": capabilities.list_staleness.as_secs_f64(),
+                "survives": SURVIVES,
+            }),
+        );
+        show::answer(root)
+    }
+}
+
+/// What a repository in a single store survives.
+const SURVIVES: &str = "no redundancy: a lost or damaged object can not be rebuilt from this store";
+
+fn encryption(repository: &Repository) -> Result<String> {
+    let suite = repository.config().suite()?;
+    let note = if suite.encrypts() { "" } else { " (whoever can read the store can read the data)" };
+    Ok(format!("{suite}{note}"))
+}
+
+/// What the store promises, in words.
+fn store(capabilities: &Capabilities) -> String {
+    let durable = match capabilities.durable {
+        true => "what was written survives a loss of power",
+        false => "what was written last may be lost with the power",
+    };
+    match capabilities.list_staleness {
+        Duration::ZERO => format!("{durable}; lists are always up to date"),
+        age => format!("{durable}; lists may be {} old", time::duration(age)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_store_is_told_in_words() {
+        let local = Capabilities {
+            durable: true,
+            list_staleness: Duration::ZERO,
+            replace_existing: true,
+            max_object_bytes: 1,
+            concurrency: 1,
+        };
+        assert_eq!(store(&local), "what was written survives a loss of power; lists are always up to date");
+        let cloud = Capabilities { durable: false, list_staleness: Duration::from_secs(60), ..local };
+        assert_eq!(
+            store(&cloud),
+            "what was written last may be lost with the power; lists may be 1 minutes 0.000 seconds old"
+        );
+    }
+}
