@@ -1,6 +1,6 @@
 //! Where the program keeps things, by the XDG base directory rules.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use crate::environment::Environment;
 use crate::exit_code::Failure;
@@ -42,16 +42,6 @@ impl Directories {
             keys: environment.path("GABION_KEYS_DIR").unwrap_or_else(|| config.join("keys")),
             config,
         })
-    }
-
-    /// The configuration file.
-    pub fn config_file(&self) -> PathBuf {
-        self.config.join("config.toml")
-    }
-
-    /// What is remembered of the repository with this id.
-    pub fn repository_state(&self, id: &str) -> PathBuf {
-        self.data.join(Path::new("repositories")).join(id)
     }
 }
 

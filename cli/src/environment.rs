@@ -163,11 +163,6 @@ impl Environment {
     pub fn repo_list_format(&self) -> Result<Option<&str>, Failure> {
         self.text("GABION_REPO_LIST_FORMAT")
     }
-
-    /// Whether colours are unwanted.
-    pub fn no_color(&self) -> bool {
-        self.bytes("NO_COLOR").is_some_and(|value| !value.is_empty())
-    }
 }
 
 /// The table, as `help environment` shows it.
@@ -215,7 +210,6 @@ mod tests {
         assert_eq!(empty.repository(), Ok(None));
         assert_eq!(empty.units(), Ok(Units::Si));
         assert_eq!(empty.key_file(), None);
-        assert!(!empty.no_color());
 
         let set = of(&[
             ("GABION_REPO", "/srv/repo"),
@@ -228,7 +222,6 @@ mod tests {
         ]);
         assert_eq!(set.repository(), Ok(Some("/srv/repo")));
         assert_eq!(set.units(), Ok(Units::Iec));
-        assert!(set.no_color());
         assert_eq!(set.passphrase().unwrap().len(), 0);
         assert_eq!(set.new_passphrase(), None);
         assert_eq!(set.passphrase_descriptor(), Ok(Some(7)));

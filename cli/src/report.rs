@@ -77,7 +77,7 @@ pub fn end(common: &Common, signal: Option<u8>, done: &anyhow::Result<Warnings>)
         Err(error) => (&none, Some(error)),
     };
     // What was complete when the signal came is complete.
-    let signal = signal.filter(|_| error.is_some_and(is_interruption));
+    let signal = signal.filter(|_| error.is_some());
     let code = error.map(exit_code::of_error);
     let speaker = speaker(common);
     if let (Some(error), Some(code)) = (error, code) {
@@ -98,8 +98,9 @@ fn speaker(common: &Common) -> Reporter {
 
 fn tell(speaker: &Reporter, common: &Common, error: &anyhow::Error, code: Code, signal: Option<u8>) {
     let message = match signal {
-        Some(number) => format!("stopped by signal {number}"),
-        None => one_line(error),
+        Some(number) if is_interruption(error) => format!("stopped by signal {number}"),
+        // a command that was asked to stop may fail in any way: say how
+        _ => one_line(error),
     };
     let prefix = if common.log_json { "" } else { "Error: " };
     speaker.log(Level::Error, Some(code), &format!("{prefix}{message}"));

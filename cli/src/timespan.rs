@@ -16,11 +16,6 @@ pub struct Timespan {
 }
 
 impl Timespan {
-    /// The length in seconds.
-    pub fn seconds(self) -> i64 {
-        self.seconds
-    }
-
     /// The moment this long before `moment`, or the first there is.
     pub fn before(self, moment: Timestamp) -> Timestamp {
         Timestamp::new(moment.seconds.saturating_sub(self.seconds), moment.nanoseconds)
@@ -64,7 +59,7 @@ mod tests {
             ("3m", 93 * 86_400),
             ("1y", 31_536_000),
         ] {
-            assert_eq!(text.parse::<Timespan>().unwrap().seconds(), seconds, "{text}");
+            assert_eq!(text.parse::<Timespan>().unwrap().seconds, seconds, "{text}");
         }
         for text in [
             "",

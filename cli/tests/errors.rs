@@ -158,6 +158,10 @@ fn sources_that_are_missing_are_warnings() {
     let run = place.run(&["create", "one", "f", "gone"]).ended(107);
     assert!(run.err.contains("gone: ") && run.err.contains("No such file"), "{run:?}");
     assert_eq!(place.listed("one"), ["f"]);
-    place.run(&["create", "none", "gone", "too"]).ended(107);
+    let run = place.run(&["create", "none", "gone", "too", "--stats"]).ended(107);
+    assert!(
+        run.err.lines().any(|line| line.starts_with("Files that could not be read:") && line.ends_with(" 2")),
+        "{run:?}"
+    );
     assert_eq!(place.archives(), ["one", "none"]);
 }

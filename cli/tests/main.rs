@@ -1,5 +1,7 @@
 //! The program as people and drivers meet it: commands in, output and exit codes out.
 
+#![expect(clippy::unwrap_used, clippy::panic, reason = "what can not be set up is a failed test")]
+
 mod errors;
 mod input;
 mod machine;

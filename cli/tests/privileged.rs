@@ -32,9 +32,9 @@ fn files_that_may_not_be_read_are_warnings() {
     let place = Place::bare();
     place.file("d/open", "x");
     let closed = place.file("d/secret", "y");
-    std::fs::set_permissions(&closed, std::fs::Permissions::from_mode(0)).unwrap();
+    std::fs::set_permissions(&closed, std::fs::Permissions::from_mode(0o000)).unwrap();
     std::fs::create_dir(place.path("d/locked")).unwrap();
-    std::fs::set_permissions(place.path("d/locked"), std::fs::Permissions::from_mode(0)).unwrap();
+    std::fs::set_permissions(place.path("d/locked"), std::fs::Permissions::from_mode(0o000)).unwrap();
     let nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"];
     let program = place.path("gabion");
     std::fs::hard_link(PROGRAM, &program).or_else(|_| std::fs::copy(PROGRAM, &program).map(drop)).unwrap();

@@ -78,7 +78,7 @@ impl Cost {
 /// What a derivation may take: a quarter of this machine, 1 GiB at most, since others must open the key too.
 fn memory_kib() -> u32 {
     let system = rustix::system::sysinfo();
-    let bytes = u64::from(system.totalram).saturating_mul(u64::from(system.mem_unit.max(1)));
+    let bytes = (system.totalram as u64).saturating_mul(u64::from(system.mem_unit.max(1)));
     u32::try_from(bytes / 4 / 1024).unwrap_or(u32::MAX).min(1024 * 1024)
 }
 

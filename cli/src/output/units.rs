@@ -44,16 +44,6 @@ impl Units {
             _ => format!("{number:.2} {}B", prefixes[index]),
         }
     }
-
-    /// [`Units::format`] for a difference: more has a `+`, less a `-`.
-    pub fn format_signed(self, bytes: i64) -> String {
-        let sign = match bytes {
-            0 => "",
-            1.. => "+",
-            _ => "-",
-        };
-        format!("{sign}{}", self.format(bytes.unsigned_abs()))
-    }
 }
 
 /// Reads a size such as `1234`, `55G`, `1.7T` or `64Ki`, with or without a `B`.
@@ -103,13 +93,6 @@ mod tests {
         ] {
             assert_eq!((&*Units::Si.format(bytes), &*Units::Iec.format(bytes)), (si, iec));
             assert_eq!(Units::Raw.format(bytes), format!("{bytes} B"));
-        }
-    }
-
-    #[test]
-    fn differences() {
-        for (bytes, text) in [(0, "0 B"), (1, "+1 B"), (1234, "+1.23 kB"), (-1, "-1 B"), (-1010, "-1.01 kB")] {
-            assert_eq!(Units::Si.format_signed(bytes), text);
         }
     }
 

@@ -131,6 +131,7 @@ impl<'a> Archiver<'a> {
                 }
             }
         }
+        self.statistics.errors += traversal.errors();
         self.finish()
     }
 
