@@ -88,6 +88,13 @@ impl Session {
         self.lost > 0 || !self.loaded.damaged.is_empty() || self.look.damage()
     }
 
+    /// Whether there are segments that no fragment names. Most often these are another client's, or what a killed one
+    /// left; but a fragment that was lost looks the same, and then nothing tells which chunks are still stored.
+    pub fn is_incomplete(&self) -> bool {
+        let index = self.index.read();
+        self.look.usable_segments().any(|id| index.segment(id).is_none())
+    }
+
     /// Chunks the index knows.
     pub fn chunk_count(&self) -> usize {
         self.index.read().chunk_count()
