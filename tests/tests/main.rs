@@ -7,9 +7,13 @@ mod cost;
 #[cfg(test)]
 mod crash;
 #[cfg(test)]
+mod damage;
+#[cfg(test)]
 mod engine;
 #[cfg(test)]
 mod faults;
+#[cfg(test)]
+mod golden;
 #[cfg(test)]
 mod protocol;
 #[cfg(test)]

@@ -133,19 +133,19 @@ impl TargetDirectory {
         self.replace(operation, name, || platform::make_node(self.handle.as_fd(), name, kind, (major, minor)))
     }
 
-    /// Gives the file `existing_name` of `existing` the further name `name` here.
-    /// Whatever had that name before is removed, except a directory that is not empty.
+    /// Gives the file `existing_name` of `existing`, which was made there as a `file_type`, the further name `name`
+    /// here. Whatever had that name before is removed, except a directory that is not empty.
     ///
     /// # Errors
-    /// `InvalidInput` if it is a symbolic link or a directory, `SourceChanged` if another file took
-    /// its place meanwhile.
-    pub fn hard_link(&self, name: &[u8], existing: &Self, existing_name: &[u8]) -> Result<()> {
+    /// `InvalidInput` if it is of another type (a symbolic link that was planted, say) or a directory,
+    /// `SourceChanged` if another file took its place meanwhile.
+    pub fn hard_link(&self, name: &[u8], existing: &Self, existing_name: &[u8], file_type: FileType) -> Result<()> {
         let operation = "create hard link";
         check_name(name)?;
         check_name(existing_name)?;
         let stat = platform::stat_at(existing.handle.as_fd(), existing_name)
             .map_err(|errno| failed(operation, existing_name, errno))?;
-        if stat.is_symlink() || stat.is_directory() {
+        if stat.file_type.stored() != Some(file_type) || stat.is_directory() {
             return Err(Error::new(ErrorKind::InvalidInput, operation).with("existing", existing_name.escape_ascii()));
         }
         if self.is(name, &stat) {

@@ -273,6 +273,10 @@ impl Shared {
         *lock(&self.totals)
     }
 
+    pub fn add_unindexed(&self, segments: Vec<(SegmentRecord, Directory)>) {
+        lock(&self.unindexed).extend(segments);
+    }
+
     pub fn take_unindexed(&self) -> Vec<(SegmentRecord, Directory)> {
         std::mem::take(&mut lock(&self.unindexed))
     }

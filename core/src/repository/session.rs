@@ -12,7 +12,7 @@ use crate::gc::Look;
 use crate::id::SegmentId;
 use crate::index::{self, Fragment, Index, Loaded};
 use crate::limits::SEGMENT_BYTES_MAX;
-use crate::segment::open_directory;
+use crate::segment::{Directory, SegmentRecord, open_directory};
 
 /// The index shared by the parties of a session.
 #[derive(Clone)]
@@ -34,6 +34,8 @@ pub struct Session {
     index: SharedIndex,
     look: Look,
     loaded: Loaded,
+    /// Segments that no fragment names any more: the next fragment will.
+    recovered: Vec<(SegmentRecord, Directory)>,
     lost: usize,
 }
 
@@ -51,13 +53,14 @@ impl Session {
         look.see_segments(&office.store)?;
         let gone: Vec<SegmentId> = index.segments().map(|segment| segment.id).filter(|id| !look.usable(id)).collect();
         gone.iter().for_each(|id| index.withdraw(id));
+        let mut recovered = Vec::new();
         if !loaded.damaged.is_empty() {
             let unnamed: Vec<SegmentId> =
                 look.usable_segments().filter(|id| index.segment(id).is_none()).copied().collect();
-            add_from_segments(&office, &mut index, &unnamed);
+            recovered = add_from_segments(&office, &mut index, &unnamed);
         }
         let index = SharedIndex(Arc::new(RwLock::new(index)));
-        Ok(Self { index, look, loaded, lost: gone.len(), office })
+        Ok(Self { index, look, loaded, recovered, lost: gone.len(), office })
     }
 
     /// A reader over this session's index.
@@ -85,6 +88,13 @@ impl Session {
         self.lost > 0 || !self.loaded.damaged.is_empty() || self.look.damage()
     }
 
+    /// Whether there are segments that no fragment names. Most often these are another client's, or what a killed one
+    /// left; but a fragment that was lost looks the same, and then nothing tells which chunks are still stored.
+    pub fn is_incomplete(&self) -> bool {
+        let index = self.index.read();
+        self.look.usable_segments().any(|id| index.segment(id).is_none())
+    }
+
     /// Chunks the index knows.
     pub fn chunk_count(&self) -> usize {
         self.index.read().chunk_count()
@@ -99,7 +109,9 @@ impl Session {
     /// Begins to write. Fails if an unknown feature forbids it.
     pub fn into_writer(self, options: &WriterOptions) -> Result<Writer> {
         self.office.config.check_writable()?;
-        Writer::new(self.office, self.index, self.look, self.loaded.fragments, options)
+        let writer = Writer::new(self.office, self.index, self.look, self.loaded.fragments, options)?;
+        writer.index_again(self.recovered);
+        Ok(writer)
     }
 }
 
@@ -134,14 +146,18 @@ pub(super) fn complete_index(office: &Office, index: &SharedIndex) -> Result<boo
     Ok(all.segments().any(|segment| !known.contains(&segment.id)))
 }
 
-/// Adds segments by their own directories. What does not open is left out.
-fn add_from_segments(office: &Office, index: &mut Index, segments: &[SegmentId]) {
+/// Adds segments by their own directories, and returns those. What does not open is left out.
+fn add_from_segments(office: &Office, index: &mut Index, segments: &[SegmentId]) -> Vec<(SegmentRecord, Directory)> {
+    let mut added = Vec::new();
     for id in segments {
         let bytes = office.store.get_bounded(&ObjectName::of("segments", id), SEGMENT_BYTES_MAX);
-        let opened = bytes.and_then(|bytes| open_directory(&office.sealer(), id, &bytes));
-        if let Ok((record, directory)) = opened {
-            // Fails only for a directory that was refused before.
-            let _ = index.add_segment(record, &directory);
+        let Ok((record, directory)) = bytes.and_then(|bytes| open_directory(&office.sealer(), id, &bytes)) else {
+            continue;
+        };
+        // Fails only for a directory that was refused before.
+        if index.add_segment(record.clone(), &directory).is_ok() {
+            added.push((record, directory));
         }
     }
+    added
 }

@@ -14,7 +14,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::gc::Look;
 use crate::id::{ChunkId, PendingId, SegmentId};
 use crate::limits::{CHUNK_BYTES_MAX, DATA_SEGMENT_BYTES, GROUP_BYTES, GROUPED_CHUNK_BYTES_MAX};
-use crate::segment::{ChunkEntry, Class};
+use crate::segment::{ChunkEntry, Class, Directory, SegmentRecord};
 
 pub use super::pipeline::Totals as WriteTotals;
 
@@ -71,6 +71,11 @@ impl Writer {
         let pipeline = Pipeline::new(Arc::clone(&office), index.clone(), options)?;
         let ledger = Mutex::new(Ledger { look, fragments, pendings: Vec::new() });
         Ok(Self { office, index, pipeline, ledger, groups: Default::default() })
+    }
+
+    /// Has segments named by the next index fragment, although they are not this session's own.
+    pub(super) fn index_again(&self, segments: Vec<(SegmentRecord, Directory)>) {
+        self.pipeline.shared().add_unindexed(segments);
     }
 
     /// A reader over the same index.

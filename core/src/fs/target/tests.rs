@@ -122,8 +122,8 @@ fn hostile_names_are_refused_everywhere() {
         assert_eq!(kind(root.symlink(name, b"t")), invalid);
         assert_eq!(kind(root.fifo(name)), invalid);
         assert_eq!(kind(root.device(name, FileType::BlockDevice, 1, 1)), invalid);
-        assert_eq!(kind(root.hard_link(name, &root, b"file")), invalid);
-        assert_eq!(kind(root.hard_link(b"new", &root, name)), invalid);
+        assert_eq!(kind(root.hard_link(name, &root, b"file", FileType::File)), invalid);
+        assert_eq!(kind(root.hard_link(b"new", &root, name, FileType::File)), invalid);
         let errors = root.set_metadata(name, FileType::File, &plain(0), &Attributes::default(), &options);
         assert_eq!(errors.iter().map(Error::kind).collect::<Vec<_>>(), [invalid]);
     }
@@ -198,19 +198,23 @@ fn hard_links_join_files_and_refuse_symbolic_links() {
     root.fifo(b"fifo").unwrap();
     root.symlink(b"link", b"../outside/precious").unwrap();
     symlink("../../outside", place.path("inner/taken")).unwrap();
-    inner.hard_link(b"a", &root, b"file").unwrap();
-    inner.hard_link(b"taken", &root, b"file").unwrap();
-    inner.hard_link(b"fifo", &root, b"fifo").unwrap();
+    inner.hard_link(b"a", &root, b"file", FileType::File).unwrap();
+    inner.hard_link(b"taken", &root, b"file", FileType::File).unwrap();
+    inner.hard_link(b"fifo", &root, b"fifo", FileType::Fifo).unwrap();
     for _ in 0..2 {
-        root.hard_link(b"file", &root, b"file").unwrap();
-        root.hard_link(b"file", &inner, b"a").unwrap();
+        root.hard_link(b"file", &root, b"file", FileType::File).unwrap();
+        root.hard_link(b"file", &inner, b"a", FileType::File).unwrap();
     }
     assert_eq!(fs::metadata(place.path("file")).unwrap().nlink(), 3);
     assert_eq!(fs::metadata(place.path("fifo")).unwrap().nlink(), 2);
     assert_eq!(fs::read(place.path("inner/taken")).unwrap(), b"content");
-    assert_eq!(kind(root.hard_link(b"b", &root, b"link")), ErrorKind::InvalidInput);
-    assert_eq!(kind(root.hard_link(b"b", &root, b"inner")), ErrorKind::InvalidInput);
-    assert_eq!(kind(root.hard_link(b"b", &root, b"missing")), ErrorKind::NotFound);
+    assert_eq!(kind(root.hard_link(b"b", &root, b"link", FileType::File)), ErrorKind::InvalidInput);
+    assert_eq!(kind(root.hard_link(b"b", &root, b"inner", FileType::File)), ErrorKind::InvalidInput);
+    assert_eq!(kind(root.hard_link(b"b", &root, b"inner", FileType::Directory)), ErrorKind::InvalidInput);
+    root.hard_link(b"b", &root, b"link", FileType::Symlink).unwrap();
+    assert!(fs::symlink_metadata(place.path("b")).unwrap().is_symlink());
+    fs::remove_file(place.path("b")).unwrap();
+    assert_eq!(kind(root.hard_link(b"b", &root, b"missing", FileType::File)), ErrorKind::NotFound);
     assert!(fs::symlink_metadata(place.path("b")).is_err());
     place.assert_untouched();
 }
@@ -229,7 +233,7 @@ fn protected_files_are_linked_and_stay_protected() {
     let _unprotect = testing::Unprotect(&path);
     assert!(file.finish(&metadata, &Attributes::default(), &RestoreOptions::all(&users)).is_empty());
     assert_eq!(fs::write(&path, b"x").unwrap_err().kind(), std::io::ErrorKind::PermissionDenied);
-    root.hard_link(b"again", &root, b"file").unwrap();
+    root.hard_link(b"again", &root, b"file", FileType::File).unwrap();
     let stat = platform::stat_at(root.handle.as_fd(), b"again").unwrap();
     assert_eq!((stat.links, stat.flags), (2, flag::IMMUTABLE));
     assert_eq!(kind(root.create_file(b"file")), ErrorKind::PermissionDenied);

@@ -198,7 +198,7 @@ fn begin(
     start: Timestamp,
 ) -> Result<(Option<Base>, bool, Writer)> {
     let base = Base::find(repository, &Catalog::load(repository)?, &options.name, &options.host)?;
-    let doubt = session.is_damaged();
+    let doubt = session.is_damaged() || session.is_incomplete();
     let writer = session.into_writer(&options.writer)?;
     let reference = base.as_ref().map(|base| base.reference);
     let first = PendingRecord {

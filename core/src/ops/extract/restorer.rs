@@ -173,7 +173,7 @@ impl<'a> Restorer<'a> {
         for part in above {
             directory = directory.open_directory(part)?;
         }
-        place.directory.hard_link(&item.entry.name, &directory, name)
+        place.directory.hard_link(&item.entry.name, &directory, name, item.entry.file_type)
     }
 
     /// A huge file is made here and written in parts by whoever is free.
