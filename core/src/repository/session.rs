@@ -1,5 +1,6 @@
 //! A session: one look at the store, one loaded index, shared by readers and a writer.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use super::reader::Reader;
@@ -111,19 +112,27 @@ pub(super) fn put_fragments(office: &Office, fragments: Vec<Fragment>) -> Result
 
 /// Makes an index that is missing something complete again: reads fragments that are new, and then
 /// the directories of segments that no fragment names. Returns whether anything was added.
+///
+/// A writer may share the index: nobody sees it before segments that do not exist are withdrawn
+/// again, because a writer must never rely on a segment whose existence was not observed.
 pub(super) fn complete_index(office: &Office, index: &SharedIndex) -> Result<bool> {
-    let mut added = 0;
-    let known = index.read().segment_count();
-    index::load(&office.store, &office.sealer(), &mut |fragment| {
-        added += index.write().add_fragment(fragment, &|_| true)?.new;
-        Ok(())
-    })?;
-    let listed = office.store.list(&Prefix::of("segments"))?;
-    let listed = listed.iter().filter_map(|object| object.name.last_part().parse().ok());
-    let unnamed: Vec<SegmentId> = listed.filter(|id| index.read().segment(id).is_none()).collect();
-    let mut all = index.write();
-    add_from_segments(office, &mut all, &unnamed);
-    Ok(added > 0 || all.segment_count() > known)
+    let mut index = index.write();
+    let known: BTreeSet<SegmentId> = index.segments().map(|segment| segment.id).collect();
+    let loaded = index::load(&office.store, &office.sealer(), &mut |fragment| {
+        index.add_fragment(fragment, &|_| true).map(|_| ())
+    });
+    let (listed, seen) = match office.store.list(&Prefix::of("segments")) {
+        Ok(listed) => (listed, Ok(())),
+        Err(error) => (Vec::new(), Err(error)),
+    };
+    let listed: BTreeSet<SegmentId> = listed.iter().filter_map(|object| object.name.last_part().parse().ok()).collect();
+    let named = index.segments().map(|segment| segment.id);
+    let gone: Vec<SegmentId> = named.filter(|id| !known.contains(id) && !listed.contains(id)).collect();
+    gone.iter().for_each(|id| index.withdraw(id));
+    loaded.and(seen)?;
+    let unnamed: Vec<SegmentId> = listed.into_iter().filter(|id| index.segment(id).is_none()).collect();
+    add_from_segments(office, &mut index, &unnamed);
+    Ok(index.segment_count() > known.len())
 }
 
 /// Adds segments by their own directories. What does not open is left out.
