@@ -25,6 +25,9 @@ pub struct Look {
 pub enum Verdict {
     /// Everything relied on exists and is not doomed.
     Holds,
+    /// The same, but the epoch moved: this view is a new one. What it does not show as usable must not be
+    /// relied on from now on, because its existence was observed before the new epoch was.
+    HoldsAnew,
     /// These segments must not be relied on any more.
     Lost(BTreeSet<SegmentId>),
 }
@@ -81,7 +84,7 @@ impl Look {
         self.existing = existing;
         if lost.is_empty() {
             self.epoch = epoch;
-            return Ok(Verdict::Holds);
+            return Ok(Verdict::HoldsAnew);
         }
         Ok(Verdict::Lost(lost))
     }

@@ -8,12 +8,12 @@
 use super::session::put_fragments;
 use super::writer::{Ledger, Writer};
 use super::{ChunkSink, ObjectName, Payload};
-use crate::backend::ByteRange;
 use crate::compress::Decompressor;
 use crate::error::{Error, ErrorKind, Result};
 use crate::gc::Verdict;
 use crate::id::{ArchiveId, PendingId, SegmentId};
 use crate::index::{self, Fragment};
+use crate::limits::SEGMENT_BYTES_MAX;
 use crate::seal::Kind;
 use crate::segment::{FrameOpener, open_directory};
 
@@ -48,7 +48,14 @@ impl Writer {
     ///
     /// `resolve` is called if the first pending has vanished meanwhile (a collector took
     /// this client for dead): it must make sure that every chunk of the new tree is known.
-    pub fn commit(self, pending: &[u8], record: &[u8], resolve: &dyn Fn(&Self) -> Result<()>) -> Result<ArchiveId> {
+    ///
+    /// `Ok` means that the archive is durable. The error that may come along is about tidying up afterwards.
+    pub fn commit(
+        self,
+        pending: &[u8],
+        record: &[u8],
+        resolve: &dyn Fn(&Self) -> Result<()>,
+    ) -> Result<(ArchiveId, Option<Error>)> {
         let mut ledger = self.ledger();
         self.publish_index(&mut ledger)?;
         self.put_pending(&mut ledger, pending)?;
@@ -58,15 +65,22 @@ impl Writer {
         let name = ObjectName::of("archives", id);
         self.office.store.put(&name, Payload::from(sealed.bytes))?;
         if let Err(error) = self.confirm(&mut ledger, resolve) {
-            self.office.store.delete(&name)?;
-            return Err(error);
+            return Err(match self.office.store.delete(&name) {
+                Ok(()) => error,
+                Err(left) => error.with("archive record left behind", left),
+            });
         }
+        let tidied = self.tidy(&mut ledger).err();
+        drop(ledger);
+        Ok((id, tidied))
+    }
+
+    /// What is nice to do after success: a client that may not delete, or a failing store, leaves it to others.
+    fn tidy(&self, ledger: &mut Ledger) -> Result<()> {
         for pending in std::mem::take(&mut ledger.pendings) {
             self.drop_pending(&pending)?;
         }
-        self.merge_index(&mut ledger)?;
-        drop(ledger);
-        Ok(id)
+        self.merge_index(ledger)
     }
 
     /// What happens between the archive record and success.
@@ -89,6 +103,10 @@ impl Writer {
             let relied = self.relied();
             let lost = match ledger.look.validate(&self.office.store, &self.office.sealer(), &relied)? {
                 Verdict::Holds => return Ok(()),
+                Verdict::HoldsAnew => {
+                    self.pipeline.shared().withdraw_unless(&|id| ledger.look.usable(id));
+                    return Ok(());
+                }
                 Verdict::Lost(lost) => lost,
             };
             self.pipeline.shared().withdraw(&lost);
@@ -106,7 +124,7 @@ impl Writer {
         let bytes = self
             .office
             .store
-            .get(&name, ByteRange::All)
+            .get_bounded(&name, SEGMENT_BYTES_MAX)
             .map_err(|error| error.with("reason", "a segment this archive relies on was removed meanwhile"))?;
         let sealer = self.office.sealer();
         let (record, directory) = open_directory(&sealer, id, &bytes)?;
@@ -122,7 +140,9 @@ impl Writer {
             let (own, rest) = chunks.split_at(frame.chunks as usize);
             let mut start = 0;
             for chunk in own {
-                self.store(record.class, &plain[start..start + chunk.bytes as usize])?;
+                if self.store(record.class, &plain[start..start + chunk.bytes as usize])? != chunk.id {
+                    return Err(Error::damaged("rescue chunk", "content differs from the name").with("segment", id));
+                }
                 start += chunk.bytes as usize;
             }
             (offset, chunks) = (end, rest);
@@ -152,7 +172,11 @@ impl Writer {
             let Some(merged) = merged else { return Ok(()) };
             let new = put_fragments(&self.office, merged)?;
             for name in &names {
-                self.office.store.delete(name)?;
+                match self.office.store.delete(name) {
+                    // The merged one is a duplicate then; without the right to delete, merging more is in vain.
+                    Err(error) if error.kind() == ErrorKind::PermissionDenied => return Ok(()),
+                    other => other?,
+                }
             }
             ledger.fragments.retain(|object| !names.contains(&object.name));
             ledger.fragments.extend(new);

@@ -59,6 +59,7 @@ pub(super) struct Traversal<'a> {
     monitor: &'a dyn Monitor,
     levels: Vec<Level<'a>>,
     path: Vec<u8>,
+    errors: u64,
 }
 
 struct Level<'a> {
@@ -89,7 +90,7 @@ impl<'a> Traversal<'a> {
             }
             _ => Level::given(plan, 0),
         };
-        Ok(Self { rules, matcher, monitor, levels: vec![top], path: Vec::new() })
+        Ok(Self { rules, matcher, monitor, levels: vec![top], path: Vec::new(), errors: 0 })
     }
 
     /// The directory entered last: that of the last item, or of the last `Enter`, if it could be opened.
@@ -101,6 +102,11 @@ impl<'a> Traversal<'a> {
     pub fn top(&self) -> Option<&SourceDirectory> {
         let [top] = self.levels.as_slice() else { return None };
         top.device.and(top.directory.as_ref())
+    }
+
+    /// How many items were reported as not archived.
+    pub fn errors(&self) -> u64 {
+        self.errors
     }
 
     /// The next step; `None` after the plan's own directory was left.
@@ -125,7 +131,8 @@ impl<'a> Traversal<'a> {
     }
 
     /// Reports that something at the current path could not be archived.
-    fn report(&self, error: &Error) {
+    fn report(&mut self, error: &Error) {
+        self.errors += 1;
         self.monitor.event(&Event::Warning { warning: Warning::Item, path: &self.path, error });
         self.monitor.event(&Event::File { status: FileStatus::Error, path: &self.path });
     }
