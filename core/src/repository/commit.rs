@@ -200,3 +200,7 @@ impl Writer {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "commit_tests.rs"]
+mod tests;

@@ -121,3 +121,6 @@ fn may_descend(matcher: &Matcher, item: &WalkItem) -> bool {
         && matcher.decide(&item.path) != Decision::ExcludeNoRecurse
         && matcher.may_descend(&item.path)
 }
+
+#[cfg(test)]
+mod tests;
