@@ -43,7 +43,7 @@ impl Catalog {
                 Err(error) => catalog.unreadable.push((id, error)),
             }
         }
-        catalog.archives.sort_by(|a, b| (a.record.start, a.id).cmp(&(b.record.start, b.id)));
+        catalog.archives.sort_by_key(|archive| (archive.record.start, archive.id));
         Ok(catalog)
     }
 

@@ -204,7 +204,7 @@ fn begin(
     let base = Base::find(repository, &Catalog::load(repository)?, &options.name, &options.host)?;
     let doubt = session.is_damaged();
     let writer = session.into_writer(&options.writer)?;
-    let reference = base.as_ref().map(|base| base.reference.clone());
+    let reference = base.as_ref().map(|base| base.reference);
     let first = PendingRecord {
         started: start,
         base: reference,
