@@ -1,5 +1,7 @@
 //! Reads the fragments of a repository.
 
+use std::collections::HashSet;
+
 use super::fragment::{Fragment, parse_name};
 use super::merge::merge;
 use crate::backend::{ObjectMeta, ObjectName, Prefix, Store};
@@ -22,6 +24,8 @@ pub struct Loaded {
 /// again. A damaged one is noted and passed over, because the index can be made anew from segments.
 pub fn load(store: &Store, sealer: &Sealer<'_>, take: &mut dyn FnMut(&Fragment) -> Result<()>) -> Result<Loaded> {
     let mut loaded = Loaded::default();
+    // What vanished once is gone for good; a store that lists it for ever must not hold us for ever.
+    let mut gone: HashSet<ObjectName> = HashSet::new();
     loop {
         let listed = store.list(&Prefix::of("index"))?;
         let known = |name: &ObjectName, loaded: &Loaded| {
@@ -31,6 +35,7 @@ pub fn load(store: &Store, sealer: &Sealer<'_>, take: &mut dyn FnMut(&Fragment) 
         let new: Vec<ObjectMeta> = listed
             .into_iter()
             .filter(|object| parse_name(&object.name).is_ok() && !known(&object.name, &loaded))
+            .filter(|object| !gone.contains(&object.name))
             .collect();
         let mut vanished = false;
         for object in new {
@@ -39,7 +44,10 @@ pub fn load(store: &Store, sealer: &Sealer<'_>, take: &mut dyn FnMut(&Fragment) 
                     take(&fragment)?;
                     loaded.fragments.push(object);
                 }
-                Err(error) if error.kind() == ErrorKind::NotFound => vanished = true,
+                Err(error) if error.kind() == ErrorKind::NotFound => {
+                    gone.insert(object.name);
+                    vanished = true;
+                }
                 Err(error) if is_damage(&error) => loaded.damaged.push((object.name, error)),
                 Err(error) => return Err(error),
             }

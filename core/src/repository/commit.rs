@@ -8,12 +8,12 @@
 use super::session::put_fragments;
 use super::writer::{Ledger, Writer};
 use super::{ChunkSink, ObjectName, Payload};
-use crate::backend::ByteRange;
 use crate::compress::Decompressor;
 use crate::error::{Error, ErrorKind, Result};
 use crate::gc::{Look, Verdict};
 use crate::id::{ArchiveId, PendingId, SegmentId};
 use crate::index::{self, Fragment};
+use crate::limits::SEGMENT_BYTES_MAX;
 use crate::seal::Kind;
 use crate::segment::{FrameOpener, open_directory};
 
@@ -48,7 +48,14 @@ impl Writer {
     ///
     /// `resolve` is called if the first pending has vanished meanwhile (a collector took
     /// this client for dead): it must make sure that every chunk of the new tree is known.
-    pub fn commit(self, pending: &[u8], record: &[u8], resolve: &dyn Fn(&Self) -> Result<()>) -> Result<ArchiveId> {
+    ///
+    /// `Ok` means that the archive is durable. The error that may come along is about tidying up afterwards.
+    pub fn commit(
+        self,
+        pending: &[u8],
+        record: &[u8],
+        resolve: &dyn Fn(&Self) -> Result<()>,
+    ) -> Result<(ArchiveId, Option<Error>)> {
         let mut ledger = self.ledger();
         self.publish_index(&mut ledger)?;
         self.put_pending(&mut ledger, pending)?;
@@ -128,7 +135,7 @@ impl Writer {
         let bytes = self
             .office
             .store
-            .get(&name, ByteRange::All)
+            .get_bounded(&name, SEGMENT_BYTES_MAX)
             .map_err(|error| error.with("reason", "a segment this archive relies on was removed meanwhile"))?;
         let sealer = self.office.sealer();
         let (record, directory) = open_directory(&sealer, id, &bytes)?;
@@ -144,7 +151,9 @@ impl Writer {
             let (own, rest) = chunks.split_at(frame.chunks as usize);
             let mut start = 0;
             for chunk in own {
-                self.store(record.class, &plain[start..start + chunk.bytes as usize])?;
+                if self.store(record.class, &plain[start..start + chunk.bytes as usize])? != chunk.id {
+                    return Err(Error::damaged("rescue chunk", "content differs from the name").with("segment", id));
+                }
                 start += chunk.bytes as usize;
             }
             (offset, chunks) = (end, rest);
@@ -174,7 +183,11 @@ impl Writer {
             let Some(merged) = merged else { return Ok(()) };
             let new = put_fragments(&self.office, merged)?;
             for name in &names {
-                self.office.store.delete(name)?;
+                match self.office.store.delete(name) {
+                    // The merged one is a duplicate then; without the right to delete, merging more is in vain.
+                    Err(error) if error.kind() == ErrorKind::PermissionDenied => return Ok(()),
+                    other => other?,
+                }
             }
             ledger.fragments.retain(|object| !names.contains(&object.name));
             ledger.fragments.extend(new);
@@ -198,3 +211,7 @@ impl Writer {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "commit_tests.rs"]
+mod tests;

@@ -107,6 +107,12 @@ impl Pipeline {
         }
     }
 
+    /// Waits for all jobs.
+    pub fn settle(&self) -> Result<()> {
+        self.shared.jobs.wait_for_all();
+        self.shared.check()
+    }
+
     /// Waits for all jobs, closes both segments, and waits until everything is durable.
     pub fn flush(&self) -> Result<()> {
         self.shared.jobs.wait_for_all();
@@ -144,6 +150,17 @@ fn publish(shared: &Shared, segments: &Receiver<FullSegment>) {
     while let Ok(full) = segments.recv() {
         if !shared.is_poisoned() {
             shared.put(full);
+        }
+    }
+}
+
+/// A segment that a panicking publisher held is lost, and its slot is free again: without this nobody would notice.
+struct PoisonOnPanic<'a>(&'a Shared);
+
+impl Drop for PoisonOnPanic<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.poison(Error::new(ErrorKind::System, "put segment").with("reason", "a publisher panicked"));
         }
     }
 }
@@ -269,6 +286,13 @@ impl Shared {
         }
     }
 
+    /// Withdraws every segment that is not `usable`. None of them may be relied on already.
+    pub fn withdraw_unless(&self, usable: &dyn Fn(&SegmentId) -> bool) {
+        let mut index = self.index.write();
+        let gone: Vec<SegmentId> = index.segments().map(|segment| segment.id).filter(|id| !usable(id)).collect();
+        gone.iter().for_each(|id| index.withdraw(id));
+    }
+
     pub fn totals(&self) -> Totals {
         *lock(&self.totals)
     }
@@ -375,6 +399,8 @@ impl Shared {
     /// Puts a segment; only when it is durable the index knows its chunks.
     fn put(&self, full: FullSegment) {
         let FullSegment { segment: FinishedSegment { record, directory, bytes }, _slot } = full;
+        // Declared after the slot, so dropped before it: whoever waits for the slot sees the failure.
+        let _guard = PoisonOnPanic(self);
         let name = ObjectName::of("segments", record.id);
         let done = self
             .office

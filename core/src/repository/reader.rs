@@ -1,7 +1,6 @@
 //! Reads chunks: locate, get the frame, open, decompress, check against the name.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
@@ -27,7 +26,8 @@ pub struct Reader {
     office: Arc<Office>,
     index: SharedIndex,
     cache: Arc<Mutex<FrameCache>>,
-    completed: Arc<AtomicBool>,
+    /// Whether the index was completed, and whether that brought anything.
+    completed: Arc<Mutex<Option<bool>>>,
 }
 
 impl Reader {
@@ -119,6 +119,13 @@ impl Reader {
         }
         cache.openers.insert(place.segment, Arc::clone(&opener));
         Ok(opener)
+    }
+
+    /// Whether completing the index added anything to it. Done once; other threads wait for it, or
+    /// what they look for would be reported as lost.
+    fn complete(&self) -> bool {
+        let mut completed = self.completed.lock().unwrap_or_else(PoisonError::into_inner);
+        *completed.get_or_insert_with(|| complete_index(&self.office, &self.index).unwrap_or(false))
     }
 
     fn cache(&self) -> std::sync::MutexGuard<'_, FrameCache> {

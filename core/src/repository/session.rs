@@ -129,6 +129,9 @@ pub(super) fn put_fragments(office: &Office, fragments: Vec<Fragment>) -> Result
 
 /// Makes an index that is missing something complete again: reads fragments that are new, and then
 /// the directories of segments that no fragment names. Returns whether anything was added.
+///
+/// A writer may share the index: nobody sees it before segments that do not exist are withdrawn
+/// again, because a writer must never rely on a segment whose existence was not observed.
 pub(super) fn complete_index(office: &Office, index: &SharedIndex) -> Result<bool> {
     let known: BTreeSet<SegmentId> = index.read().segments().map(|segment| segment.id).collect();
     index::load(&office.store, &office.sealer(), &mut |fragment| {

@@ -16,6 +16,7 @@ use crate::archive::metadata::{FileType, Metadata};
 use crate::archive::record::{PendingRecord, Statistics};
 use crate::archive::stat::{StatRef, StatRow};
 use crate::chunker::Chunker;
+use crate::clock::Timestamp;
 use crate::codec::Extensions;
 use crate::error::{Error, ErrorKind, Result};
 use crate::fs::source::SourceDirectory;
@@ -58,6 +59,8 @@ struct Linked {
     content: Content,
     size: u64,
     attributes: AttributesRef,
+    /// When the file changed last: a further name is read again if it changed since, or is another file.
+    changed: Timestamp,
     names_left: u32,
 }
 
@@ -312,8 +315,14 @@ impl<'a> Archiver<'a> {
                 (Content::Device { major, minor }, status)
             }
         };
-        let attributes = directory.attributes(&found.name, stat, self.options.attributes)?;
-        let attributes = AttributesRef::store(attributes, self.writer)?;
+        let attributes = match directory.attributes(&found.name, stat, self.options.attributes) {
+            Ok(attributes) => AttributesRef::store(attributes, self.writer)?,
+            Err(error) if error.kind() == ErrorKind::SourceChanged => return Err(error),
+            Err(error) => {
+                self.warn(Warning::Attribute, &found.path, &error);
+                AttributesRef::None
+            }
+        };
         Ok(Stored { content, size: 0, attributes, status, settled: true })
     }
 
@@ -374,7 +383,7 @@ impl<'a> Archiver<'a> {
     /// What the first name of this file got.
     fn linked(&mut self, stat: &Stat) -> Option<Stored> {
         let key = (stat.device, stat.inode);
-        let linked = self.links.get_mut(&key).filter(|_| stat.links > 1)?;
+        let linked = self.links.get_mut(&key).filter(|linked| stat.links > 1 && linked.changed == stat.changed)?;
         linked.names_left = linked.names_left.saturating_sub(1);
         let stored = Stored {
             content: linked.content.clone(),
@@ -396,6 +405,7 @@ impl<'a> Archiver<'a> {
                 content: stored.content.clone(),
                 size: stored.size,
                 attributes: stored.attributes.clone(),
+                changed: stat.changed,
                 names_left: stat.links - 1,
             };
             self.links.insert((stat.device, stat.inode), linked);

@@ -1,6 +1,8 @@
 //! The base archive: what the last backup of this series knew, so that unchanged
 //! files cost one look at their metadata.
 
+use bytes::Bytes;
+
 use crate::archive::attributes::AttributesRef;
 use crate::archive::catalog::{Archive, Catalog};
 use crate::archive::content::DirectoryRef;
@@ -10,11 +12,13 @@ use crate::archive::stat::{StatRef, StatRow};
 use crate::archive::tree::DirectoryReader;
 use crate::archive::{Content, ContentItem, ContentReader};
 use crate::clock::Timestamp;
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::fs::stat::Stat;
+use crate::id::ChunkId;
 use crate::limits::RECORD_BYTES_MAX;
-use crate::repository::{Reader, Repository, Writer};
+use crate::repository::{ChunkSource, Reader, Repository, Writer};
 use crate::seal::Kind;
+use crate::segment::Class;
 
 /// Which differences make a file be read again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -152,11 +156,23 @@ pub(super) fn is_whole(entry: &Entry, reader: &Reader, writer: &Writer) -> bool 
     };
     match &entry.content {
         Content::List(items) => items.iter().all(known),
-        Content::Tree(tree) => {
-            writer.knows(&tree.root)
-                && ContentReader::open(reader, &entry.content, entry.size)
-                    .is_ok_and(|mut items| items.all(|item| item.is_ok_and(|item| known(&item))))
-        }
+        Content::Tree(_) => ContentReader::open(&Relying { reader, writer }, &entry.content, entry.size)
+            .is_ok_and(|mut items| items.all(|item| item.is_ok_and(|item| known(&item)))),
         _ => true,
+    }
+}
+
+/// Reads nodes and relies on their segments: the nodes of a long list are part of the new archive too.
+struct Relying<'a> {
+    reader: &'a Reader,
+    writer: &'a Writer,
+}
+
+impl ChunkSource for Relying<'_> {
+    fn fetch(&self, class: Class, id: &ChunkId) -> Result<Bytes> {
+        if self.writer.knows(id) {
+            return self.reader.fetch(class, id);
+        }
+        Err(Error::new(ErrorKind::NotFound, "read chunk").with("chunk", id))
     }
 }

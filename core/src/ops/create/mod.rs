@@ -17,9 +17,9 @@ use crate::fs::attributes::AttributeOptions;
 use crate::fs::source::SourceDirectory;
 use crate::fs::stat::{MetadataOptions, Stat, metadata};
 use crate::fs::users::Users;
-use crate::id::ArchiveId;
+use crate::id::{ArchiveId, ChunkId};
 use crate::limits::{CHECKPOINT_BYTES, CHECKPOINT_SECONDS, INLINE_ATTRIBUTES_BYTES_MAX};
-use crate::monitor::{Counters, Monitor};
+use crate::monitor::{Counters, Event, Monitor, Warning};
 use crate::pattern::Matcher;
 use crate::repository::{Repository, Session, Writer, WriterOptions};
 
@@ -163,6 +163,7 @@ pub fn create(
     };
     let top = traversal.as_ref().and_then(Traversal::top).map(|top| top_directory(top, options)).transpose()?;
     let draft = Draft { options, start, clock, base: base.as_ref().map(|base| &base.reference), top };
+    draft.check()?;
     let chunker = Chunker::new(&options.chunker, repository.chunker_key()?);
     let cut_key = CutKey::new(repository.cut_key()?);
     let tools = Tools { chunker: &chunker, cut_key: &cut_key, hard_link_key: repository.hard_link_key()? };
@@ -178,7 +179,10 @@ pub fn create(
 
     let record = draft.record(root, stat_root, statistics);
     let complete = draft.pending(Some(record.clone()), true).encode()?;
-    let id = writer.commit(&complete, &record.encode()?, &|writer| resolve::resolve(writer, &root))?;
+    let (id, untidy) = writer.commit(&complete, &record.encode()?, &|writer| resolve::resolve(writer, &root))?;
+    if let Some(error) = untidy {
+        monitor.event(&Event::Warning { warning: Warning::Repository, path: b"", error: &error });
+    }
     Ok(Created { id, record })
 }
 
@@ -228,6 +232,14 @@ struct Draft<'a> {
 }
 
 impl Draft<'_> {
+    /// Refuses what can not be recorded before anything is read, not hours later.
+    fn check(&self) -> Result<()> {
+        let root = ChunkId::from_bytes([0; 32]);
+        let directory = DirectoryRef { root, depth: 0, entries: 0, files: 0, bytes: 0 };
+        let record = self.record(directory, StatRef { root, depth: 0 }, Statistics::default());
+        record.encode().map(|_| ())
+    }
+
     fn record(&self, root: DirectoryRef, stat_root: StatRef, statistics: Statistics) -> ArchiveRecord {
         let options = self.options;
         ArchiveRecord {

@@ -78,7 +78,7 @@ pub fn extract(
                     let included = options.matcher.decide(&item.path) == Decision::Include;
                     restorer.entry(item, included)?;
                 }
-                Ok(WalkEvent::Leave(_)) => restorer.leave(),
+                Ok(WalkEvent::Leave(item)) => restorer.leave(item.depth),
                 Err(failed) => {
                     let (path, error) = (&failed.path, &failed.error);
                     monitor.event(&Event::Warning { warning: Warning::Item, path, error });
@@ -121,3 +121,6 @@ fn may_descend(matcher: &Matcher, item: &WalkItem) -> bool {
         && matcher.decide(&item.path) != Decision::ExcludeNoRecurse
         && matcher.may_descend(&item.path)
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::ExtractOptions;
 use super::place::{Finish, Place};
@@ -20,6 +21,8 @@ use crate::repository::Reader;
 /// Entries of one batch, and bytes after which it is handed over.
 const BATCH_ENTRIES: usize = 256;
 const BATCH_BYTES: u64 = 4 * MIB as u64;
+/// Directories that waiting batches keep open, all together: well below what a process may usually have.
+const OPEN_DIRECTORIES: usize = 512;
 /// Bytes from which on a file is written in parts.
 const HUGE_BYTES: u64 = 16 * MIB as u64;
 /// Bytes of a part.
@@ -35,6 +38,7 @@ pub(super) struct Restorer<'a> {
     levels: Vec<Level>,
     batch: Vec<(Entry, Vec<u8>, Arc<Place>)>,
     batch_bytes: u64,
+    batch_places: usize,
     /// Where the first name of a file with several names was put.
     links: HashMap<u64, Vec<Vec<u8>>>,
 }
@@ -66,7 +70,7 @@ impl<'a> Restorer<'a> {
         let root = Arc::new(Place { directory: root, finish: None, parent: None });
         let worker = Worker { reader, options, monitor };
         let (levels, batch, links) = (Vec::new(), Vec::new(), HashMap::new());
-        Self { options, monitor, queue, worker, root, levels, batch, batch_bytes: 0, links }
+        Self { options, monitor, queue, worker, root, levels, batch, batch_bytes: 0, batch_places: 0, links }
     }
 
     /// Takes the next entry of the archive. Directories that are not included are entered all the
@@ -75,9 +79,7 @@ impl<'a> Restorer<'a> {
         let stripped = item.depth <= self.options.strip_components;
         if let Content::Directory(_) = item.entry.content {
             let absent = if stripped { Absent::Stripped } else { Absent::No };
-            while self.levels.len() >= item.depth {
-                self.leave();
-            }
+            self.leave(item.depth);
             self.levels.push(Level { entry: item.entry, path: item.path, place: None, absent });
             if included && !stripped {
                 let path = self.levels.last().map(|level| level.path.clone()).unwrap_or_default();
@@ -97,28 +99,37 @@ impl<'a> Restorer<'a> {
         if item.entry.file_type == FileType::File && item.entry.size >= HUGE_BYTES {
             return self.huge(item, place);
         }
-        self.batch_bytes += item.entry.size;
+        self.batch_bytes = self.batch_bytes.saturating_add(item.entry.size);
+        if self.batch.last().is_none_or(|(_, _, last)| !Arc::ptr_eq(last, &place)) {
+            self.batch_places += 1;
+        }
         self.batch.push((item.entry, item.path, place));
-        if self.batch.len() >= BATCH_ENTRIES || self.batch_bytes >= BATCH_BYTES {
+        // As many batches as wait and are worked on share the descriptors of the process.
+        let places_max = OPEN_DIRECTORIES / (3 * self.options.workers + 1);
+        let crowded = self.batch_places >= places_max.max(1);
+        if crowded || self.batch.len() >= BATCH_ENTRIES || self.batch_bytes >= BATCH_BYTES {
             self.hand_over()?;
         }
         Ok(())
     }
 
-    /// Leaves the directory entered last.
-    pub fn leave(&mut self) {
-        if let Some(place) = self.levels.pop().and_then(|level| level.place) {
-            self.release(place);
+    /// Leaves the directory at `depth`, and any below it that were reported but not entered by the walk.
+    pub fn leave(&mut self, depth: usize) {
+        while self.levels.len() >= depth.max(1) {
+            if let Some(place) = self.levels.pop().and_then(|level| level.place) {
+                self.release(place);
+            }
         }
     }
 
     /// Hands over what is left.
     pub fn finish(mut self) -> Result<()> {
+        self.leave(1);
         self.hand_over()
     }
 
     fn hand_over(&mut self) -> Result<()> {
-        self.batch_bytes = 0;
+        (self.batch_bytes, self.batch_places) = (0, 0);
         let batch = std::mem::take(&mut self.batch);
         if batch.is_empty() { Ok(()) } else { self.queue.submit(Work::Entries(batch)) }
     }
@@ -155,9 +166,23 @@ impl<'a> Restorer<'a> {
     /// The first name is made at once, so that the others can be linked to it.
     fn linked(&mut self, id: u64, item: WalkItem, place: Arc<Place>) -> Result<()> {
         if let Some(first) = self.links.get(&id) {
-            match self.link(first, &item, &place) {
-                Ok(()) => self.monitor.event(&Event::File { status: FileStatus::HardLink, path: &item.path }),
-                Err(error) => self.worker.warn(Warning::Item, &item.path, &error),
+            // The target hands out no further names of symbolic links; they are made anew.
+            let linked = match item.entry.file_type {
+                FileType::Symlink => false,
+                _ => match self.link(first, &item, &place) {
+                    Ok(()) => true,
+                    Err(error) => {
+                        self.worker.warn(Warning::Attribute, &item.path, &error);
+                        false
+                    }
+                },
+            };
+            if linked {
+                self.worker.count(&item.entry, item.entry.size);
+                self.monitor.event(&Event::File { status: FileStatus::HardLink, path: &item.path });
+            } else {
+                // Every name carries the content, so it is restored even where it can not be a link.
+                self.worker.entry(&item.entry, &item.path, &place);
             }
         } else if self.worker.entry(&item.entry, &item.path, &place) {
             let names = self.levels.iter().filter(|level| level.absent == Absent::No).map(|level| &level.entry.name);
@@ -186,7 +211,8 @@ impl<'a> Restorer<'a> {
                 return Ok(());
             }
         };
-        let file = Arc::new(OpenFile { target, entry: item.entry.clone(), path: item.path, place });
+        let failed = AtomicBool::new(false);
+        let file = Arc::new(OpenFile { target, entry: item.entry.clone(), path: item.path, place, failed });
         let (mut part, mut bytes) = (Vec::new(), 0);
         let (queue, share) = (self.queue, Arc::clone(&file));
         let split = each_item(self.worker.reader, &item.entry, &mut |offset, content| {
@@ -200,6 +226,7 @@ impl<'a> Restorer<'a> {
         });
         drop(share);
         if let Err(error) = split {
+            file.failed.store(true, Ordering::Relaxed);
             self.worker.warn(Warning::Item, &file.path, &error);
         }
         // The last part completes the file, also when it is empty.

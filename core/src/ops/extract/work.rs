@@ -1,6 +1,7 @@
 //! The workers of a restore, and what one of them does with an item.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 
@@ -31,6 +32,8 @@ pub(super) struct OpenFile {
     pub entry: Entry,
     pub path: Vec<u8>,
     pub place: Arc<Place>,
+    /// Whether a part could not be written; then it is left unfinished.
+    pub failed: AtomicBool,
 }
 
 /// Where work goes.
@@ -97,6 +100,7 @@ impl Worker<'_> {
             Work::Part(file, items) => {
                 for (offset, item) in items {
                     if let Err(error) = self.write_item(&file.target, offset, &item) {
+                        file.failed.store(true, Ordering::Relaxed);
                         self.warn(Warning::Item, &file.path, &error);
                         break;
                     }
@@ -179,14 +183,20 @@ impl Worker<'_> {
     }
 
     fn complete(&self, file: OpenFile) {
-        let OpenFile { target, entry, path, place } = file;
+        let OpenFile { target, entry, path, place, failed } = file;
+        let mut failed = failed.into_inner();
         if let Err(error) = target.set_length(entry.size) {
+            failed = true;
             self.warn(Warning::Item, &path, &error);
         }
-        let attributes = self.attributes(&entry.attributes, &path);
-        let failed = target.finish(&entry.metadata, &attributes, &self.options.restore);
-        failed.iter().for_each(|error| self.warn(Warning::Attribute, &path, error));
-        self.done(&entry, &path);
+        if failed {
+            self.monitor.event(&Event::File { status: FileStatus::Error, path: &path });
+        } else {
+            let attributes = self.attributes(&entry.attributes, &path);
+            let failed = target.finish(&entry.metadata, &attributes, &self.options.restore);
+            failed.iter().for_each(|error| self.warn(Warning::Attribute, &path, error));
+            self.done(&entry, &path);
+        }
         Place::release(place, self.reader, &self.options.restore, self.monitor);
     }
 
@@ -197,10 +207,16 @@ impl Worker<'_> {
         })
     }
 
-    fn done(&self, entry: &Entry, path: &[u8]) {
+    /// Counts an entry, and `bytes` of its content that were not counted while they were written.
+    pub fn count(&self, entry: &Entry, bytes: u64) {
         if entry.file_type == FileType::File {
             Counters::add(&self.monitor.counters().files, 1);
+            Counters::add(&self.monitor.counters().bytes, bytes);
         }
+    }
+
+    fn done(&self, entry: &Entry, path: &[u8]) {
+        self.count(entry, 0);
         self.monitor.event(&Event::File { status: FileStatus::Extracted, path });
     }
 

@@ -1,0 +1,60 @@
+//! Restores from a repository in memory.
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::path::Path;
+use std::sync::Arc;
+
+use super::*;
+use crate::backend::{MemoryBackend, Store};
+use crate::clock::SystemClock;
+use crate::monitor::Silent;
+use crate::ops::create::{CreateOptions, Input, Plan, Wanted, archived_path, create};
+use crate::pattern::Rule;
+use crate::repository::{Client, NewRepository, Repository};
+
+fn round_trip(source: &Path, target: &Path, options: &ExtractOptions<'_>) {
+    let store = Store::new(Arc::new(MemoryBackend::new())).unwrap();
+    let repository = Repository::create(store, Client::default(), &NewRepository::plain(), &SystemClock).unwrap();
+    let plan = Plan::new([source], Wanted::All);
+    let create_options = CreateOptions { name: "test".into(), ..CreateOptions::default() };
+    let created = create(&repository, Input::Files(&plan), &create_options, &SystemClock, &Silent::new()).unwrap();
+    let reader = repository.session().unwrap().reader();
+    extract(&reader, &created.record, target, options, &Silent::new()).unwrap();
+}
+
+#[test]
+fn further_names_of_symbolic_links_are_restored() {
+    let place = tempfile::tempdir().unwrap();
+    let source = place.path().join("source");
+    fs::create_dir(&source).unwrap();
+    symlink("elsewhere", source.join("a")).unwrap();
+    rustix::fs::link(source.join("a"), source.join("b")).unwrap();
+    let target = place.path().join("target");
+    let options = ExtractOptions { strip_components: parts(&source), ..ExtractOptions::default() };
+    round_trip(&source, &target, &options);
+    for name in ["a", "b"] {
+        assert_eq!(fs::read_link(target.join(name)).unwrap(), Path::new("elsewhere"));
+    }
+}
+
+#[test]
+fn a_directory_with_a_left_out_one_at_its_end_is_completed() {
+    let place = tempfile::tempdir().unwrap();
+    let source = place.path().join("source");
+    fs::create_dir_all(source.join("a/z")).unwrap();
+    fs::write(source.join("a/file"), b"content").unwrap();
+    fs::set_permissions(source.join("a"), fs::Permissions::from_mode(0o751)).unwrap();
+    let target = place.path().join("target");
+    let mut matcher = Matcher::default();
+    let left_out = [b"pp:".to_vec(), archived_path(&source), b"/a/z".to_vec()].concat();
+    matcher.add_rule(Rule::exclude(&left_out).unwrap());
+    let options = ExtractOptions { strip_components: parts(&source), matcher, ..ExtractOptions::default() };
+    round_trip(&source, &target, &options);
+    assert!(!target.join("a/z").exists());
+    assert_eq!(fs::metadata(target.join("a")).unwrap().mode() & 0o7777, 0o751);
+}
+
+fn parts(path: &Path) -> usize {
+    path.components().count() - 1
+}
