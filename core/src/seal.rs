@@ -142,7 +142,7 @@ impl<'a> Sealer<'a> {
         let header = Header::parse(content, MAGIC)?;
         let flags_known = header.flags & !FLAG_ZSTD == 0;
         for (right, what) in [
-            (header.kind == kind.into(), "kind"),
+            (header.kind == u8::from(kind), "kind"),
             (flags_known, "flags"),
             (kind.id(&header.salt) == *id, "salt does not give this name"),
         ] {

@@ -158,7 +158,7 @@ impl KeySlot {
         let content = strip_tail(bytes)?;
         let header = Header::parse(content, MAGIC)?;
         for (right, what) in [
-            (header.kind == Kind::KeySlot.into(), "kind"),
+            (header.kind == u8::from(Kind::KeySlot), "kind"),
             (header.flags == 0, "flags"),
             (Kind::KeySlot.id(&header.salt) == *id.as_bytes(), "salt does not give this name"),
         ] {

@@ -72,18 +72,18 @@ impl Writer {
             });
         }
         // The archive is there to stay; nothing below may call it a failure.
-        self.tidy_up(&mut ledger);
+        let tidied = self.tidy_up(&mut ledger).err();
         drop(ledger);
-        Ok(id)
+        Ok((id, tidied))
     }
 
     /// Step B7, as far as it goes: a collector drops pendings whose archive exists, and the next client merges
     /// fragments that are too many.
-    fn tidy_up(&self, ledger: &mut Ledger) {
+    fn tidy_up(&self, ledger: &mut Ledger) -> Result<()> {
         for pending in std::mem::take(&mut ledger.pendings) {
-            let _ = self.drop_pending(&pending);
+            self.drop_pending(&pending)?;
         }
-        let _ = self.merge_index(ledger);
+        self.merge_index(ledger)
     }
 
     /// What happens between the archive record and success.

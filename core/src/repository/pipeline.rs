@@ -286,13 +286,6 @@ impl Shared {
         }
     }
 
-    /// Withdraws every segment that is not `usable`. None of them may be relied on already.
-    pub fn withdraw_unless(&self, usable: &dyn Fn(&SegmentId) -> bool) {
-        let mut index = self.index.write();
-        let gone: Vec<SegmentId> = index.segments().map(|segment| segment.id).filter(|id| !usable(id)).collect();
-        gone.iter().for_each(|id| index.withdraw(id));
-    }
-
     pub fn totals(&self) -> Totals {
         *lock(&self.totals)
     }

@@ -141,9 +141,7 @@ impl ChunkSource for Reader {
             Ok(chunk) => return Ok(chunk),
             Err(error) => error,
         };
-        let first_time = !self.completed.swap(true, Ordering::Relaxed);
-        if first_time
-            && complete_index(&self.office, &self.index).unwrap_or(false)
+        if self.complete()
             && let Ok(chunk) = self.fetch_any(class, id)
         {
             return Ok(chunk);

@@ -133,20 +133,23 @@ pub(super) fn put_fragments(office: &Office, fragments: Vec<Fragment>) -> Result
 /// A writer may share the index: nobody sees it before segments that do not exist are withdrawn
 /// again, because a writer must never rely on a segment whose existence was not observed.
 pub(super) fn complete_index(office: &Office, index: &SharedIndex) -> Result<bool> {
-    let known: BTreeSet<SegmentId> = index.read().segments().map(|segment| segment.id).collect();
-    index::load(&office.store, &office.sealer(), &mut |fragment| {
-        index.write().add_fragment(fragment, &|_| true).map(|_| ())
-    })?;
-    let listed = office.store.list(&Prefix::of("segments"))?;
+    let mut index = index.write();
+    let known: BTreeSet<SegmentId> = index.segments().map(|segment| segment.id).collect();
+    let loaded = index::load(&office.store, &office.sealer(), &mut |fragment| {
+        index.add_fragment(fragment, &|_| true).map(|_| ())
+    });
+    let (listed, seen) = match office.store.list(&Prefix::of("segments")) {
+        Ok(listed) => (listed, Ok(())),
+        Err(error) => (Vec::new(), Err(error)),
+    };
     let listed: BTreeSet<SegmentId> = listed.iter().filter_map(|object| object.name.last_part().parse().ok()).collect();
-    let mut all = index.write();
-    // A writer may share this index: it must not rely on a segment nobody saw.
-    let unseen: Vec<SegmentId> =
-        all.segments().map(|segment| segment.id).filter(|id| !known.contains(id) && !listed.contains(id)).collect();
-    unseen.iter().for_each(|id| all.withdraw(id));
-    let unnamed: Vec<SegmentId> = listed.into_iter().filter(|id| all.segment(id).is_none()).collect();
-    add_from_segments(office, &mut all, &unnamed);
-    Ok(all.segments().any(|segment| !known.contains(&segment.id)))
+    let named = index.segments().map(|segment| segment.id);
+    let gone: Vec<SegmentId> = named.filter(|id| !known.contains(id) && !listed.contains(id)).collect();
+    gone.iter().for_each(|id| index.withdraw(id));
+    loaded.and(seen)?;
+    let unnamed: Vec<SegmentId> = listed.into_iter().filter(|id| index.segment(id).is_none()).collect();
+    add_from_segments(office, &mut index, &unnamed);
+    Ok(index.segments().any(|segment| !known.contains(&segment.id)))
 }
 
 /// Adds segments by their own directories, and returns those. What does not open is left out.

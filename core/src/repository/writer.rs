@@ -122,8 +122,19 @@ impl Writer {
         self.pipeline.shared().totals()
     }
 
-    /// Waits until everything stored so far is durable. It counts only after a checkpoint or the commit.
-    pub fn flush(&self) -> Result<()> {
+    /// Waits until everything stored so far is compressed, so that [`Writer::totals`] has all of it.
+    pub fn settle(&self) -> Result<()> {
+        self.submit_groups()?;
+        self.pipeline.settle()
+    }
+
+    /// Makes everything stored so far durable.
+    pub(super) fn flush(&self) -> Result<()> {
+        self.submit_groups()?;
+        self.pipeline.flush()
+    }
+
+    fn submit_groups(&self) -> Result<()> {
         for class in [Class::Data, Class::Tree] {
             let group = std::mem::take(&mut *self.group(class));
             self.submit_group(class, group)?;

@@ -163,7 +163,7 @@ impl<'a> Archiver<'a> {
         let root = self.frames.pop().ok_or_else(|| Error::new(ErrorKind::System, "finish archive"))?;
         let (root, stat_root) = root.builder.finish(self.writer)?;
         // What is compressed is known only when all of it is.
-        self.writer.flush()?;
+        self.writer.settle()?;
         self.update_totals();
         Ok((root, stat_root, self.statistics))
     }
