@@ -55,7 +55,7 @@ fn places_without_a_repository() {
         let variables: Vec<(&str, &str)> = variables.iter().map(|(name, value)| (&**name, &**value)).collect();
         place.run_with(&variables, &["repo-list"]).failed(rc, error, hint);
     }
-    place.run(&["repo-create", "-e", "none"]).failed(10, "exists there already", "repo-delete");
+    place.run(&["repo-create", "-e", "none"]).failed(10, "exists there already", "choose another place");
     place.run(&["repo-create", "-e", "none", "-r", "files"]).failed(15, "not empty", "--repo");
     place.run(&["repo-create", "-e", "none", "-r", "no/where"]).failed(18, "directory above", "");
 }
@@ -71,7 +71,7 @@ fn damaged_repositories() {
         [(whole[..whole.len() / 2].to_vec(), "cut"), (flipped(&whole), "flipped"), (Vec::new(), "empty")]
     {
         overwrite(&config, &damaged);
-        place.run(&["repo-list"]).failed(16, "damaged data", "gabion check");
+        place.run(&["repo-list"]).failed(16, "damaged data", "change nothing");
         assert!(!what.is_empty());
     }
     std::fs::remove_file(&config).unwrap();

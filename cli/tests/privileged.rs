@@ -87,6 +87,6 @@ fn a_full_disk_is_told_and_leaves_a_working_repository() {
     std::fs::create_dir(place.path("repo")).unwrap();
     let script = "mount -t tmpfs -o size=8m none repo && \"$gabion\" repo-create -q -e none && \"$gabion\" create one small \
                   || exit 99; \"$gabion\" create two large; code=$?; \"$gabion\" repo-list --short >&2; exit $code";
-    let run = in_own_mounts(&place, script).failed(14, "no space left", "gabion compact");
+    let run = in_own_mounts(&place, script).failed(14, "no space left", "make room");
     assert_eq!(run.err.lines().last(), Some("one"));
 }

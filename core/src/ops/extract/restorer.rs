@@ -166,16 +166,12 @@ impl<'a> Restorer<'a> {
     /// The first name is made at once, so that the others can be linked to it.
     fn linked(&mut self, id: u64, item: WalkItem, place: Arc<Place>) -> Result<()> {
         if let Some(first) = self.links.get(&id) {
-            // The target hands out no further names of symbolic links; they are made anew.
-            let linked = match item.entry.file_type {
-                FileType::Symlink => false,
-                _ => match self.link(first, &item, &place) {
-                    Ok(()) => true,
-                    Err(error) => {
-                        self.worker.warn(Warning::Attribute, &item.path, &error);
-                        false
-                    }
-                },
+            let linked = match self.link(first, &item, &place) {
+                Ok(()) => true,
+                Err(error) => {
+                    self.worker.warn(Warning::Attribute, &item.path, &error);
+                    false
+                }
             };
             if linked {
                 self.worker.count(&item.entry, item.entry.size);
