@@ -9,6 +9,7 @@ use crate::pattern::Matcher;
 
 /// Walks the plan and reports every item as included or excluded; counts files and bytes.
 pub fn dry_run(plan: &Plan, rules: &Rules, matcher: &Matcher, monitor: &dyn Monitor) -> Result<Statistics> {
+    plan.check()?;
     let mut statistics = Statistics::default();
     let mut traversal = Traversal::new(plan, rules, matcher, monitor)?;
     while let Some(step) = traversal.step() {

@@ -10,6 +10,8 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
+use crate::error::{Error, ErrorKind, Result};
+
 /// One directory level of what shall be archived.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Plan {
@@ -19,6 +21,8 @@ pub struct Plan {
     pub wanted: Wanted,
     /// Parts of it that were given, or lead to what was given, by name.
     pub children: BTreeMap<Vec<u8>, Plan>,
+    /// Another place that claims to be archived under this path.
+    rival: Option<PathBuf>,
 }
 
 /// How much of a place was asked for.
@@ -43,6 +47,39 @@ impl Plan {
         root
     }
 
+    /// Refuses a plan in which two places would be archived under the same path: `x` and `/x`, `/a/./x` and `/b/./x`,
+    /// or `.` and what lies elsewhere but would be archived below it.
+    ///
+    /// Directories that are only implied may have several sources: of those the first gives its metadata.
+    pub fn check(&self) -> Result<()> {
+        let mut places = vec![(Vec::new(), self)];
+        while let Some((archived, plan)) = places.pop() {
+            for (name, child) in &plan.children {
+                let mut path: Vec<u8> = archived.clone();
+                if !path.is_empty() {
+                    path.push(b'/');
+                }
+                path.extend_from_slice(name);
+                plan.check_child(name, child, &path)?;
+                places.push((path, child));
+            }
+            if let (Some(source), Some(rival), true) = (&plan.source, &plan.rival, plan.wanted != Wanted::Implied) {
+                return Err(conflict(&archived, source, rival));
+            }
+        }
+        Ok(())
+    }
+
+    /// What lies in a place that is wanted is read from there.
+    fn check_child(&self, name: &[u8], child: &Self, archived: &[u8]) -> Result<()> {
+        let (Some(source), Some(given)) = (&self.source, &child.source) else { return Ok(()) };
+        let inside = source.join(OsStr::from_bytes(name));
+        if self.wanted == Wanted::Implied || *given == inside {
+            return Ok(());
+        }
+        Err(conflict(archived, &inside, given))
+    }
+
     fn add(&mut self, path: &Path, wanted: Wanted) {
         let (base, names) = archived_names(path);
         let mut place = base;
@@ -50,11 +87,29 @@ impl Plan {
         for name in names {
             place.push(OsStr::from_bytes(&name));
             node = node.children.entry(name).or_default();
-            node.source.get_or_insert_with(|| place.clone());
+            node.claim(&place);
         }
-        node.source = Some(place);
+        node.claim(&place);
         node.wanted = node.wanted.max(wanted);
     }
+
+    fn claim(&mut self, place: &Path) {
+        match &self.source {
+            None => self.source = Some(place.to_owned()),
+            Some(source) if source != place => {
+                self.rival.get_or_insert_with(|| place.to_owned());
+            }
+            Some(_) => {}
+        }
+    }
+}
+
+fn conflict(archived: &[u8], first: &Path, second: &Path) -> Error {
+    Error::new(ErrorKind::InvalidInput, "plan archive")
+        .with("reason", "two places would be archived under the same path")
+        .with("archived path", archived.escape_ascii())
+        .with("first", first.display())
+        .with("second", second.display())
 }
 
 /// Splits a path into what is not archived and the names of its archived path.
@@ -127,6 +182,26 @@ mod tests {
         assert_eq!(a.children[&b"b"[..]].wanted, Wanted::All);
         assert_eq!(a.children[&b"b"[..]].children[&b"x"[..]].source.as_deref(), Some(Path::new("/a/b/x")));
         assert_eq!(a.children[&b"c"[..]].children[&b"d"[..]].source.as_deref(), Some(Path::new("/a/c/d")));
+    }
+
+    #[test]
+    fn one_archived_path_has_one_source() {
+        let refused = |paths: &[&str]| {
+            let refused = Plan::new(paths.iter().map(Path::new), Wanted::All).check();
+            refused.err().map(|error| error.context("archived path").unwrap().to_owned())
+        };
+        assert_eq!(refused(&["x", "/x"]).as_deref(), Some("x"));
+        assert_eq!(refused(&["/a/./x", "/b/./x"]).as_deref(), Some("x"));
+        assert_eq!(refused(&["/a/./x/y", "/b/./x"]).as_deref(), Some("x"));
+        assert_eq!(refused(&["/b/./x", "/a/./x/y"]).as_deref(), Some("x"));
+        assert_eq!(refused(&[".", "/"]).as_deref(), Some(""));
+        // what is under an implied directory may come from anywhere, and a path may be given twice
+        assert_eq!(refused(&["/a/./x/y", "/b/./x/z"]), None);
+        assert_eq!(refused(&["x", "./x", "x/", "/y", "x/z"]), None);
+        // what is below a wanted place is read from there
+        assert_eq!(refused(&[".", "/etc"]).as_deref(), Some("etc"));
+        assert_eq!(refused(&["/etc", "."]).as_deref(), Some("etc"));
+        assert_eq!(refused(&["/", "/home/u", "/home"]), None);
     }
 
     #[test]
