@@ -85,6 +85,23 @@ impl ArchiveFilter {
     }
 }
 
+/// One archive by its name, or those the filters select; never all of them because nothing was said.
+pub fn named_or_selected(
+    context: &Context,
+    catalog: Catalog,
+    name: Option<&str>,
+    filter: &ArchiveFilter,
+) -> anyhow::Result<Vec<Archive>> {
+    match name {
+        Some(_) if !filter.is_empty() => Err(Failure::command("name one archive or filter archives, not both").into()),
+        Some(name) => Ok(vec![find(context, catalog, name)?]),
+        None if filter.is_empty() => {
+            Err(Failure::command("which archives? name one, or select some by --match-archives").into())
+        }
+        None => Ok(filter.select(context, catalog)?.into_iter().map(|listed| listed.archive).collect()),
+    }
+}
+
 /// An archive as selection sees it.
 #[derive(Clone, Debug)]
 pub struct Listed {

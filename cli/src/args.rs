@@ -108,6 +108,16 @@ pub enum Command {
     Extract(commands::extract::Args),
     /// List the files of an archive
     List(commands::list::Args),
+    /// Remove archives; `compact` gives their room back
+    Delete(commands::delete::Args),
+    /// Bring removed archives back, as long as `compact` has not run
+    Undelete(commands::undelete::Args),
+    /// Rename an archive
+    Rename(commands::rename::Args),
+    /// Show or change the tags of archives
+    Tag(commands::tag::Args),
+    /// Give back the room of what no archive needs
+    Compact(commands::compact::Args),
     /// Show what is known of archives
     Info(commands::info::Args),
     /// Show what a repository is, what it holds, and what it survives

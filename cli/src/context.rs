@@ -14,6 +14,7 @@ use gabion_core::error::{Error, ErrorKind};
 use gabion_core::id::RepositoryId;
 use gabion_core::local_state::DirectoryState;
 use gabion_core::monitor::{Event, Monitor as _, Warning};
+use gabion_core::ops::delete::Remover;
 use gabion_core::repository::{Client, KeyFiles, Repository};
 use jiff::tz::TimeZone;
 
@@ -180,6 +181,12 @@ impl Context {
     /// The signal that asked to stop.
     pub fn signal(&self) -> Option<u8> {
         self.signals.get().and_then(Signals::number)
+    }
+
+    /// Who removes archives, for their removal records.
+    pub fn remover(&self, reason: &str) -> Remover {
+        let Placeholders { hostname, user, .. } = &self.placeholders;
+        Remover { host: hostname.clone(), user: user.clone(), reason: reason.to_owned() }
     }
 
     /// All archives; what can not be read is a warning.

@@ -24,6 +24,7 @@ pub fn for_error(error: &Error) -> Option<&'static str> {
             "change nothing in the repository; what is intact can be extracted, files that are not are named"
         }
         ErrorKind::NoSpace => "finished archives are intact: make room and run the same command again",
+        ErrorKind::Overtaken => "`gabion compact` ran at the same time: run the same command again",
         ErrorKind::ArchiveAmbiguous => "name it by `aid:` and more digits of its id, see `gabion repo-list`",
         ErrorKind::PatternInvalid => "see `gabion help patterns`",
         ErrorKind::Connection | ErrorKind::TimedOut => "what was stored is safe: run the same command again",
@@ -60,12 +61,10 @@ pub fn for_verb(word: &str) -> Option<&'static str> {
 }
 
 /// Commands that are planned. They are no part of the help, but who types one shall not be told nonsense.
-const PLANNED: [&str; 24] = [
+const PLANNED: [&str; 19] = [
     "analyze",
     "break-lock",
     "check",
-    "compact",
-    "delete",
     "diff",
     "export-tar",
     "find",
@@ -73,16 +72,13 @@ const PLANNED: [&str; 24] = [
     "mount",
     "prune",
     "recreate",
-    "rename",
     "repo-compress",
     "repo-delete",
     "repo-space",
     "scrub",
     "serve",
-    "tag",
     "transfer",
     "umount",
-    "undelete",
     "webdav",
     "with-lock",
 ];

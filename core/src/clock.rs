@@ -3,7 +3,7 @@
 //! Times are labels for people and hints for efficiency; no decision that data
 //! depends on is ever taken by them. Tests hand in a [`FixedClock`].
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
@@ -44,6 +44,8 @@ impl Timestamp {
 pub trait Clock: Send + Sync {
     /// The current moment.
     fn now(&self) -> Timestamp;
+    /// Lets so much time pass.
+    fn wait(&self, time: Duration);
 }
 
 /// The clock of the machine.
@@ -53,6 +55,12 @@ pub struct SystemClock;
 impl Clock for SystemClock {
     fn now(&self) -> Timestamp {
         Timestamp::from_system(SystemTime::now())
+    }
+
+    fn wait(&self, time: Duration) {
+        if !time.is_zero() {
+            std::thread::sleep(time);
+        }
     }
 }
 
@@ -64,12 +72,14 @@ impl Clock for FixedClock {
     fn now(&self) -> Timestamp {
         self.0
     }
+
+    /// Comes back at once.
+    fn wait(&self, _time: Duration) {}
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
 
     #[test]
     fn times_before_the_epoch_round_down() {

@@ -57,6 +57,8 @@ pub enum ErrorKind {
     PatternInvalid,
     /// The user asked to stop.
     Interrupted,
+    /// A collector deleted what this session relied on. A new session would look it up again.
+    Overtaken,
     /// An earlier write of this session failed; it accepts no more.
     Poisoned,
     /// A source file changed or vanished while it was read.
@@ -89,6 +91,7 @@ impl ErrorKind {
             Self::ArchiveAmbiguous => "more than one archive fits",
             Self::PatternInvalid => "invalid pattern",
             Self::Interrupted => "interrupted",
+            Self::Overtaken => "overtaken by a collector",
             Self::Poisoned => "an earlier write failed",
             Self::SourceChanged => "source changed while it was read",
             Self::System => "the system failed",

@@ -111,6 +111,14 @@ impl Counters {
         counter.store(amount, Ordering::Relaxed);
     }
 
+    /// Sets all counters to zero: an operation begins again.
+    pub fn reset(&self) {
+        let Self { files, bytes, new_bytes, stored_bytes, files_expected, bytes_expected } = self;
+        for counter in [files, bytes, new_bytes, stored_bytes, files_expected, bytes_expected] {
+            Self::set(counter, 0);
+        }
+    }
+
     /// Reads a counter.
     pub fn get(counter: &AtomicU64) -> u64 {
         counter.load(Ordering::Relaxed)

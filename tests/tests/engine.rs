@@ -10,7 +10,9 @@ use gabion_core::backend::{Backend, Store};
 use gabion_core::clock::{FixedClock, Timestamp};
 use gabion_core::crypto::key::Keyring;
 use gabion_core::error::Result;
+use gabion_core::ops::compact::{CompactOptions, Compacted, compact};
 use gabion_core::ops::create::{Checkpoint, CreateOptions, Created, Input, Plan, Wanted, create};
+use gabion_core::ops::delete::{Remover, delete};
 use gabion_core::ops::extract::{ExtractOptions, extract};
 use gabion_core::repository::{Client, NewRepository, Repository, WriterOptions};
 use gabion_tests::{Aspects, Notes, Objects, compare};
@@ -95,6 +97,18 @@ pub fn differences(objects: &Objects, record: &ArchiveRecord, source: &Path) -> 
 pub fn archives(objects: &Objects) -> (Vec<Archive>, usize) {
     let catalog = Catalog::load(&open(objects.backend()).unwrap()).unwrap();
     (catalog.archives, catalog.unreadable.len())
+}
+
+/// Collects garbage with small segments; a segment with any waste is rewritten.
+pub fn collect(backend: Arc<dyn Backend>, notes: &Notes) -> Result<Compacted> {
+    let writer = options().writer;
+    let options = CompactOptions { threshold_percent: 0, writer, ..CompactOptions::default() };
+    compact(&open(backend)?, &options, &clock(), notes)
+}
+
+/// Removes an archive.
+pub fn remove(backend: Arc<dyn Backend>, archive: &Archive) -> Result<()> {
+    delete(&open(backend)?, &[archive], &Remover::default(), &clock())
 }
 
 /// The keys of a repository without encryption.

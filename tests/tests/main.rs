@@ -15,6 +15,10 @@ mod faults;
 #[cfg(test)]
 mod golden;
 #[cfg(test)]
+mod life;
+#[cfg(test)]
+mod life_crash;
+#[cfg(test)]
 mod protocol;
 #[cfg(test)]
 mod roundtrip;

@@ -1,15 +1,20 @@
 //! One file per command: what may be typed, what it means, and running it.
 
 pub mod benchmark;
+pub mod compact;
 pub mod completion;
 pub mod create;
 pub mod debug;
+pub mod delete;
 pub mod extract;
 pub mod help;
 pub mod info;
 pub mod key;
 pub mod list;
+pub mod rename;
 pub mod repo_create;
 pub mod repo_info;
 pub mod repo_list;
+pub mod tag;
+pub mod undelete;
 pub mod version;

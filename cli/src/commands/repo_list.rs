@@ -5,6 +5,7 @@ use std::io::Write as _;
 use anyhow::Result;
 use serde_json::Value as Json;
 
+use super::undelete;
 use crate::archives::ArchiveFilter;
 use crate::context::Context;
 use crate::exit_code::Warnings;
@@ -30,6 +31,9 @@ pub struct Args {
     /// Print one JSON object; keys of --format are added to each archive
     #[arg(long)]
     json: bool,
+    /// List archives that were removed instead
+    #[arg(long)]
+    deleted: bool,
     #[command(flatten)]
     filter: ArchiveFilter,
 }
@@ -44,7 +48,10 @@ pub fn run(context: &Context, args: &Args) -> Result<Warnings> {
     let format = Format::parse(wanted, KEYS)?;
     let repository = context.open()?;
     let reporter = context.reporter(context.settings())?;
-    let catalog = context.catalog(&repository, &reporter)?;
+    let catalog = match args.deleted {
+        true => undelete::catalog(&undelete::removals(&repository, &reporter)?),
+        false => context.catalog(&repository, &reporter)?,
+    };
     let mut out = Sink::new();
     if args.json {
         let mut root = archive::repository(&repository, &catalog, context.zone())?;

@@ -1,9 +1,7 @@
 //! Which archives a repository holds: `archives/*` without those in `removed/*`.
 
-use std::collections::HashSet;
-
 use super::record::ArchiveRecord;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result, Retry};
 use crate::id::ArchiveId;
 use crate::limits::RECORD_BYTES_MAX;
 use crate::repository::Repository;
@@ -30,9 +28,10 @@ pub struct Catalog {
 impl Catalog {
     /// Reads all archive records: a list of each namespace and one get per archive.
     ///
-    /// `archives/` is listed before `removed/`, so an archive that is removed meanwhile is not shown.
+    /// A record that can not be read only at the moment is an error: nobody shall take an archive for damaged, or for
+    /// gone, because of a connection.
     pub fn load(repository: &Repository) -> Result<Self> {
-        let ids = live_ids(repository)?;
+        let ids = repository.live_archives()?.iter().map(|id| *id.as_bytes()).collect();
         let mut catalog = Self::default();
         for (id, plain) in repository.read_records(Kind::Archive, ids, RECORD_BYTES_MAX) {
             let id = ArchiveId::from_bytes(id);
@@ -40,6 +39,7 @@ impl Catalog {
                 Ok(record) => catalog.archives.push(Archive { id, record }),
                 // Removed between the list and the get.
                 Err(error) if error.kind() == ErrorKind::NotFound => {}
+                Err(error) if error.retry() == Retry::Temporary => return Err(error),
                 Err(error) => catalog.unreadable.push((id, error)),
             }
         }
@@ -55,11 +55,5 @@ impl Catalog {
 
 /// Whether an archive is listed and not removed.
 pub fn is_live(repository: &Repository, id: &ArchiveId) -> Result<bool> {
-    Ok(live_ids(repository)?.contains(id.as_bytes()))
-}
-
-fn live_ids(repository: &Repository) -> Result<Vec<[u8; 16]>> {
-    let ids = repository.record_ids(Kind::Archive)?;
-    let removed: HashSet<[u8; 16]> = repository.record_ids(Kind::Removed)?.into_iter().collect();
-    Ok(ids.into_iter().filter(|id| !removed.contains(id)).collect())
+    Ok(repository.live_archives()?.contains(id))
 }

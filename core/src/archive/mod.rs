@@ -18,6 +18,7 @@ mod format_doc_tests;
 pub mod metadata;
 pub mod node;
 pub mod record;
+pub mod removal;
 mod spine;
 pub mod stat;
 #[cfg(test)]
@@ -37,6 +38,7 @@ pub use node::Node;
 pub use record::{
     ArchiveRecord, BaseRef, ClientMark, Head, PendingRecord, Statistics, TopDirectory, check_archive_name,
 };
+pub use removal::RemovalRecord;
 pub use stat::{StatRef, StatRow};
 pub use tree::DirectoryReader;
 pub use walk::{Walk, WalkError, WalkEvent, WalkItem, find_path};

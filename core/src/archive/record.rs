@@ -170,7 +170,7 @@ impl ArchiveRecord {
         Ok(record)
     }
 
-    fn check(&self) -> Result<(), &'static str> {
+    pub(super) fn check(&self) -> Result<(), &'static str> {
         check_label(&self.name)?;
         self.tags.iter().try_for_each(|tag| check_label(tag))?;
         if [&self.host, &self.user, &self.chunker].into_iter().any(|text| text.len() > LABEL_BYTES_MAX) {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use crate::backend::{Prefix, Store};
+use crate::backend::{ObjectName, Prefix, Store};
 use crate::codec::{self, Extensions};
 use crate::error::{ErrorKind, Result};
 use crate::id::{SegmentId, parse_object_id};
@@ -34,11 +34,27 @@ impl DoomRecord {
     }
 }
 
-/// All segments doomed by anyone. A record that vanishes while it is read was
-/// removed by its collector, which bumped the epoch before; it is skipped.
-pub(super) fn read_dooms(store: &Store, sealer: &Sealer<'_>) -> Result<BTreeSet<SegmentId>> {
+/// A doom record of the store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Doom {
+    /// Its id.
+    pub id: [u8; 16],
+    /// What it says.
+    pub record: DoomRecord,
+}
+
+impl Doom {
+    /// The object of the doom with this id.
+    pub fn name(id: &[u8; 16]) -> ObjectName {
+        ObjectName::of_object(Kind::Doom, id)
+    }
+}
+
+/// All dooms. A record that vanishes while it is read was removed by its collector, which
+/// bumped the epoch before; it is skipped.
+pub(super) fn read_dooms(store: &Store, sealer: &Sealer<'_>) -> Result<Vec<Doom>> {
     let names = store.list(&Prefix::of("gc/doom"))?.into_iter().map(|object| object.name).collect();
-    let mut doomed = BTreeSet::new();
+    let mut dooms = Vec::new();
     for (name, bytes) in store.get_many(names, 4) {
         let bytes = match bytes {
             Err(error) if error.kind() == ErrorKind::NotFound => continue,
@@ -47,9 +63,9 @@ pub(super) fn read_dooms(store: &Store, sealer: &Sealer<'_>) -> Result<BTreeSet<
         // A foreign name is no doom.
         let Some(id) = parse_object_id(name.last_part()) else { continue };
         let plain = sealer.open(Kind::Doom, &id, &bytes, RECORD_BYTES_MAX)?;
-        doomed.extend(DoomRecord::decode(&plain)?.segments);
+        dooms.push(Doom { id, record: DoomRecord::decode(&plain)? });
     }
-    Ok(doomed)
+    Ok(dooms)
 }
 
 #[cfg(test)]

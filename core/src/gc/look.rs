@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use super::doom::read_dooms;
+use super::doom::{Doom, read_dooms};
+use super::epoch::list_epoch;
 use crate::backend::{ObjectName, Prefix, Store};
 use crate::error::Result;
 use crate::id::SegmentId;
@@ -15,6 +16,7 @@ use crate::seal::Sealer;
 #[derive(Debug)]
 pub struct Look {
     epoch: BTreeSet<ObjectName>,
+    dooms: Vec<Doom>,
     doomed: BTreeSet<SegmentId>,
     existing: BTreeSet<SegmentId>,
     damage: bool,
@@ -39,9 +41,10 @@ impl Look {
     /// The caller reads `index/*` next and then calls [`Look::see_segments`].
     pub fn begin(store: &Store, sealer: &Sealer<'_>) -> Result<Self> {
         let epoch = list_epoch(store)?;
-        let doomed = read_dooms(store, sealer)?;
+        let dooms = read_dooms(store, sealer)?;
         let damage = !store.list(&Prefix::of("damage"))?.is_empty();
-        Ok(Self { epoch, doomed, existing: BTreeSet::new(), damage })
+        let doomed = all_segments(&dooms);
+        Ok(Self { epoch, dooms, doomed, existing: BTreeSet::new(), damage })
     }
 
     /// The end of step B1: lists the segments that exist, after the index was read.
@@ -60,6 +63,16 @@ impl Look {
         self.existing.difference(&self.doomed)
     }
 
+    /// The dooms that were there.
+    pub fn dooms(&self) -> &[Doom] {
+        &self.dooms
+    }
+
+    /// Whether a segment was listed, doomed or not.
+    pub fn exists(&self, id: &SegmentId) -> bool {
+        self.existing.contains(id)
+    }
+
     /// Whether someone recorded damage in this repository.
     pub fn damage(&self) -> bool {
         self.damage
@@ -73,7 +86,8 @@ impl Look {
     /// Step B5: first the dooms, then the epoch, then (only if the epoch moved or a
     /// doom concerns us) existence. Two requests in the common case.
     pub fn validate(&mut self, store: &Store, sealer: &Sealer<'_>, relied: &BTreeSet<SegmentId>) -> Result<Verdict> {
-        let doomed = read_dooms(store, sealer)?;
+        let dooms = read_dooms(store, sealer)?;
+        let doomed = all_segments(&dooms);
         let epoch = list_epoch(store)?;
         if relied.is_disjoint(&doomed) && epoch == self.epoch {
             return Ok(Verdict::Holds);
@@ -82,6 +96,7 @@ impl Look {
         let lost: BTreeSet<SegmentId> =
             relied.iter().filter(|id| doomed.contains(id) || !existing.contains(id)).copied().collect();
         self.doomed = doomed;
+        self.dooms = dooms;
         self.existing = existing;
         if lost.is_empty() {
             self.epoch = epoch;
@@ -91,12 +106,12 @@ impl Look {
     }
 }
 
-fn list_epoch(store: &Store) -> Result<BTreeSet<ObjectName>> {
-    Ok(store.list(&Prefix::of("gc/epoch"))?.into_iter().map(|object| object.name).collect())
+fn all_segments(dooms: &[Doom]) -> BTreeSet<SegmentId> {
+    dooms.iter().flat_map(|doom| &doom.record.segments).copied().collect()
 }
 
 /// Names that are no segment ids are foreign and skipped.
-fn list_segments(store: &Store) -> Result<BTreeSet<SegmentId>> {
+pub(crate) fn list_segments(store: &Store) -> Result<BTreeSet<SegmentId>> {
     let listed = store.list(&Prefix::of("segments"))?;
     Ok(listed.iter().filter_map(|object| object.name.last_part().parse().ok()).collect())
 }

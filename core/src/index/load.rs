@@ -39,7 +39,7 @@ pub fn load(store: &Store, sealer: &Sealer<'_>, take: &mut dyn FnMut(&Fragment) 
             .collect();
         let mut vanished = false;
         for object in new {
-            match read(store, sealer, &object) {
+            match read(store, sealer, &object.name) {
                 Ok(fragment) => {
                     take(&fragment)?;
                     loaded.fragments.push(object);
@@ -67,7 +67,7 @@ pub fn merge_stored(
 ) -> Result<Option<Vec<Fragment>>> {
     let mut inputs = Vec::with_capacity(names.len());
     for name in names {
-        match read(store, sealer, &ObjectMeta { name: name.clone(), bytes: 0 }) {
+        match read(store, sealer, name) {
             Ok(fragment) => inputs.push((parse_name(name)?.1, fragment)),
             Err(error) if error.kind() == ErrorKind::NotFound || is_damage(&error) => return Ok(None),
             Err(error) => return Err(error),
@@ -76,9 +76,10 @@ pub fn merge_stored(
     merge(level, inputs).map(Some)
 }
 
-fn read(store: &Store, sealer: &Sealer<'_>, object: &ObjectMeta) -> Result<Fragment> {
-    let bytes = store.get_bounded(&object.name, INDEX_BYTES_MAX)?;
-    Fragment::open(sealer, &object.name, &bytes)
+/// Reads one fragment.
+pub fn read(store: &Store, sealer: &Sealer<'_>, name: &ObjectName) -> Result<Fragment> {
+    let bytes = store.get_bounded(name, INDEX_BYTES_MAX)?;
+    Fragment::open(sealer, name, &bytes)
 }
 
 fn is_damage(error: &Error) -> bool {

@@ -12,6 +12,7 @@
 
 mod fragment;
 mod load;
+mod marks;
 mod merge;
 mod places;
 #[cfg(test)]
@@ -30,7 +31,8 @@ use crate::segment::{Class, Directory, HEADER_BYTES, SegmentRecord};
 use table::{NO_SEGMENT, Table};
 
 pub use fragment::{Fragment, SegmentEntry, fragment_name, parse_name};
-pub use load::{Loaded, load, merge_stored};
+pub use load::{Loaded, load, merge_stored, read};
+pub use marks::{Mark, Marks, SegmentUse};
 pub use merge::{merge, to_merge};
 pub use places::{ChunkPlace, FramePlace, Places};
 pub use sealed::FRAGMENT_HEAD_BYTES;

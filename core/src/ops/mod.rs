@@ -1,7 +1,11 @@
-//! Operations: one file each, control flow only. They take an open
+//! Operations: one file or folder each, control flow only. They take an open
 //! [`Repository`](crate::repository::Repository), plain options, and a
 //! [`Monitor`](crate::monitor::Monitor), and never print.
 
+pub mod compact;
 pub mod create;
+pub mod delete;
 pub mod extract;
 pub mod list;
+pub mod republish;
+mod resolve;

@@ -1,6 +1,6 @@
 //! Makes sure that everything a new tree refers to is stored, chunk by chunk.
 //!
-//! Needed only when a collector dropped the pending that protected the base.
+//! Needed when a collector dropped the pending that protected the base, and for archives that were removed and come back.
 
 use crate::archive::content::DirectoryRef;
 use crate::archive::node::Node;

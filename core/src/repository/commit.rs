@@ -15,7 +15,7 @@ use crate::id::{ArchiveId, PendingId, SegmentId};
 use crate::index::{self, Fragment};
 use crate::limits::SEGMENT_BYTES_MAX;
 use crate::seal::Kind;
-use crate::segment::{FrameOpener, open_directory};
+use crate::segment::{open_directory, read_chunks};
 
 /// How often a check may find new losses before the session gives up.
 const ROUNDS_MAX: usize = 16;
@@ -30,6 +30,17 @@ impl Writer {
     /// pending before the last is removed, but never the first.
     pub fn checkpoint(&self, pending: &[u8]) -> Result<()> {
         self.try_checkpoint(pending).inspect_err(|error| self.pipeline.shared().poison_after(error))
+    }
+
+    /// Takes back what [`Writer::announce`] and [`Writer::checkpoint`] said: nobody will go on with this archive.
+    pub fn renounce(self) -> Result<()> {
+        let pendings = std::mem::take(&mut self.ledger().pendings);
+        pendings.iter().try_for_each(|pending| self.drop_pending(pending))
+    }
+
+    /// Makes everything stored so far durable and names it in the index, for whoever makes no archive.
+    pub(super) fn publish(&self) -> Result<()> {
+        self.publish_index(&mut self.ledger())
     }
 
     fn try_checkpoint(&self, pending: &[u8]) -> Result<()> {
@@ -48,6 +59,9 @@ impl Writer {
     ///
     /// `resolve` is called if the first pending has vanished meanwhile (a collector took
     /// this client for dead): it must make sure that every chunk of the new tree is known.
+    ///
+    /// Fails with `Overtaken` if a collector deleted what this session relied on before it could be copied: then everything is
+    /// to be done again in a new session.
     ///
     /// `Ok` means that the archive is durable. The error that may come along is about tidying up afterwards.
     pub fn commit(
@@ -129,36 +143,28 @@ impl Writer {
         self.pipeline.shared().withdraw(&unusable);
     }
 
-    /// Stores every chunk of a lost segment again that no other segment holds.
+    /// Stores every chunk of a lost segment again that no other segment holds. `Overtaken` if it is gone already.
     fn rescue(&self, id: &SegmentId) -> Result<()> {
         let name = ObjectName::of("segments", id);
-        let bytes = self
-            .office
-            .store
-            .get_bounded(&name, SEGMENT_BYTES_MAX)
-            .map_err(|error| error.with("reason", "a segment this archive relies on was removed meanwhile"))?;
+        let bytes = self.office.store.get_bounded(&name, SEGMENT_BYTES_MAX).map_err(|error| match error.kind() {
+            ErrorKind::NotFound => Error::new(ErrorKind::Overtaken, "validate archive").with("segment", id),
+            _ => error,
+        })?;
         let sealer = self.office.sealer();
         let (record, directory) = open_directory(&sealer, id, &bytes)?;
-        let opener = FrameOpener::new(&sealer, id, &record.header)?;
-        let (mut decompressor, mut plain) = (Decompressor::new(), Vec::new());
-        let (mut offset, mut chunks) = (crate::segment::HEADER_BYTES, directory.chunks.as_slice());
-        for (number, frame) in directory.frames.iter().enumerate() {
-            let end = offset + frame.stored_bytes as usize;
-            plain.clear();
-            let stored = bytes[offset..end].to_vec();
-            let plain_bytes = frame.plain_bytes as usize;
-            opener.open(&mut decompressor, number as u32, stored, frame.codec, plain_bytes, &mut plain)?;
-            let (own, rest) = chunks.split_at(frame.chunks as usize);
-            let mut start = 0;
-            for chunk in own {
-                if self.store(record.class, &plain[start..start + chunk.bytes as usize])? != chunk.id {
+        read_chunks(
+            &sealer,
+            &mut Decompressor::new(),
+            (&record, &directory),
+            &bytes,
+            &|_| true,
+            &mut |_, chunk, plain| {
+                if self.store(record.class, plain)? != chunk.id {
                     return Err(Error::damaged("rescue chunk", "content differs from the name").with("segment", id));
                 }
-                start += chunk.bytes as usize;
-            }
-            (offset, chunks) = (end, rest);
-        }
-        Ok(())
+                Ok(())
+            },
+        )
     }
 
     /// Step B2: everything durable, then the fragments that name it.

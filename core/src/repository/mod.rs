@@ -14,28 +14,32 @@ use crate::crypto::aead::Suite;
 use crate::crypto::id_hash::{IdHash, IdHasher};
 use crate::crypto::kdf::KdfParams;
 use crate::crypto::key::{Keyring, Purpose};
-use crate::crypto::random;
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::{ChunkId, KeyId, RepositoryId, parse_object_id};
-use crate::limits::{CONFIG_BYTES_MAX, KIB};
+use crate::limits::CONFIG_BYTES_MAX;
 use crate::local_state::LocalState;
 use crate::seal::{Kind, Sealer};
 use crate::segment::Class;
 
 mod closed;
+mod collector;
 mod commit;
 mod config;
 mod inspect;
 mod keys;
 mod pipeline;
 mod reader;
+mod removal;
+mod reserve;
 mod session;
 mod writer;
 
 pub use closed::ClosedRepository;
+pub use collector::Collector;
 pub use config::{Config, FORMAT_VERSION};
 pub use keys::{AskPassphrase, FoundSlot, KeyFiles, KeyLocation, NewSlot, OpenedBy};
 pub use reader::Reader;
+pub use removal::RemovalName;
 pub use session::Session;
 pub use writer::{ChunkTicket, WriteTotals, Writer, WriterOptions};
 
@@ -50,10 +54,6 @@ pub trait ChunkSource {
     /// Reads a chunk and checks it against its name.
     fn fetch(&self, class: Class, id: &ChunkId) -> Result<Bytes>;
 }
-
-/// Objects of random bytes that a full store can give up, so that deleting works on a full disk.
-const RESERVE_OBJECTS: usize = 4;
-const RESERVE_BYTES: usize = 256 * KIB;
 
 /// An open repository. Clones share everything.
 #[derive(Clone)]
@@ -140,11 +140,7 @@ impl Repository {
             &key_id,
             &slot,
         )?;
-        for number in 0..RESERVE_OBJECTS {
-            let mut bytes = vec![0; RESERVE_BYTES];
-            random::fill(&mut bytes)?;
-            store.put(&ObjectName::of("reserve", number), Payload::from(bytes))?;
-        }
+        reserve::fill(&store)?;
         let name = config_name();
         let bytes = config.encode(&keyring)?;
         store.put(&name, Payload::from(bytes.clone()))?;

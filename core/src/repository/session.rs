@@ -8,7 +8,7 @@ use super::writer::{Writer, WriterOptions};
 use super::{ObjectName, Office, Payload, Prefix};
 use crate::backend::ObjectMeta;
 use crate::error::{Error, Result};
-use crate::gc::Look;
+use crate::gc::{Doom, Look};
 use crate::id::SegmentId;
 use crate::index::{self, Fragment, Index, Loaded};
 use crate::limits::SEGMENT_BYTES_MAX;
@@ -53,14 +53,28 @@ impl Session {
         look.see_segments(&office.store)?;
         let gone: Vec<SegmentId> = index.segments().map(|segment| segment.id).filter(|id| !look.usable(id)).collect();
         gone.iter().for_each(|id| index.withdraw(id));
-        let mut recovered = Vec::new();
-        if !loaded.damaged.is_empty() {
-            let unnamed: Vec<SegmentId> =
-                look.usable_segments().filter(|id| index.segment(id).is_none()).copied().collect();
-            recovered = add_from_segments(&office, &mut index, &unnamed);
-        }
+        let damaged = !loaded.damaged.is_empty();
         let index = SharedIndex(Arc::new(RwLock::new(index)));
-        Ok(Self { index, look, loaded, recovered, lost: gone.len(), office })
+        let mut session = Self { index, look, loaded, recovered: Vec::new(), lost: gone.len(), office };
+        if damaged {
+            session.recover_unnamed();
+        }
+        Ok(session)
+    }
+
+    /// Takes in segments that no fragment names, by their own directories; the next fragment will name them.
+    /// Returns which these are, whether or not they could be read.
+    pub(super) fn recover_unnamed(&mut self) -> BTreeSet<SegmentId> {
+        let mut index = self.index.write();
+        let unnamed: Vec<SegmentId> =
+            self.look.usable_segments().filter(|id| index.segment(id).is_none()).copied().collect();
+        self.recovered.extend(add_from_segments(&self.office, &mut index, &unnamed));
+        unnamed.into_iter().collect()
+    }
+
+    /// The dooms that were there.
+    pub(super) fn dooms(&self) -> &[Doom] {
+        self.look.dooms()
     }
 
     /// A reader over this session's index.

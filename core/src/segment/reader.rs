@@ -1,7 +1,7 @@
 //! Opens segments: one frame, the directory, or everything.
 
 use super::format::{END_BYTES, End, SegmentKeys};
-use super::{Directory, FinishedSegment, HEADER_BYTES, SegmentRecord};
+use super::{ChunkEntry, Directory, FinishedSegment, HEADER_BYTES, SegmentRecord};
 use crate::compress::{Decompressor, FrameCodec};
 use crate::crypto::envelope::verify_tail;
 use crate::crypto::id_hash::IdHasher;
@@ -87,23 +87,46 @@ pub fn verify(
     if record != segment.record || directory != segment.directory {
         return Err(Error::damaged("verify segment", "directory reads back differently"));
     }
-    let opener = FrameOpener::new(sealer, &record.id, &record.header)?;
-    let (mut offset, mut chunks, mut plain) = (HEADER_BYTES, directory.chunks.as_slice(), Vec::new());
-    for (number, frame) in directory.frames.iter().enumerate() {
-        let end = offset + frame.stored_bytes as usize;
-        plain.clear();
-        let stored = segment.bytes[offset..end].to_vec();
-        opener.open(decompressor, number as u32, stored, frame.codec, frame.plain_bytes as usize, &mut plain)?;
-        let (own, rest) = chunks.split_at(frame.chunks as usize);
-        let mut start = 0;
-        for chunk in own {
-            let bytes = &plain[start..start + chunk.bytes as usize];
-            if hasher.id(record.class.into(), bytes) != chunk.id {
-                return Err(Error::damaged("verify segment", "a chunk reads back differently"));
-            }
-            start += chunk.bytes as usize;
+    read_chunks(sealer, decompressor, (&record, &directory), &segment.bytes, &|_| true, &mut |_, chunk, bytes| {
+        if hasher.id(record.class.into(), bytes) != chunk.id {
+            return Err(Error::damaged("verify segment", "a chunk reads back differently"));
         }
-        (offset, chunks) = (end, rest);
+        Ok(())
+    })
+}
+
+/// Opens the frames of a whole segment in memory that hold a chunk whose ordinal is `wanted`, and hands those
+/// chunks to `take`: ordinal, entry and plaintext, which was not compared with the name.
+///
+/// `segment` is what [`open_directory`] made of `bytes`.
+pub fn read_chunks(
+    sealer: &Sealer<'_>,
+    decompressor: &mut Decompressor,
+    (record, directory): (&SegmentRecord, &Directory),
+    bytes: &[u8],
+    wanted: &dyn Fn(u32) -> bool,
+    take: &mut dyn FnMut(u32, &ChunkEntry, &[u8]) -> Result<()>,
+) -> Result<()> {
+    let short = || Error::damaged("read segment", "directory does not fit").with("segment", record.id);
+    let opener = FrameOpener::new(sealer, &record.id, &record.header)?;
+    let (mut offset, mut chunks, mut plain) = (HEADER_BYTES, (0u32..).zip(&directory.chunks), Vec::new());
+    for (number, frame) in (0u32..).zip(&directory.frames) {
+        let end = offset + frame.stored_bytes as usize;
+        let own: Vec<(u32, &ChunkEntry)> = chunks.by_ref().take(frame.chunks as usize).collect();
+        if own.iter().any(|(ordinal, _)| wanted(*ordinal)) {
+            plain.clear();
+            let stored = bytes.get(offset..end).ok_or_else(short)?.to_vec();
+            opener.open(decompressor, number, stored, frame.codec, frame.plain_bytes as usize, &mut plain)?;
+            let mut start = 0;
+            for (ordinal, chunk) in own {
+                let end = start + chunk.bytes as usize;
+                if wanted(ordinal) {
+                    take(ordinal, chunk, plain.get(start..end).ok_or_else(short)?)?;
+                }
+                start = end;
+            }
+        }
+        offset = end;
     }
     Ok(())
 }

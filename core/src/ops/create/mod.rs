@@ -28,13 +28,14 @@ mod base;
 mod content;
 mod dry_run;
 mod plan;
-mod resolve;
 mod stream;
 mod traversal;
 
 use archiver::{Archiver, Tools};
 use base::Base;
 use traversal::Traversal;
+
+use super::resolve;
 
 pub use base::Compare;
 pub use dry_run::dry_run;
@@ -123,6 +124,9 @@ impl Change {
     }
 }
 
+/// How often files are read again because a collector was faster.
+const ATTEMPTS_MAX: u32 = 5;
+
 /// Where an archive's content comes from.
 pub enum Input<'a> {
     /// Files.
@@ -142,7 +146,29 @@ pub struct Created {
 
 /// Makes an archive. When this returns `Ok` the archive is durable and complete, but for
 /// items the monitor was warned of.
+///
+/// If a collector deletes what the run relied on, the files are looked at again; a stream can not be, and is
+/// `Overtaken`. Fails with `InvalidInput` if two places would be archived under the same path ([`Plan::check`]).
 pub fn create(
+    repository: &Repository,
+    input: Input<'_>,
+    options: &CreateOptions,
+    clock: &dyn Clock,
+    monitor: &dyn Monitor,
+) -> Result<Created> {
+    let Input::Files(plan) = input else { return attempt(repository, input, options, clock, monitor) };
+    plan.check()?;
+    for _ in 1..ATTEMPTS_MAX {
+        match attempt(repository, Input::Files(plan), options, clock, monitor) {
+            Err(error) if error.kind() == ErrorKind::Overtaken => monitor.counters().reset(),
+            done => return done,
+        }
+    }
+    attempt(repository, Input::Files(plan), options, clock, monitor)
+}
+
+/// One attempt. It is `Overtaken` if a collector deleted what it relied on, which a new look sees.
+fn attempt(
     repository: &Repository,
     input: Input<'_>,
     options: &CreateOptions,

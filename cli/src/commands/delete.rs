@@ -1,0 +1,71 @@
+//! `gabion delete`
+
+use std::io::Write as _;
+
+use anyhow::Result;
+use gabion_core::archive::catalog::Archive;
+use gabion_core::clock::SystemClock;
+use gabion_core::ops::delete::delete;
+
+use crate::archives::{ArchiveFilter, named_or_selected};
+use crate::context::Context;
+use crate::exit_code::Warnings;
+use crate::output::format::Format;
+use crate::output::sink::Sink;
+use crate::output::{archive, archive::KEYS};
+use crate::progress::Level;
+
+const FORMAT: &str = "{archive:<36} {time} [{id}]{NL}";
+
+/// Remove archives.
+///
+/// Their room is given back by `gabion compact`; until then `gabion undelete` brings them back. An archive with the tag
+/// @PROT is not removed.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  gabion delete home@3\n  gabion delete -a 'sh:test-*' --dry-run --list")]
+pub struct Args {
+    /// The archive: its name (the newest of the series), name@N or aid:HEX
+    #[arg(value_name = "NAME")]
+    name: Option<String>,
+    /// Change nothing
+    #[arg(short = 'n', long)]
+    dry_run: bool,
+    /// List the archives that are removed
+    #[arg(long)]
+    list: bool,
+    #[command(flatten)]
+    filter: ArchiveFilter,
+}
+
+/// Removes the archives.
+pub fn run(context: &Context, args: &Args) -> Result<Warnings> {
+    let repository = context.open()?;
+    let reporter = context.reporter(context.settings())?;
+    let catalog = context.catalog(&repository, &reporter)?;
+    let archives = named_or_selected(context, catalog, args.name.as_deref(), &args.filter)?;
+    if args.list {
+        list(context, &archives)?;
+    }
+    if args.dry_run {
+        return Ok(reporter.warnings());
+    }
+    delete(&repository, &archives.iter().collect::<Vec<_>>(), &context.remover("delete"), &SystemClock)?;
+    reporter.log(
+        Level::Info,
+        None,
+        &format!("Removed {} archives; `gabion compact` gives their room back", archives.len()),
+    );
+    Ok(reporter.warnings())
+}
+
+/// Prints archives as `repo-list` does.
+pub fn list(context: &Context, archives: &[Archive]) -> Result<()> {
+    let (format, manner, mut out) = (Format::parse(FORMAT, KEYS)?, context.manner(), Sink::new());
+    let mut line = Vec::new();
+    for listed in archives {
+        line.clear();
+        format.render(|key| archive::value(listed, key), &manner, &mut line)?;
+        out.write_all(&line)?;
+    }
+    Ok(out.flush()?)
+}

@@ -1,0 +1,79 @@
+//! `gabion undelete`
+
+use anyhow::Result;
+use gabion_core::archive::catalog::{Archive, Catalog};
+use gabion_core::archive::removal::RemovalRecord;
+use gabion_core::clock::SystemClock;
+use gabion_core::monitor::{Event, Monitor as _, Warning};
+use gabion_core::ops::republish::restore;
+use gabion_core::repository::Repository;
+
+use super::delete::list;
+use crate::archives::{ArchiveFilter, named_or_selected};
+use crate::context::Context;
+use crate::exit_code::Warnings;
+use crate::progress::{Level, Reporter};
+
+/// Bring removed archives back.
+///
+/// That works as long as `gabion compact` has not given their room back. An archive that comes back has a new id.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  gabion repo-list --deleted\n  gabion undelete home")]
+pub struct Args {
+    /// The archive: its name (the newest that was removed), name@N or aid:HEX
+    #[arg(value_name = "NAME")]
+    name: Option<String>,
+    /// Change nothing
+    #[arg(short = 'n', long)]
+    dry_run: bool,
+    /// List the archives that come back
+    #[arg(long)]
+    list: bool,
+    #[command(flatten)]
+    filter: ArchiveFilter,
+}
+
+/// Brings the archives back.
+pub fn run(context: &Context, args: &Args) -> Result<Warnings> {
+    let repository = context.open()?;
+    let reporter = context.reporter(context.settings())?;
+    let removals = removals(&repository, &reporter)?;
+    let archives = named_or_selected(context, catalog(&removals), args.name.as_deref(), &args.filter)?;
+    if args.list {
+        list(context, &archives)?;
+    }
+    if args.dry_run {
+        return Ok(reporter.warnings());
+    }
+    for archive in &archives {
+        let Some(removal) = removals.iter().find(|removal| removal.archive == archive.id) else { continue };
+        let id = restore(&repository, removal, &SystemClock, &reporter)?;
+        reporter.log(Level::Info, None, &format!("Archive `{}` is back as {id}", archive.record.name));
+    }
+    Ok(reporter.warnings())
+}
+
+/// All removals; what can not be read is a warning.
+pub fn removals(repository: &Repository, reporter: &Reporter) -> Result<Vec<RemovalRecord>> {
+    let mut removals = Vec::new();
+    for name in repository.removals()? {
+        match RemovalRecord::load(repository, &name) {
+            Ok(removal) => removals.push(removal),
+            Err(error) => {
+                let path = format!("removal of archive {}", name.archive);
+                let warning = Warning::Repository;
+                reporter.event(&Event::Warning { warning, path: path.as_bytes(), error: &error });
+            }
+        }
+    }
+    Ok(removals)
+}
+
+/// The removed archives, as far as they can come back; each once.
+pub fn catalog(removals: &[RemovalRecord]) -> Catalog {
+    let archive = |removal: &RemovalRecord| Some(Archive { id: removal.archive, record: removal.record.clone()? });
+    let mut archives: Vec<Archive> = removals.iter().filter_map(archive).collect();
+    archives.sort_by_key(|archive| (archive.record.start, archive.id));
+    archives.dedup_by_key(|archive| archive.id);
+    Catalog { archives, ..Catalog::default() }
+}

@@ -1,0 +1,250 @@
+//! Gives back the room of what no archive needs.
+//!
+//! The collector's half of the protocol (steps G0 to G10): look, copy what is needed out of segments that are mostly
+//! waste, doom these, look again, copy what became needed meanwhile, delete, and tell everybody. It takes no lock and
+//! trusts no clock; any number of clients and collectors may work at the same time, and one that dies anywhere is
+//! succeeded by the next, which finds its doom.
+
+mod needs;
+mod plan;
+mod roots;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::clock::Clock;
+use crate::error::{Error, ErrorKind, Result, Retry};
+use crate::gc::Doom;
+use crate::id::{ChunkId, SegmentId};
+use crate::monitor::{Counters, Event, Monitor, Warning};
+use crate::repository::{Collector, Repository, WriterOptions};
+
+use needs::Needs;
+use roots::Roots;
+
+pub use plan::{Plan, Reason, Victim};
+
+/// How much is collected.
+#[derive(Clone, Debug)]
+pub struct CompactOptions {
+    /// A segment is rewritten if at least so many percent of it are waste; 0 rewrites everything with waste.
+    pub threshold_percent: u8,
+    /// How what is still needed is written.
+    pub writer: WriterOptions,
+    /// Archives and pendings, by the hexadecimal form of their ids, whose damage is accepted: what they alone
+    /// need and what can not be found through them may be deleted.
+    pub accept_damage: BTreeSet<String>,
+}
+
+impl Default for CompactOptions {
+    /// Ten percent.
+    fn default() -> Self {
+        Self { threshold_percent: 10, writer: WriterOptions::default(), accept_damage: BTreeSet::new() }
+    }
+}
+
+/// What a collection did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Compacted {
+    /// Segments that were deleted, and their stored bytes as far as these are known.
+    pub deleted: usize,
+    /// Stored bytes of these.
+    pub deleted_bytes: u64,
+    /// Stored bytes of them that were needed and are now elsewhere, before they were compressed and sealed again.
+    pub kept_bytes: u64,
+    /// Doomed segments that stay, because they hold something needed that can not be read.
+    pub stuck: usize,
+    /// Dooms of other collectors that were carried out.
+    pub adopted: usize,
+    /// Pendings that nobody needs any more.
+    pub pendings: usize,
+}
+
+/// Looks at everything and tells what [`compact`] would do, without changing anything.
+pub fn plan(
+    repository: &Repository,
+    options: &CompactOptions,
+    clock: &dyn Clock,
+    monitor: &dyn Monitor,
+) -> Result<Plan> {
+    let roots = Roots::look(repository, clock)?;
+    let collector = repository.collector(&options.writer)?;
+    let needs = Needs::find(&collector, &roots, monitor)?;
+    refuse_damage(&roots, &needs, options)?;
+    Ok(Plan::new(&collector, &roots, &needs, options))
+}
+
+/// Collects. When this returns `Ok`, everything that could be freed is.
+///
+/// # Errors
+/// `Damaged` if an archive can not be read as far as its tree goes: what it needs is unknown, so nothing is deleted
+/// unless that was accepted.
+pub fn compact(
+    repository: &Repository,
+    options: &CompactOptions,
+    clock: &dyn Clock,
+    monitor: &dyn Monitor,
+) -> Result<Compacted> {
+    repository.probe_store()?;
+    let done = match collect(repository, options, clock, monitor, false) {
+        // Nothing was doomed yet: what needs no room first.
+        Err(error) if error.kind() == ErrorKind::NoSpace => collect(repository, options, clock, monitor, true),
+        done => done,
+    }?;
+    repository.refill_reserves()?;
+    Ok(done)
+}
+
+/// One collection; with `only_dead` one that copies nothing.
+fn collect(
+    repository: &Repository,
+    options: &CompactOptions,
+    clock: &dyn Clock,
+    monitor: &dyn Monitor,
+    only_dead: bool,
+) -> Result<Compacted> {
+    let lag = repository.list_staleness();
+    let wait_twice = || clock.wait(lag * 2);
+    // G1, G2, G3
+    let roots = Roots::look(repository, clock)?;
+    let collector = repository.collector(&options.writer)?;
+    let needs = Needs::find(&collector, &roots, monitor)?;
+    refuse_damage(&roots, &needs, options)?;
+    let mut plan = Plan::new(&collector, &roots, &needs, options);
+    if only_dead {
+        plan.victims.retain(|victim| victim.needed_chunks == 0);
+    }
+    let mut done = Compacted { adopted: collector.dooms().len(), ..Compacted::default() };
+    // G4
+    let chosen = evacuate(&collector, &needs, &plan, monitor)?;
+    // G5
+    let mut dooms = collector.dooms().to_vec();
+    if !chosen.is_empty() {
+        dooms.extend(collector.doom(&chosen)?);
+    }
+    if !dooms.is_empty() {
+        wait_twice();
+        // G6 to G10
+        let sizes: BTreeMap<SegmentId, &Victim> = plan.victims.iter().map(|victim| (victim.id, victim)).collect();
+        let stuck = save_what_became_needed(repository, &dooms, options, clock, monitor)?;
+        let doomed: BTreeSet<SegmentId> = dooms.iter().flat_map(|doom| &doom.record.segments).copied().collect();
+        let deleted: BTreeSet<SegmentId> = doomed.difference(&stuck).copied().collect();
+        delete(&collector, &deleted, &wait_twice, &|| clock.wait(lag))?;
+        lift(&collector, &dooms, &stuck)?;
+        for victim in deleted.iter().filter_map(|id| sizes.get(id)) {
+            done.deleted_bytes += victim.bytes;
+            done.kept_bytes += victim.needed_bytes;
+        }
+        (done.deleted, done.stuck) = (deleted.len(), stuck.len());
+        Counters::add(&monitor.counters().bytes, done.deleted_bytes);
+    }
+    let over = roots.pendings_of_archives();
+    repository.drop_pendings(&over)?;
+    done.pendings = over.len();
+    Ok(done)
+}
+
+/// Refuses to collect where it is unknown what is needed.
+fn refuse_damage(roots: &Roots, needs: &Needs, options: &CompactOptions) -> Result<()> {
+    let accepted = |id: &str| options.accept_damage.contains(id);
+    let unreadable = roots.unreadable.iter().map(|(id, error)| (id, error.to_string()));
+    let broken = needs.broken.iter().map(|(id, error)| (id, error.to_string()));
+    match unreadable.chain(broken).find(|(id, _)| !accepted(id)) {
+        None => Ok(()),
+        Some((id, why)) => Err(Error::damaged("compact", "what an archive needs can not be found out")
+            .with("archive", id)
+            .with("because", why)),
+    }
+}
+
+/// Step G4: stores what is needed of the chosen segments again. What can not be read stays where it is.
+fn evacuate(collector: &Collector, needs: &Needs, plan: &Plan, monitor: &dyn Monitor) -> Result<BTreeSet<SegmentId>> {
+    let mut chosen: BTreeSet<SegmentId> = plan.victims.iter().map(|victim| victim.id).collect();
+    collector.withdraw(&chosen);
+    for victim in &plan.victims {
+        if monitor.interrupted() {
+            return Err(Error::new(ErrorKind::Interrupted, "compact"));
+        }
+        if victim.needed_chunks == 0 {
+            continue;
+        }
+        match collector.evacuate(&victim.id, &needs.marks) {
+            Err(error)
+                if matches!(error.kind(), ErrorKind::Damaged | ErrorKind::LimitExceeded | ErrorKind::NotFound) =>
+            {
+                chosen.remove(&victim.id);
+                report(monitor, &error);
+            }
+            done => done?,
+        }
+    }
+    collector.publish()?;
+    Ok(chosen)
+}
+
+/// Steps G6 and G7: looks again and stores everything again whose copies are all doomed, until there is nothing like
+/// that. Returns the doomed segments that hold something needed which can not be read.
+fn save_what_became_needed(
+    repository: &Repository,
+    dooms: &[Doom],
+    options: &CompactOptions,
+    clock: &dyn Clock,
+    monitor: &dyn Monitor,
+) -> Result<BTreeSet<SegmentId>> {
+    let roots = Roots::look(repository, clock)?;
+    loop {
+        let collector = repository.collector(&options.writer)?;
+        let needs = Needs::find(&collector, &roots, monitor)?;
+        refuse_damage(&roots, &needs, options)?;
+        let mut lost = BTreeMap::<ChunkId, Error>::new();
+        let mut saved = false;
+        for (id, class) in &needs.missing {
+            match collector.rescue(*class, id) {
+                Ok(()) => saved = true,
+                Err(error) if error.retry() == Retry::Temporary => return Err(error),
+                Err(error) => {
+                    lost.insert(*id, error);
+                }
+            }
+        }
+        collector.publish()?;
+        if !saved {
+            return Ok(stuck(&collector, dooms, &lost, monitor));
+        }
+    }
+}
+
+/// The doomed segments that hold a copy of something lost: `check` shall see them before they go.
+fn stuck(
+    collector: &Collector,
+    dooms: &[Doom],
+    lost: &BTreeMap<ChunkId, Error>,
+    monitor: &dyn Monitor,
+) -> BTreeSet<SegmentId> {
+    let doomed = |id: &SegmentId| dooms.iter().any(|doom| doom.record.segments.contains(id));
+    let mut stuck = BTreeSet::new();
+    for (id, error) in lost {
+        stuck.extend(collector.doomed_copies(id).into_iter().filter(|segment| doomed(segment)));
+        report(monitor, error);
+    }
+    stuck
+}
+
+/// Steps G8, G9 and the index of G10.
+fn delete(collector: &Collector, deleted: &BTreeSet<SegmentId>, wait_twice: &dyn Fn(), wait: &dyn Fn()) -> Result<()> {
+    collector.delete_segments(deleted)?;
+    wait_twice();
+    collector.bump_epoch()?;
+    wait_twice();
+    collector.rewrite_index(deleted, wait)?;
+    wait_twice();
+    Ok(())
+}
+
+/// The end of step G10: dooms that were carried out go. One with a segment that stays is kept.
+fn lift(collector: &Collector, dooms: &[Doom], stuck: &BTreeSet<SegmentId>) -> Result<()> {
+    dooms.iter().filter(|doom| doom.record.segments.is_disjoint(stuck)).try_for_each(|doom| collector.lift(doom))
+}
+
+fn report(monitor: &dyn Monitor, error: &Error) {
+    monitor.event(&Event::Warning { warning: Warning::Repository, path: b"", error });
+}

@@ -1,0 +1,262 @@
+//! The collector's side of a session: what only one who deletes segments does.
+//!
+//! Each function is one step of the protocol; `ops/compact` puts them in order. A segment is deleted only after a
+//! doom that names it is durable, and no doom is ever taken back. Whatever else is deleted here (fragments that were
+//! replaced, dooms that are done, pendings nobody needs) is not needed by anyone who keeps to the protocol.
+
+use std::collections::BTreeSet;
+
+use super::session::put_fragments;
+use super::writer::{Writer, WriterOptions};
+use super::{ChunkSink, ChunkSource, ObjectName, Payload, Prefix, Reader, Repository};
+use crate::codec::Extensions;
+use crate::compress::Decompressor;
+use crate::crypto::random;
+use crate::error::{Error, ErrorKind, Result};
+use crate::gc::{self, Doom, DoomRecord};
+use crate::id::{ChunkId, IndexId, PendingId, SegmentId, write_hex};
+use crate::index::{self, Fragment, Mark, Marks, SegmentUse};
+use crate::limits::{INDEX_BYTES_MAX, SEGMENT_BYTES_MAX};
+use crate::seal::Kind;
+use crate::segment::{Class, open_directory, read_chunks};
+
+/// Segments one doom record names at most: 17 bytes each, well below the limit of a record.
+const DOOMED_AT_ONCE: usize = 3000;
+
+/// One look of a collector, and what it can do with what it saw.
+pub struct Collector {
+    writer: Writer,
+    dooms: Vec<Doom>,
+    unnamed: BTreeSet<SegmentId>,
+    damaged_fragments: usize,
+}
+
+impl Repository {
+    /// Reads the epoch, the dooms, the index and the list of segments, in this order.
+    ///
+    /// Segments that no fragment names are taken in by their own directories.
+    pub fn collector(&self, options: &WriterOptions) -> Result<Collector> {
+        let mut session = self.session()?;
+        let unnamed = session.recover_unnamed();
+        let (dooms, damaged_fragments) = (session.dooms().to_vec(), session.damaged_fragments().len());
+        Ok(Collector { writer: session.into_writer(options)?, dooms, unnamed, damaged_fragments })
+    }
+
+    /// Puts an object, lists it and deletes it again: a store that does not do that gets no collector.
+    pub fn probe_store(&self) -> Result<()> {
+        let mut id = [0; 16];
+        random::fill(&mut id)?;
+        let name = ObjectName::of("gc/probe", Hex(&id));
+        let store = &self.office.store;
+        self.office.with_reserve(|| store.put(&name, Payload::from(id.to_vec())))?;
+        let seen = store.list(&Prefix::of("gc/probe"))?.iter().any(|object| object.name == name);
+        store.delete(&name)?;
+        if seen { Ok(()) } else { Err(Error::damaged("probe store", "a list lacks what was put before")) }
+    }
+
+    /// Deletes pendings: only such whose archives exist or whose clients are given up.
+    pub fn drop_pendings(&self, pendings: &[PendingId]) -> Result<()> {
+        pendings.iter().try_for_each(|id| self.office.store.delete(&ObjectName::of("pending", id)))
+    }
+
+    /// Puts back the reserves that were given up on a full store, as far as there is room.
+    pub fn refill_reserves(&self) -> Result<()> {
+        match super::reserve::fill(&self.office.store) {
+            Err(error) if error.kind() == ErrorKind::NoSpace => Ok(()),
+            done => done,
+        }
+    }
+
+    /// How long a list may lag behind what was put and deleted.
+    pub fn list_staleness(&self) -> std::time::Duration {
+        self.office.store.capabilities().list_staleness
+    }
+}
+
+impl Collector {
+    /// The dooms that were there, of others or of collectors that died.
+    pub fn dooms(&self) -> &[Doom] {
+        &self.dooms
+    }
+
+    /// Segments that exist and that no fragment names: left by a client that died, or of one that is writing.
+    pub fn unnamed(&self) -> &BTreeSet<SegmentId> {
+        &self.unnamed
+    }
+
+    /// Index fragments that do not open: what they say is taken from the segments.
+    pub fn damaged_fragments(&self) -> usize {
+        self.damaged_fragments
+    }
+
+    /// A reader that also finds chunks in doomed segments, as long as these exist.
+    pub fn reader(&self) -> Reader {
+        self.writer.reader()
+    }
+
+    /// No chunk is marked.
+    pub fn marks(&self) -> Marks {
+        Marks::of(&self.writer.index.read())
+    }
+
+    /// Marks a copy of a chunk in a segment that exists and is not doomed.
+    pub fn mark(&self, marks: &mut Marks, id: &ChunkId) -> Mark {
+        marks.mark(&self.writer.index.read(), id)
+    }
+
+    /// The segments that are doomed, or gone, and are said to hold a copy of this chunk.
+    pub fn doomed_copies(&self, id: &ChunkId) -> Vec<SegmentId> {
+        self.writer.index.read().withdrawn_copies(id).into_iter().map(|place| place.segment).collect()
+    }
+
+    /// How much of every segment is marked.
+    pub fn census(&self, marks: &Marks) -> Vec<SegmentUse> {
+        marks.census(&self.writer.index.read())
+    }
+
+    /// From now on nothing is looked up in these segments: what is needed of them is stored again.
+    pub fn withdraw(&self, segments: &BTreeSet<SegmentId>) {
+        self.writer.pipeline.shared().withdraw(segments);
+    }
+
+    /// Stores the marked chunks of a segment again, elsewhere. The segment must have been withdrawn.
+    ///
+    /// Its own directory is read, and a segment whose directory differs from the index is `Damaged`: nobody shall
+    /// doom what it does not know.
+    pub fn evacuate(&self, id: &SegmentId, marks: &Marks) -> Result<()> {
+        let needed = marks.of_segment(&self.writer.index.read(), id);
+        let office = &self.writer.office;
+        let bytes = office.store.get_bounded(&ObjectName::of("segments", id), SEGMENT_BYTES_MAX)?;
+        let (record, directory) = open_directory(&office.sealer(), id, &bytes)?;
+        if directory.chunks.len() != needed.len() {
+            return Err(Error::damaged("evacuate segment", "directory differs from the index").with("segment", id));
+        }
+        let wanted = |ordinal: u32| needed.get(ordinal as usize).is_some_and(|needed| *needed);
+        let sealer = office.sealer();
+        let opened = (&record, &directory);
+        read_chunks(&sealer, &mut Decompressor::new(), opened, &bytes, &wanted, &mut |_, chunk, plain| {
+            self.keep(record.class, &chunk.id, plain)
+        })
+    }
+
+    /// Stores a chunk again that has no copy any more but in doomed segments.
+    pub fn rescue(&self, class: Class, id: &ChunkId) -> Result<()> {
+        let plain = self.reader().fetch(class, id)?;
+        self.keep(class, id, &plain)
+    }
+
+    fn keep(&self, class: Class, id: &ChunkId, plain: &[u8]) -> Result<()> {
+        if self.writer.store(class, plain)? != *id {
+            return Err(Error::damaged("keep chunk", "content differs from the name").with("chunk", id));
+        }
+        Ok(())
+    }
+
+    /// Makes everything that was stored durable and names it in the index.
+    pub fn publish(&self) -> Result<()> {
+        self.writer.publish()
+    }
+
+    /// Dooms segments. There is no way back. More than fit into one record make several.
+    pub fn doom(&self, segments: &BTreeSet<SegmentId>) -> Result<Vec<Doom>> {
+        let office = &self.writer.office;
+        let all: Vec<SegmentId> = segments.iter().copied().collect();
+        let mut dooms = Vec::new();
+        for some in all.chunks(DOOMED_AT_ONCE) {
+            let record = DoomRecord { segments: some.iter().copied().collect(), extensions: Extensions::none() };
+            let sealed = office.sealer().seal(Kind::Doom, &record.encode()?)?;
+            let payload = Payload::from(sealed.bytes);
+            office.with_reserve(|| office.store.put(&Doom::name(&sealed.id), payload.clone()))?;
+            dooms.push(Doom { id: sealed.id, record });
+        }
+        Ok(dooms)
+    }
+
+    /// Deletes segments that are doomed and that nothing needs; returns how many bytes that freed.
+    pub fn delete_segments(&self, segments: &BTreeSet<SegmentId>) -> Result<()> {
+        let store = &self.writer.office.store;
+        segments.iter().try_for_each(|id| store.delete(&ObjectName::of("segments", id)))
+    }
+
+    /// Tells all clients that segments were deleted.
+    pub fn bump_epoch(&self) -> Result<()> {
+        let office = &self.writer.office;
+        office.with_reserve(|| gc::bump_epoch(&office.store, &office.sealer()))
+    }
+
+    /// Rewrites the fragments that name segments which were deleted; `wait` passes the time a list may lag.
+    ///
+    /// A segment is dropped only if it is among `deleted` or absent from a list that is later than the fragment.
+    pub fn rewrite_index(&self, deleted: &BTreeSet<SegmentId>, wait: &dyn Fn()) -> Result<()> {
+        let office = &self.writer.office;
+        let (store, sealer) = (&office.store, office.sealer());
+        let mut found: Vec<(u64, ObjectName, Vec<SegmentId>)> = Vec::new();
+        for object in store.list(&Prefix::of("index"))? {
+            match index::read(store, &sealer, &object.name) {
+                Ok(fragment) => {
+                    let segments = fragment.segments.iter().map(|segment| segment.record.id).collect();
+                    found.push((object.bytes, object.name, segments));
+                }
+                // Merged by another client meanwhile, or damaged: not this collector's business.
+                Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Damaged) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        wait();
+        let existing = gc::list_segments(store)?;
+        let keep = |id: &SegmentId| existing.contains(id) && !deleted.contains(id);
+        found.retain(|(_, _, segments)| !segments.iter().all(keep));
+        let mut batch = Vec::new();
+        let mut bytes = 0;
+        for (length, name, _) in found {
+            if bytes + length > INDEX_BYTES_MAX as u64 {
+                self.replace(&std::mem::take(&mut batch), &keep)?;
+                bytes = 0;
+            }
+            bytes += length;
+            batch.push(name);
+        }
+        self.replace(&batch, &keep)
+    }
+
+    /// Puts what is to be kept of these fragments, merged, and deletes them.
+    fn replace(&self, names: &[ObjectName], keep: &dyn Fn(&SegmentId) -> bool) -> Result<()> {
+        let office = &self.writer.office;
+        let mut inputs: Vec<(IndexId, Fragment)> = Vec::new();
+        let (mut decoded, mut level) = (Vec::new(), 0);
+        for name in names {
+            match index::read(&office.store, &office.sealer(), name) {
+                Ok(mut fragment) => {
+                    fragment.retain_segments(keep);
+                    level = level.max(fragment.level);
+                    inputs.push((index::parse_name(name)?.1, fragment));
+                    decoded.push(name);
+                }
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
+            }
+        }
+        let merged = index::merge(level, inputs)?;
+        office.with_reserve(|| put_fragments(office, merged.clone()))?;
+        decoded.into_iter().try_for_each(|name| office.store.delete(name))
+    }
+
+    /// Ends a doom that was carried out.
+    pub fn lift(&self, doom: &Doom) -> Result<()> {
+        self.writer.office.store.delete(&Doom::name(&doom.id))
+    }
+}
+
+impl std::fmt::Debug for Collector {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Collector")
+    }
+}
+
+struct Hex<'a>(&'a [u8]);
+
+impl std::fmt::Display for Hex<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write_hex(f, self.0)
+    }
+}
