@@ -13,6 +13,8 @@ mod engine;
 #[cfg(test)]
 mod faults;
 #[cfg(test)]
+mod gc_model;
+#[cfg(test)]
 mod golden;
 #[cfg(test)]
 mod life;

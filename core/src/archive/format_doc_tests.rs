@@ -17,6 +17,7 @@ use super::entry::Entry;
 use super::metadata::{Attributes, FileType, Metadata};
 use super::node::{DirectoryChild, Node};
 use super::record::{ArchiveRecord, BaseRef, ClientMark, Head, PendingRecord, Statistics};
+use super::removal::RemovalRecord;
 use super::stat::{StatChild, StatRef, StatRow};
 use crate::backend::{MemoryBackend, ObjectName, Payload, Store};
 use crate::chunker::Chunker;
@@ -285,6 +286,16 @@ fn archives(out: &mut Goldens) {
     let base = Some(BaseRef { archive: Some(archive), root: directory(), stat_root });
     let pending = PendingRecord { started: TIME, base, record: None, complete: false, extensions: Extensions::none() };
     add(out, "pending-record", &pending.encode().unwrap());
+    let removal = RemovalRecord {
+        archive,
+        record: None,
+        time: TIME,
+        host: "laptop".into(),
+        user: "kei".into(),
+        reason: "delete".into(),
+        extensions: Extensions::none(),
+    };
+    add(out, "removal-record", &removal.encode().unwrap());
 }
 
 /// What is decided by keyed hashes: where nodes end and where content is cut.
