@@ -112,6 +112,8 @@ pub enum Command {
     Delete(commands::delete::Args),
     /// Bring removed archives back, as long as `compact` has not run
     Undelete(commands::undelete::Args),
+    /// Remove archives that no rule keeps; `compact` gives their room back
+    Prune(Box<commands::prune::Args>),
     /// Rename an archive
     Rename(commands::rename::Args),
     /// Show or change the tags of archives

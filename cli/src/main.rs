@@ -65,6 +65,7 @@ fn dispatch(context: &Context, command: Command) -> anyhow::Result<Warnings> {
         Command::List(args) => commands::list::run(context, &args),
         Command::Delete(args) => commands::delete::run(context, &args),
         Command::Undelete(args) => commands::undelete::run(context, &args),
+        Command::Prune(args) => commands::prune::run(context, &args),
         Command::Rename(args) => commands::rename::run(context, &args),
         Command::Tag(args) => commands::tag::run(context, &args),
         Command::Compact(args) => commands::compact::run(context, &args),

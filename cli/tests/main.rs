@@ -8,6 +8,7 @@ mod help;
 mod info;
 mod input;
 mod keys;
+mod life;
 mod machine;
 mod output;
 mod place;

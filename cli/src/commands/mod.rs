@@ -11,6 +11,7 @@ pub mod help;
 pub mod info;
 pub mod key;
 pub mod list;
+pub mod prune;
 pub mod rename;
 pub mod repo_create;
 pub mod repo_info;

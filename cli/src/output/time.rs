@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use gabion_core::clock::Timestamp;
+use gabion_core::ops::prune::Date;
 use jiff::tz::TimeZone;
 
 use crate::exit_code::{Failure, PLACEHOLDER_ERROR};
@@ -25,6 +26,22 @@ pub fn iso_utc(moment: Timestamp) -> String {
 /// `Sun, 2026-11-22 21:30:00`
 pub fn human(moment: Timestamp, zone: &TimeZone) -> String {
     show(moment, zone, "%a, %Y-%m-%d %H:%M:%S")
+}
+
+/// What the calendar says of a moment.
+pub fn date(moment: Timestamp, zone: &TimeZone) -> Date {
+    let zoned = to_jiff(moment).to_zoned(zone.clone());
+    let week = zoned.date().iso_week_date();
+    Date {
+        year: zoned.year().into(),
+        month: zoned.month().into(),
+        day: zoned.day().into(),
+        hour: zoned.hour().into(),
+        minute: zoned.minute().into(),
+        second: zoned.second().into(),
+        iso_year: week.year().into(),
+        iso_week: week.week().into(),
+    }
 }
 
 /// Formats as C's and Python's `strftime`; `%f` are microseconds.

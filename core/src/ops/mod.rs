@@ -7,5 +7,6 @@ pub mod create;
 pub mod delete;
 pub mod extract;
 pub mod list;
+pub mod prune;
 pub mod republish;
 mod resolve;

@@ -1,0 +1,276 @@
+//! `gabion prune`
+
+use std::collections::BTreeMap;
+use std::io::Write as _;
+use std::str::FromStr;
+
+use anyhow::Result;
+use clap::ValueEnum;
+use gabion_core::archive::catalog::Archive;
+use gabion_core::clock::{SystemClock, Timestamp};
+use gabion_core::id::ArchiveId;
+use gabion_core::ops::delete::{delete, is_protected};
+use gabion_core::ops::prune::{Amount, Candidate, Kept, Period, Policy, keep};
+use serde_json::{Value as Json, json};
+
+use crate::archives::{ArchiveFilter, find};
+use crate::context::Context;
+use crate::date::parse_moment;
+use crate::exit_code::{Failure, Warnings};
+use crate::output::archive::{self, KEYS, answer};
+use crate::output::format::Format;
+use crate::output::sink::Sink;
+use crate::output::time::date;
+use crate::progress::Level;
+use crate::timespan::Timespan;
+
+const FORMAT: &str = "{archive:<36} {time} [{id}]{NL}";
+const SHORT_FORMAT: &str = "{archive}{NL}";
+
+/// Remove archives that no rule keeps.
+///
+/// Each rule keeps the newest archive of every period (in local time), until it kept so many: rules for short periods
+/// come first, and what they keep does not count for the others. A rule with room keeps the oldest archive too. Instead of a
+/// number a rule takes a span of time, such as 30d: then it keeps what was made in it, or -1 for everything.
+///
+/// Rules are applied to each series (archives that share a name) on its own. Where --match-archives has a pattern
+/// (sh: or re:), they are applied to all archives it fits together, because then every archive may have a name of its own;
+/// --group-by says otherwise. Archives with the tag @PROT stay. The room is given back by `gabion compact`.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  gabion prune --keep-daily 7 --keep-weekly 4 --keep-monthly 6 --list --dry-run\n  \
+                        gabion prune home --keep 2d --keep-daily 14\n  gabion prune -a 'sh:{hostname}-*' -d 7 -w 4"
+)]
+pub struct Args {
+    /// Only the series of this name
+    #[arg(value_name = "NAME")]
+    name: Option<String>,
+    /// Change nothing
+    #[arg(short = 'n', long)]
+    dry_run: bool,
+    /// List what is kept and why, and what goes
+    #[arg(long)]
+    list: bool,
+    /// List only what goes
+    #[arg(long)]
+    list_pruned: bool,
+    /// List only what is kept
+    #[arg(long)]
+    list_kept: bool,
+    /// List names only
+    #[arg(long, conflicts_with = "format")]
+    short: bool,
+    /// List archives in this format
+    #[arg(long, value_name = "FORMAT")]
+    format: Option<String>,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+    /// Accepted; the numbers are told by `gabion compact --stats`
+    #[arg(short, long, hide = true)]
+    stats: bool,
+    /// Remove archives even if the rules keep none
+    #[arg(long)]
+    force: bool,
+    /// Count spans of time back from this moment instead of now
+    #[arg(long, value_name = "TIMESTAMP")]
+    from: Option<String>,
+    /// What the rules are applied to
+    #[arg(long, value_name = "WHAT")]
+    group_by: Option<Group>,
+    #[command(flatten)]
+    rules: Rules,
+    #[command(flatten)]
+    filter: ArchiveFilter,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Group {
+    /// To the archives of each name.
+    Series,
+    /// To all archives together.
+    All,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Rules")]
+struct Rules {
+    /// Keep the newest X archives, or all of a span of time
+    #[arg(long, value_name = "X", visible_alias = "keep-last", alias = "keep-within", allow_hyphen_values = true)]
+    keep: Option<Wish>,
+    /// Keep the last archive of a second
+    #[arg(long, value_name = "X", allow_hyphen_values = true)]
+    keep_secondly: Option<Wish>,
+    /// ... of a minute
+    #[arg(long, value_name = "X", allow_hyphen_values = true)]
+    keep_minutely: Option<Wish>,
+    /// ... of an hour
+    #[arg(short = 'H', long, value_name = "X", allow_hyphen_values = true)]
+    keep_hourly: Option<Wish>,
+    /// ... of a day
+    #[arg(short = 'd', long, value_name = "X", allow_hyphen_values = true)]
+    keep_daily: Option<Wish>,
+    /// ... of a week
+    #[arg(short = 'w', long, value_name = "X", allow_hyphen_values = true)]
+    keep_weekly: Option<Wish>,
+    /// ... of a month
+    #[arg(short = 'm', long, value_name = "X", allow_hyphen_values = true)]
+    keep_monthly: Option<Wish>,
+    /// ... of 13 weeks
+    #[arg(long = "keep-13weekly", value_name = "X", allow_hyphen_values = true)]
+    keep_13weekly: Option<Wish>,
+    /// ... of three months
+    #[arg(long = "keep-3monthly", value_name = "X", allow_hyphen_values = true)]
+    keep_3monthly: Option<Wish>,
+    /// ... of a year
+    #[arg(short = 'y', long, value_name = "X", allow_hyphen_values = true)]
+    keep_yearly: Option<Wish>,
+}
+
+/// How much a rule is to keep.
+#[derive(Clone, Copy, Debug)]
+enum Wish {
+    Count(u64),
+    All,
+    Within(Timespan),
+}
+
+impl FromStr for Wish {
+    type Err = Failure;
+
+    fn from_str(text: &str) -> Result<Self, Failure> {
+        if text == "-1" {
+            return Ok(Self::All);
+        }
+        match text.parse() {
+            Ok(count) => Ok(Self::Count(count)),
+            Err(_) => text.parse().map(Self::Within).map_err(|_| {
+                Failure::command(format!("`{text}` is neither a number nor a time span such as 30d, nor -1 for all"))
+            }),
+        }
+    }
+}
+
+impl Rules {
+    fn policy(&self, from: Timestamp) -> Policy {
+        let wishes = [
+            self.keep,
+            self.keep_secondly,
+            self.keep_minutely,
+            self.keep_hourly,
+            self.keep_daily,
+            self.keep_weekly,
+            self.keep_monthly,
+            self.keep_13weekly,
+            self.keep_3monthly,
+            self.keep_yearly,
+        ];
+        let amount = |wish| match wish {
+            Wish::Count(count) => Amount::Count(count),
+            Wish::All => Amount::All,
+            Wish::Within(span) => Amount::Since(span.before(from)),
+        };
+        let named = Period::ALL.into_iter().zip(wishes);
+        named.filter_map(|(period, wish)| Some((period, amount(wish?)))).collect()
+    }
+}
+
+/// Removes what no rule keeps.
+pub fn run(context: &Context, args: &Args) -> Result<Warnings> {
+    let from = args.from.as_deref().map(|text| parse_moment(text, context.zone())).transpose()?;
+    let policy = args.rules.policy(from.unwrap_or(context.now()));
+    if policy.is_empty() {
+        let rules = "name at least one rule: --keep, --keep-daily, --keep-weekly, ...";
+        return Err(Failure::command(rules).into());
+    }
+    let format = match (&args.format, args.short) {
+        (Some(format), _) => format,
+        (None, true) => SHORT_FORMAT,
+        (None, false) => FORMAT,
+    };
+    let format = Format::parse(format, KEYS)?;
+    let repository = context.open()?;
+    let reporter = context.reporter(context.settings())?;
+    let mut catalog = context.catalog(&repository, &reporter)?;
+    if let Some(name) = &args.name {
+        let series = context.placeholders.replace(name)?;
+        if catalog.series(&series).next().is_none() {
+            // says what there is instead
+            find(context, catalog, name)?;
+            return Err(Failure::command(format!("`{series}` is one archive: name a series")).into());
+        }
+        catalog.archives.retain(|archive| archive.record.name == series);
+    }
+    let archives: Vec<Archive> =
+        args.filter.select(context, catalog)?.into_iter().map(|listed| listed.archive).collect();
+    let kept = args.kept(context, &archives, &policy);
+    if kept.is_empty() && !archives.is_empty() && !args.force {
+        let everything = "these rules keep no archive at all; to remove them all the same, add --force";
+        return Err(Failure::command(everything).into());
+    }
+    let rows: Vec<(&Archive, Option<Kept>)> =
+        archives.iter().rev().map(|archive| (archive, kept.get(&archive.id).copied())).collect();
+    args.show(context, &rows, &format)?;
+    let gone: Vec<&Archive> = rows.iter().filter(|(_, kept)| kept.is_none()).map(|(archive, _)| *archive).collect();
+    if !args.dry_run {
+        delete(&repository, &gone, &context.remover("prune"), &SystemClock)?;
+    }
+    let verb = if args.dry_run { "Would remove" } else { "Removed" };
+    let told = format!("{verb} {} of {} archives; `gabion compact` gives their room back", gone.len(), archives.len());
+    reporter.log(Level::Info, None, &told);
+    Ok(reporter.warnings())
+}
+
+impl Args {
+    fn kept(&self, context: &Context, archives: &[Archive], policy: &Policy) -> BTreeMap<ArchiveId, Kept> {
+        let together = if self.filter.has_name_pattern() { Group::All } else { Group::Series };
+        let group = self.group_by.unwrap_or(together);
+        let mut groups = BTreeMap::<&str, Vec<Candidate>>::new();
+        for archive in archives {
+            let name = if group == Group::All { "" } else { &archive.record.name };
+            let protected = is_protected(&archive.record);
+            groups.entry(name).or_default().push(Candidate { id: archive.id, start: archive.record.start, protected });
+        }
+        let zone = context.zone();
+        groups.values().flat_map(|group| keep(group, policy, &|moment| date(moment, zone))).collect()
+    }
+
+    fn show(&self, context: &Context, rows: &[(&Archive, Option<Kept>)], format: &Format) -> Result<()> {
+        let (everything, mut out) = (self.list && !self.list_kept && !self.list_pruned, Sink::new());
+        let shown = |kept: bool| everything || (kept && self.list_kept) || (!kept && self.list_pruned);
+        if self.json {
+            let object = |(archive, kept): &(&Archive, Option<Kept>)| {
+                let mut object = archive::brief(archive, context.zone());
+                object.insert("pruned".to_owned(), json!(kept.is_none()));
+                object.insert("rule".to_owned(), json!(kept.map(reason)));
+                Json::Object(object)
+            };
+            let mut root = serde_json::Map::new();
+            root.insert("archives".to_owned(), rows.iter().map(object).collect());
+            root.insert("dry_run".to_owned(), json!(self.dry_run));
+            out.write_all(answer(root)?.as_bytes())?;
+            return Ok(out.flush()?);
+        }
+        let (manner, mut line) = (context.manner(), Vec::new());
+        for (archive, kept) in rows.iter().filter(|(_, kept)| shown(kept.is_some())) {
+            line.clear();
+            let verdict = match kept {
+                Some(kept) => format!("Keeping archive (rule: {}):", reason(*kept)),
+                None if self.dry_run => "Would prune:".to_owned(),
+                None => "Pruning archive:".to_owned(),
+            };
+            write!(line, "{verdict:<40} ")?;
+            format.render(|key| archive::value(archive, key), &manner, &mut line)?;
+            out.write_all(&line)?;
+        }
+        Ok(out.flush()?)
+    }
+}
+
+fn reason(kept: Kept) -> String {
+    match kept {
+        Kept::Protected => "@PROT".to_owned(),
+        Kept::By(period, number) => format!("{} #{number}", period.name()),
+        Kept::Oldest(period, number) => format!("{}[oldest] #{number}", period.name()),
+    }
+}

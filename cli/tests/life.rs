@@ -1,0 +1,117 @@
+//! Archives that go, come back, change their names, and give their room back.
+
+use serde_json::Value;
+
+use crate::place::Place;
+
+/// A repository with an archive per day of March 2026, up to `days`, each with a file of its own.
+fn days(days: u32) -> Place {
+    let place = Place::new();
+    for day in 1..=days {
+        place.file("tree/f", format!("{day}").repeat(3000));
+        let time = format!("2026-03-{day:02}T12:00:00");
+        place.run(&["create", "--timestamp", &time, "daily", "tree"]).succeeded();
+    }
+    place
+}
+
+fn names(place: &Place, more: &[&str]) -> Vec<String> {
+    let arguments = [&["repo-list", "--format", "{archive} {time:%d}{NL}"], more].concat();
+    place.run(&arguments).succeeded().out.lines().map(str::to_owned).collect()
+}
+
+#[test]
+fn an_archive_is_removed_and_comes_back() {
+    let place = days(2);
+    let listed = place.run(&["delete", "daily@1", "--dry-run", "--list"]).succeeded();
+    assert!(listed.out.starts_with("daily ") && listed.out.contains("2026-03-01"), "{}", listed.out);
+    assert_eq!(names(&place, &[]).len(), 2);
+    place.run(&["delete", "daily@1"]).succeeded();
+    assert_eq!((names(&place, &[]), names(&place, &["--deleted"])), (vec!["daily 02".into()], vec!["daily 01".into()]));
+    place.run(&["undelete", "daily"]).succeeded();
+    assert_eq!(names(&place, &[]), ["daily 01", "daily 02"]);
+    place.run(&["extract", "--target", "out", "daily@1"]).succeeded();
+    assert_eq!(std::fs::read_to_string(place.path("out/tree/f")).unwrap(), "1".repeat(3000));
+}
+
+#[test]
+fn nothing_is_removed_because_nothing_was_said() {
+    let place = days(1);
+    for arguments in [&["delete"][..], &["undelete"], &["delete", "daily", "-a", "sh:*"], &["prune"]] {
+        let run = place.run(arguments);
+        assert_eq!(run.rc, 4, "{arguments:?}: {}", run.err);
+    }
+    let run = place.run(&["delete", "dayly"]);
+    assert_eq!(run.rc, 31);
+    assert!(run.err.contains("did you mean `daily`?"), "{}", run.err);
+    let run = place.run(&["prune", "--keep-daily", "0"]);
+    assert!(run.rc == 4 && run.err.contains("--force"), "{}", run.err);
+    assert_eq!(names(&place, &[]).len(), 1);
+}
+
+#[test]
+fn compact_gives_room_back_and_says_how_much() {
+    let place = days(3);
+    let planned: Value = serde_json::from_str(&place.run(&["compact", "--dry-run", "--json"]).succeeded().out).unwrap();
+    assert_eq!(planned["would_free_size"], 0);
+    place.run(&["delete", "-a", "daily"]).succeeded();
+    let done: Value = serde_json::from_str(&place.run(&["compact", "--json"]).succeeded().out).unwrap();
+    assert!(done["deleted_segments"].as_u64() > Some(2) && done["freed_size"].as_u64() > Some(1000), "{done:#}");
+    let run = place.run(&["undelete", "-a", "daily", "--last", "1"]);
+    assert!(run.rc == 17 && run.err.contains("not in the repository any more"), "{}: {}", run.rc, run.err);
+    let table = place.run(&["compact", "--stats"]).succeeded().out;
+    assert!(table.contains("Segments deleted:") && table.contains(" 0\n"), "{table}");
+}
+
+#[test]
+fn prune_keeps_what_the_rules_say_and_explains() {
+    let place = days(20);
+    let listed = place.run(&["prune", "-n", "--list", "-d", "3", "-w", "2"]).succeeded().out;
+    assert!(listed.contains("Keeping archive (rule: daily #1):") && listed.contains("weekly #1"), "{listed}");
+    assert_eq!(listed.matches("Would prune:").count(), 15, "{listed}");
+    place.run(&["tag", "daily@19", "--add", "@PROT"]).succeeded();
+    place.run(&["prune", "-d", "3", "-w", "2"]).succeeded();
+    // the 15th and the 8th are Sundays; the first is protected
+    assert_eq!(names(&place, &[]), ["daily 01", "daily 08", "daily 15", "daily 18", "daily 19", "daily 20"]);
+    let run = place.run(&["delete", "-a", "daily"]);
+    assert!(run.rc == 4 && run.err.contains("@PROT"), "{}", run.err);
+    place.run(&["prune", "--keep", "2d", "--from", "2026-03-20T12:00:00"]).succeeded();
+    assert_eq!(names(&place, &[]), ["daily 01", "daily 18", "daily 19", "daily 20"]);
+}
+
+#[test]
+fn prune_takes_each_series_for_itself() {
+    let place = days(2);
+    place.run(&["create", "--timestamp", "2026-03-09T12:00:00", "other-1", "tree"]).succeeded();
+    place.run(&["create", "--timestamp", "2026-03-10T12:00:00", "other-2", "tree"]).succeeded();
+    place.run(&["prune", "--keep-last", "1"]).succeeded();
+    assert_eq!(names(&place, &[]), ["daily 02", "other-1 09", "other-2 10"]);
+    place.run(&["prune", "--keep-last", "1", "-a", "sh:other-*"]).succeeded();
+    assert_eq!(names(&place, &[]), ["daily 02", "other-2 10"]);
+}
+
+#[test]
+fn archives_are_renamed_and_tagged() {
+    let place = days(1);
+    place.run(&["rename", "daily", "weekly"]).succeeded();
+    assert_eq!(names(&place, &[]), ["weekly 01"]);
+    let shown = place.run(&["tag", "weekly", "--add", "b,a"]).succeeded().out;
+    assert!(shown.ends_with("tags:a,b\n"), "{shown}");
+    let shown = place.run(&["tag", "weekly", "--remove", "a", "--add", "c"]).succeeded().out;
+    assert!(shown.ends_with("tags:b,c\n"), "{shown}");
+    assert!(place.run(&["tag", "weekly", "--set", ""]).succeeded().out.ends_with("tags:\n"));
+    assert_eq!(place.run(&["tag", "weekly", "--add", "@PROTECTED"]).rc, 4);
+    assert_eq!(place.run(&["rename", "weekly", "a\nb"]).rc, 4);
+}
+
+#[test]
+fn two_places_under_one_archived_path_are_refused() {
+    let place = Place::new();
+    place.file("a/x", "1");
+    place.file("b/x", "2");
+    for more in [&[][..], &["--dry-run"]] {
+        let run = place.run(&[&["create", "n", "a/./x", "b/./x"], more].concat());
+        assert!(run.rc == 4 && run.err.contains("a/x") && run.err.contains("b/x"), "{}: {}", run.rc, run.err);
+    }
+    assert_eq!(names(&place, &[]), Vec::<String>::new());
+}
