@@ -118,6 +118,8 @@ pub enum Command {
     Rename(commands::rename::Args),
     /// Show or change the tags of archives
     Tag(commands::tag::Args),
+    /// Check that a repository is whole
+    Check(commands::check::Args),
     /// Give back the room of what no archive needs
     Compact(commands::compact::Args),
     /// Show what is known of archives

@@ -12,7 +12,7 @@ use gabion_core::clock::{Clock as _, SystemClock, Timestamp};
 use gabion_core::crypto::secret::Passphrase;
 use gabion_core::error::{Error, ErrorKind};
 use gabion_core::id::RepositoryId;
-use gabion_core::local_state::DirectoryState;
+use gabion_core::local_state::{DirectoryState, LocalState, MemoryState};
 use gabion_core::monitor::{Event, Monitor as _, Warning};
 use gabion_core::ops::delete::Remover;
 use gabion_core::repository::{Client, KeyFiles, Repository};
@@ -101,7 +101,12 @@ impl Context {
             Some(path) => Arc::new(KeyFile::new(path)),
             None => Arc::new(DirectoryState::new(self.directories()?.keys)),
         };
-        Ok(Client { key_files, ..Client::default() })
+        // Without a home nothing is remembered, which costs time at most.
+        let state: Arc<dyn LocalState> = match self.directories() {
+            Ok(directories) => Arc::new(DirectoryState::new(directories.data)),
+            Err(_) => Arc::new(MemoryState::default()),
+        };
+        Ok(Client { key_files, state })
     }
 
     /// Where the key of a repository is when it is kept outside.

@@ -94,6 +94,8 @@ pub const TABLE: &[Code] = &[
 
 /// Any error without a code of its own.
 pub const ERROR: Code = code(2);
+/// A check that found damage.
+pub const CHECK_FINDING: Code = code(1);
 /// A command that makes no sense.
 pub const COMMAND_ERROR: Code = code(4);
 /// The directory above the place of a new repository does not exist.

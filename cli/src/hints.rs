@@ -61,10 +61,9 @@ pub fn for_verb(word: &str) -> Option<&'static str> {
 }
 
 /// Commands that are planned. They are no part of the help, but who types one shall not be told nonsense.
-const PLANNED: [&str; 18] = [
+const PLANNED: [&str; 17] = [
     "analyze",
     "break-lock",
-    "check",
     "diff",
     "export-tar",
     "find",

@@ -68,6 +68,7 @@ fn dispatch(context: &Context, command: Command) -> anyhow::Result<Warnings> {
         Command::Prune(args) => commands::prune::run(context, &args),
         Command::Rename(args) => commands::rename::run(context, &args),
         Command::Tag(args) => commands::tag::run(context, &args),
+        Command::Check(args) => commands::check::run(context, &args),
         Command::Compact(args) => commands::compact::run(context, &args),
         Command::Info(args) => commands::info::run(context, &args),
         Command::RepoInfo(args) => commands::repo_info::run(context, &args),

@@ -16,6 +16,11 @@ pub struct Timespan {
 }
 
 impl Timespan {
+    /// Its length.
+    pub fn seconds(self) -> u64 {
+        self.seconds.unsigned_abs()
+    }
+
     /// The moment this long before `moment`, or the first there is.
     pub fn before(self, moment: Timestamp) -> Timestamp {
         Timestamp::new(moment.seconds.saturating_sub(self.seconds), moment.nanoseconds)

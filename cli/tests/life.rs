@@ -115,3 +115,35 @@ fn two_places_under_one_archived_path_are_refused() {
     }
     assert_eq!(names(&place, &[]), Vec::<String>::new());
 }
+
+#[test]
+fn check_finds_nothing_or_names_it() {
+    let place = days(2);
+    let clean = place.run(&["check", "--verify-data"]).succeeded().out;
+    assert!(clean.contains("no damage found"), "{clean}");
+    let segments = place.path("repo/segments");
+    let mut files: Vec<_> = walk(&segments);
+    files.sort();
+    std::fs::remove_file(&files[0]).unwrap();
+    let run = place.run(&["check"]);
+    assert_eq!(run.rc, 1, "{}", run.err);
+    assert!(
+        run.err.contains("missing segment: segments/") && run.out.contains("chunks are lost"),
+        "{}{}",
+        run.err,
+        run.out
+    );
+    let run = place.run(&["check", "--json"]);
+    let told: Value = serde_json::from_str(&run.out).unwrap();
+    assert!(told["damages"].as_u64() > Some(1) && told["findings"].as_array().unwrap().len() > 1, "{told:#}");
+    for arguments in
+        [&["check", "--repository-only", "-a", "daily"][..], &["check", "--archives-only", "--verify-data"]]
+    {
+        assert!(place.run(arguments).rc != 0, "{arguments:?}");
+    }
+}
+
+fn walk(directory: &std::path::Path) -> Vec<std::path::PathBuf> {
+    let entries = std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
+    entries.flat_map(|path| if path.is_dir() { walk(&path) } else { vec![path] }).collect()
+}

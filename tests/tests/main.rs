@@ -1,6 +1,8 @@
 //! Scenarios across the libraries, in one binary.
 
 #[cfg(test)]
+mod check;
+#[cfg(test)]
 mod conformance;
 #[cfg(test)]
 mod cost;

@@ -1,6 +1,7 @@
 //! One file per command: what may be typed, what it means, and running it.
 
 pub mod benchmark;
+pub mod check;
 pub mod compact;
 pub mod completion;
 pub mod create;

@@ -32,6 +32,7 @@ mod reader;
 mod removal;
 mod reserve;
 mod session;
+mod verify;
 mod writer;
 
 pub use closed::ClosedRepository;
@@ -41,6 +42,7 @@ pub use keys::{AskPassphrase, FoundSlot, KeyFiles, KeyLocation, NewSlot, OpenedB
 pub use reader::Reader;
 pub use removal::RemovalName;
 pub use session::Session;
+pub use verify::{Named, SegmentState, is_finding};
 pub use writer::{ChunkTicket, WriteTotals, Writer, WriterOptions};
 
 /// Where plaintext chunks go: the one door through which every byte is stored.

@@ -9,8 +9,8 @@ use super::{ObjectName, Office, Payload, Prefix};
 use crate::backend::ObjectMeta;
 use crate::error::{Error, Result};
 use crate::gc::{Doom, Look};
-use crate::id::SegmentId;
-use crate::index::{self, Fragment, Index, Loaded};
+use crate::id::{ChunkId, SegmentId};
+use crate::index::{self, Fragment, Index, Loaded, Mark, Marks};
 use crate::limits::SEGMENT_BYTES_MAX;
 use crate::segment::{Directory, SegmentRecord, open_directory};
 
@@ -36,7 +36,7 @@ pub struct Session {
     loaded: Loaded,
     /// Segments that no fragment names any more: the next fragment will.
     recovered: Vec<(SegmentRecord, Directory)>,
-    lost: usize,
+    gone: Vec<SegmentId>,
 }
 
 impl Session {
@@ -55,7 +55,7 @@ impl Session {
         gone.iter().for_each(|id| index.withdraw(id));
         let damaged = !loaded.damaged.is_empty();
         let index = SharedIndex(Arc::new(RwLock::new(index)));
-        let mut session = Self { index, look, loaded, recovered: Vec::new(), lost: gone.len(), office };
+        let mut session = Self { index, look, loaded, recovered: Vec::new(), gone, office };
         if damaged {
             session.recover_unnamed();
         }
@@ -82,9 +82,40 @@ impl Session {
         Reader::new(Arc::clone(&self.office), self.index.clone())
     }
 
+    /// No chunk is marked.
+    pub fn marks(&self) -> Marks {
+        Marks::of(&self.index.read())
+    }
+
+    /// Marks a copy of a chunk in a segment that exists and is not doomed.
+    pub fn mark(&self, marks: &mut Marks, id: &ChunkId) -> Mark {
+        marks.mark(&self.index.read(), id)
+    }
+
+    /// The segments that are said to hold a copy of this chunk, and exist.
+    pub fn copies(&self, id: &ChunkId) -> Vec<SegmentId> {
+        self.index.read().copies(id).into_iter().map(|place| place.segment).collect()
+    }
+
+    /// The segments the index names, as far as they exist.
+    pub fn segment_records(&self) -> Vec<SegmentRecord> {
+        self.index.read().segments().cloned().collect()
+    }
+
+    /// Segments that exist and that no fragment names.
+    pub fn unnamed_segments(&self) -> Vec<SegmentId> {
+        let index = self.index.read();
+        self.look.usable_segments().filter(|id| index.segment(id).is_none()).copied().collect()
+    }
+
     /// Segments that the index names but the store lacks, or that are doomed.
     pub fn lost_segments(&self) -> usize {
-        self.lost
+        self.gone.len()
+    }
+
+    /// Which these are.
+    pub fn gone_segments(&self) -> &[SegmentId] {
+        &self.gone
     }
 
     /// Index fragments the store has.
@@ -99,7 +130,7 @@ impl Session {
 
     /// Whether data may be missing: segments are lost, fragments damaged, or someone recorded damage.
     pub fn is_damaged(&self) -> bool {
-        self.lost > 0 || !self.loaded.damaged.is_empty() || self.look.damage()
+        !self.gone.is_empty() || !self.loaded.damaged.is_empty() || self.look.damage()
     }
 
     /// Whether there are segments that no fragment names. Most often these are another client's, or what a killed one

@@ -1,7 +1,7 @@
 //! Opens segments: one frame, the directory, or everything.
 
 use super::format::{END_BYTES, End, SegmentKeys};
-use super::{ChunkEntry, Directory, FinishedSegment, HEADER_BYTES, SegmentRecord};
+use super::{ChunkEntry, Directory, FinishedSegment, Frame, HEADER_BYTES, SegmentRecord};
 use crate::compress::{Decompressor, FrameCodec};
 use crate::crypto::envelope::verify_tail;
 use crate::crypto::id_hash::IdHasher;
@@ -49,13 +49,17 @@ impl std::fmt::Debug for FrameOpener {
 
 /// Opens the directory of a whole segment in memory, and checks the segment's tail and structure.
 pub fn open_directory(sealer: &Sealer<'_>, id: &SegmentId, bytes: &[u8]) -> Result<(SegmentRecord, Directory)> {
+    verify_tail(bytes).and_then(|()| parse(sealer, id, bytes)).map_err(|error| error.with("segment", id))
+}
+
+/// As [`open_directory`] for a segment whose hash is wrong: its directory and frames are authenticated by themselves.
+pub fn salvage_directory(sealer: &Sealer<'_>, id: &SegmentId, bytes: &[u8]) -> Result<(SegmentRecord, Directory)> {
     parse(sealer, id, bytes).map_err(|error| error.with("segment", id))
 }
 
 fn parse(sealer: &Sealer<'_>, id: &SegmentId, bytes: &[u8]) -> Result<(SegmentRecord, Directory)> {
     let truncated = || Error::damaged("open segment", "truncated");
     let total = bytes.len() as u64;
-    verify_tail(bytes)?;
     let (header, _) = bytes.split_first_chunk::<HEADER_BYTES>().ok_or_else(truncated)?;
     let end_at = bytes.len().checked_sub(END_BYTES).filter(|at| *at >= HEADER_BYTES).ok_or_else(truncated)?;
     let end = End::parse(&bytes[end_at..], total)?;
@@ -114,9 +118,7 @@ pub fn read_chunks(
         let end = offset + frame.stored_bytes as usize;
         let own: Vec<(u32, &ChunkEntry)> = chunks.by_ref().take(frame.chunks as usize).collect();
         if own.iter().any(|(ordinal, _)| wanted(*ordinal)) {
-            plain.clear();
-            let stored = bytes.get(offset..end).ok_or_else(short)?.to_vec();
-            opener.open(decompressor, number, stored, frame.codec, frame.plain_bytes as usize, &mut plain)?;
+            read_frame(&opener, decompressor, number, frame, bytes, offset, &mut plain)?;
             let mut start = 0;
             for (ordinal, chunk) in own {
                 let end = start + chunk.bytes as usize;
@@ -129,4 +131,20 @@ pub fn read_chunks(
         offset = end;
     }
     Ok(())
+}
+
+/// Opens a frame of a whole segment in memory that begins at `offset`; `plain` holds nothing else afterwards.
+pub fn read_frame(
+    opener: &FrameOpener,
+    decompressor: &mut Decompressor,
+    number: u32,
+    frame: &Frame,
+    bytes: &[u8],
+    offset: usize,
+    plain: &mut Vec<u8>,
+) -> Result<()> {
+    plain.clear();
+    let stored = bytes.get(offset..offset.saturating_add(frame.stored_bytes as usize));
+    let stored = stored.ok_or_else(|| Error::damaged("open frame", "lies outside the segment"))?.to_vec();
+    opener.open(decompressor, number, stored, frame.codec, frame.plain_bytes as usize, plain)
 }

@@ -1,0 +1,72 @@
+//! From lost chunks to the files that people miss.
+
+use super::{About, Check};
+use crate::archive::attributes::AttributesRef;
+use crate::archive::catalog::Archive;
+use crate::archive::content::{Content, ContentItem};
+use crate::archive::content_tree::ContentReader;
+use crate::archive::entry::Entry;
+use crate::archive::walk::{Walk, WalkEvent};
+use crate::error::{Error, ErrorKind, Result};
+use crate::id::ChunkId;
+use crate::repository::{Reader, is_finding};
+
+impl Check<'_, '_> {
+    /// Names every file and directory of an archive that can not be restored whole.
+    pub(super) fn hurt(&mut self, archive: &Archive, reader: &Reader) -> Result<()> {
+        for event in Walk::new(reader, &archive.record.root, None, |_| true) {
+            if self.monitor.interrupted() {
+                return Err(Error::new(ErrorKind::Interrupted, "check"));
+            }
+            match event {
+                Ok(WalkEvent::Entry(item)) => {
+                    if let Some(error) = self.missing_of(&item.entry, reader)? {
+                        self.find(About::Path(archive.id, item.path), error);
+                    }
+                }
+                Ok(WalkEvent::Leave(_)) => {}
+                Err(unread) if is_finding(&unread.error) => {
+                    self.find(About::Path(archive.id, unread.path), unread.error);
+                }
+                Err(unread) => return Err(unread.error),
+            }
+        }
+        Ok(())
+    }
+
+    /// What is missing of a file, if anything is.
+    fn missing_of(&self, entry: &Entry, reader: &Reader) -> Result<Option<Error>> {
+        let lost = |id: &ChunkId| {
+            let error = || Error::damaged("check file", "content can not be read").with("chunk", id);
+            self.checked.lost.contains(id).then(error)
+        };
+        if let AttributesRef::Chunk(id) = &entry.attributes
+            && let Some(error) = lost(id)
+        {
+            return Ok(Some(error));
+        }
+        if !matches!(entry.content, Content::List(_) | Content::Tree(_)) {
+            return Ok(None);
+        }
+        let items = match ContentReader::open(reader, &entry.content, entry.size) {
+            Ok(items) => items,
+            Err(error) => return finding(error),
+        };
+        for item in items {
+            match item {
+                Ok(ContentItem::Chunk { id, .. }) => {
+                    if let Some(error) = lost(&id) {
+                        return Ok(Some(error));
+                    }
+                }
+                Ok(ContentItem::Hole { .. }) => {}
+                Err(error) => return finding(error),
+            }
+        }
+        Ok(None)
+    }
+}
+
+fn finding(error: Error) -> Result<Option<Error>> {
+    if is_finding(&error) { Ok(Some(error)) } else { Err(error) }
+}

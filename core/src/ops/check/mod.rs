@@ -1,0 +1,160 @@
+//! Whether a repository is what it should be: objects, trees, and data.
+//!
+//! Damage is a finding, not an error: the check goes on, and ends with names of the archives and files that are
+//! hurt. Nothing here writes but what this client remembers.
+
+mod archives;
+mod hurt;
+mod memory;
+mod objects;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::archive::catalog::Catalog;
+use crate::clock::Clock;
+use crate::error::{Error, Result};
+use crate::id::{ArchiveId, ChunkId, SegmentId};
+use crate::monitor::Monitor;
+use crate::repository::{Repository, Session};
+
+pub use memory::Memory;
+
+/// How much is checked.
+#[derive(Clone, Debug)]
+pub struct CheckOptions {
+    /// Read every object and compare it with its hash and name, and the index with what exists.
+    pub objects: bool,
+    /// Visit the trees of the archives.
+    pub archives: bool,
+    /// Open every chunk and compare it with its name.
+    pub data: bool,
+    /// Only these archives, if given.
+    pub only: Option<BTreeSet<ArchiveId>>,
+    /// Threads that read segments.
+    pub workers: usize,
+    /// Stop reading segments after so many seconds; the next check goes on.
+    pub seconds_max: Option<u64>,
+    /// Pass over segments that were found whole at most so many seconds ago.
+    pub age_max: Option<u64>,
+}
+
+impl Default for CheckOptions {
+    /// Objects and archives, a thread per core.
+    fn default() -> Self {
+        let workers = std::thread::available_parallelism().map_or(1, usize::from);
+        Self { objects: true, archives: true, data: false, only: None, workers, seconds_max: None, age_max: None }
+    }
+}
+
+/// Something that is not as it should be.
+#[derive(Debug)]
+pub struct Finding {
+    /// What it is about.
+    pub about: About,
+    /// What is wrong.
+    pub error: Error,
+}
+
+/// What a finding is about, from stored objects to what people see.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum About {
+    /// An object that does not belong here: harmless.
+    Foreign(String),
+    /// A stored object.
+    Object(String),
+    /// A segment the index names and the store lacks.
+    MissingSegment(SegmentId),
+    /// Segments that no index fragment names: left by a client that died, or of one that is writing. Harmless.
+    Unnamed(usize),
+    /// A chunk that can not be read from any segment.
+    Chunk(ChunkId),
+    /// A removed archive that is still listed under its old name: harmless.
+    Archive(ArchiveId),
+    /// A file or directory of an archive, raw bytes; it can not be restored whole.
+    Path(ArchiveId, Vec<u8>),
+}
+
+impl About {
+    /// Whether nothing is lost by it.
+    pub fn is_harmless(&self) -> bool {
+        matches!(self, Self::Foreign(_) | Self::Unnamed(_))
+    }
+}
+
+/// What a check saw.
+#[derive(Debug, Default)]
+pub struct Checked {
+    /// Objects that were read.
+    pub objects: usize,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Segments that were not read, because time was up or they were found whole lately.
+    pub skipped_segments: usize,
+    /// Archives whose trees were visited.
+    pub archives: usize,
+    /// Tree nodes and chunks that were found to be there.
+    pub chunks: u64,
+    /// Segments of which a part can not be read.
+    pub spoilt: BTreeMap<SegmentId, Spoilt>,
+    /// Chunks that archives need and that can not be read.
+    pub lost: BTreeSet<ChunkId>,
+    /// Findings that are not harmless.
+    pub damages: usize,
+}
+
+/// How much of a segment can not be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Spoilt {
+    /// Nothing of it.
+    Whole,
+    /// These chunks.
+    Chunks(BTreeSet<ChunkId>),
+    /// No chunk is hurt, but the object is not what was written.
+    Nothing,
+}
+
+/// Where findings go.
+pub type Report<'a> = dyn FnMut(Finding) + 'a;
+
+/// Checks the repository and hands over every finding as it comes.
+///
+/// # Errors
+/// Only what keeps the check from going on: a connection that is lost, or the wish to stop.
+pub fn check(
+    repository: &Repository,
+    options: &CheckOptions,
+    clock: &dyn Clock,
+    monitor: &dyn Monitor,
+    report: &mut Report<'_>,
+) -> Result<Checked> {
+    let session = repository.session()?;
+    let mut check = Check { repository, options, clock, monitor, session, report, checked: Checked::default() };
+    if options.objects || options.data {
+        check.objects()?;
+    }
+    if options.archives {
+        let catalog = Catalog::load(repository)?;
+        check.archives(&catalog)?;
+    }
+    Ok(check.checked)
+}
+
+/// A check on its way.
+struct Check<'a, 'r> {
+    repository: &'a Repository,
+    options: &'a CheckOptions,
+    clock: &'a dyn Clock,
+    monitor: &'a dyn Monitor,
+    session: Session,
+    report: &'a mut Report<'r>,
+    checked: Checked,
+}
+
+impl Check<'_, '_> {
+    fn find(&mut self, about: About, error: Error) {
+        if !about.is_harmless() {
+            self.checked.damages += 1;
+        }
+        (self.report)(Finding { about, error });
+    }
+}

@@ -1,0 +1,152 @@
+//! What a check finds: whatever is done to a store is named, down to the files that are hurt.
+
+use gabion_core::error::Result;
+use gabion_core::ops::check::{About, CheckOptions, Checked, check};
+use gabion_tests::{Notes, Objects, Random};
+
+use crate::engine::{clock, collect, new_repository, open, remove};
+use crate::life::Story;
+
+/// Everything, with the data.
+fn whole() -> CheckOptions {
+    CheckOptions { data: true, ..CheckOptions::default() }
+}
+
+fn checked(objects: &Objects, options: &CheckOptions) -> Result<(Checked, Vec<About>)> {
+    let mut found = Vec::new();
+    let repository = open(objects.backend())?;
+    let checked = check(&repository, options, &clock(), &Notes::new(), &mut |finding| found.push(finding.about))?;
+    Ok((checked, found))
+}
+
+/// What a check of everything finds, except harmless things.
+fn findings(objects: &Objects) -> Vec<About> {
+    let (checked, mut found) = checked(objects, &whole()).unwrap();
+    found.retain(|about| !about.is_harmless());
+    assert_eq!(checked.damages, found.len());
+    found
+}
+
+/// Changes one byte of an object.
+fn flip(objects: &Objects, name: &str, at: usize) {
+    let mut bytes = objects.get(name).unwrap().to_vec();
+    bytes[at] ^= 1;
+    objects.put(name, bytes).unwrap();
+}
+
+fn largest(objects: &Objects, prefix: &str) -> String {
+    let names = objects.names(prefix).unwrap();
+    names.into_iter().max_by_key(|name| objects.get(name).unwrap().len()).unwrap()
+}
+
+fn paths(found: &[About]) -> Vec<&[u8]> {
+    found
+        .iter()
+        .filter_map(|about| if let About::Path(_, path) = about { Some(path.as_slice()) } else { None })
+        .collect()
+}
+
+#[test]
+fn a_whole_repository_has_no_findings_at_any_time_of_its_life() {
+    let story = Story::new(3);
+    let none: Vec<About> = Vec::new();
+    for options in [
+        whole(),
+        CheckOptions::default(),
+        CheckOptions { archives: false, ..whole() },
+        CheckOptions { objects: false, ..CheckOptions::default() },
+    ] {
+        let (checked, found) = checked(&story.objects, &options).unwrap();
+        assert_eq!(found, none, "{options:?}");
+        assert_eq!(checked.archives, if options.archives { 3 } else { 0 });
+    }
+    remove(story.objects.backend(), &story.told[0].0).unwrap();
+    assert_eq!(findings(&story.objects), none, "removed");
+    collect(story.objects.backend(), &Notes::new()).unwrap();
+    assert_eq!(findings(&story.objects), none, "compacted");
+    assert_eq!(findings(&new_repository()), none, "empty");
+}
+
+#[test]
+fn a_flipped_bit_anywhere_is_found_and_objects_are_named() {
+    let story = Story::new(2);
+    let mut random = Random::new(3);
+    for name in story.objects.names("").unwrap() {
+        if name == "config" || name.starts_with("reserve/") || name.starts_with("keys/") {
+            continue;
+        }
+        let length = story.objects.get(&name).unwrap().len();
+        for _ in 0..20 {
+            let objects = story.objects.fork().unwrap();
+            let at = random.below(length as u64) as usize;
+            flip(&objects, &name, at);
+            let found = findings(&objects);
+            let named = found.iter().any(|about| match about {
+                About::Object(object) => *object == name,
+                About::Archive(id) => name == format!("archives/{id}"),
+                _ => false,
+            });
+            assert!(named, "{name} at {at}: {found:?}");
+        }
+    }
+}
+
+#[test]
+fn lost_data_is_traced_to_the_files_it_hurts() {
+    let story = Story::new(1);
+    // the files of 90 000 bytes are in segments of their own kind of size
+    let name = largest(&story.objects, "segments");
+    let objects = story.objects.fork().unwrap();
+    objects.remove(&name).unwrap();
+    let found = findings(&objects);
+    assert!(found.iter().any(|about| matches!(about, About::MissingSegment(id) if name.ends_with(&id.to_string()))));
+    assert!(found.iter().any(|about| matches!(about, About::Chunk(_))), "{found:?}");
+    let hurt = paths(&found);
+    assert!(!hurt.is_empty() && hurt.iter().all(|path| path.starts_with(b"tree/")), "{found:?}");
+    let (other, source) = (&story.told[0].0, &story.told[0].1);
+    // exactly the files that extract complains of
+    let place = tempfile::tempdir().unwrap();
+    let notes = crate::engine::restore(objects.backend(), &other.record, place.path(), 0).unwrap();
+    assert_eq!(hurt.len(), notes.complaints().len(), "{:?} of {source:?}", notes.complaints());
+}
+
+#[test]
+fn a_tree_that_is_lost_names_its_directory() {
+    let story = Story::new(1);
+    let trees: Vec<String> = {
+        let session = open(story.objects.backend()).unwrap().session().unwrap();
+        let records = session.segment_records();
+        let tree = records.iter().filter(|record| record.class == gabion_core::segment::Class::Tree);
+        tree.map(|record| format!("segments/{}", record.id)).collect()
+    };
+    trees.iter().for_each(|name| story.objects.remove(name).unwrap());
+    let found = findings(&story.objects);
+    assert!(paths(&found).contains(&&b""[..]), "the top can not be read: {found:?}");
+}
+
+#[test]
+fn what_is_harmless_is_told_apart() {
+    let story = Story::new(1);
+    story.objects.put("notes/readme", vec![1]).unwrap();
+    let fragment = largest(&story.objects, "index");
+    story.objects.remove(&fragment).unwrap();
+    let (_, found) = checked(&story.objects, &whole()).unwrap();
+    assert!(found.contains(&About::Foreign("notes/readme".to_owned())), "{found:?}");
+    assert!(found.iter().any(|about| matches!(about, About::Unnamed(count) if *count > 1)), "{found:?}");
+}
+
+#[test]
+fn a_check_that_has_no_time_goes_on_where_it_stopped() {
+    let story = Story::new(3);
+    let repository = open(story.objects.backend()).unwrap();
+    let run = |options: &CheckOptions| check(&repository, options, &clock(), &Notes::new(), &mut |_| {}).unwrap();
+    let segments = story.objects.names("segments").unwrap().len();
+    let none = run(&CheckOptions { seconds_max: Some(0), archives: false, ..whole() });
+    assert_eq!(none.skipped_segments, segments);
+    let all = run(&CheckOptions { archives: false, ..whole() });
+    assert_eq!(all.skipped_segments, 0);
+    let again = run(&CheckOptions { age_max: Some(3600), archives: false, ..whole() });
+    assert_eq!(again.skipped_segments, segments, "all were read a moment ago");
+    let others = run(&CheckOptions { age_max: Some(3600), archives: false, ..CheckOptions::default() });
+    assert_eq!(others.skipped_segments, 0, "only a check of the data proves the data");
+}
