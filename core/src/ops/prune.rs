@@ -6,6 +6,7 @@
 //! touches a repository; times are labels, and the caller says what day they are.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use crate::clock::Timestamp;
 use crate::id::ArchiveId;
@@ -170,15 +171,15 @@ fn apply(archives: &[(Candidate, Date)], period: Period, amount: Amount, kept: &
             continue;
         }
         last = Some(own);
-        if !kept.contains_key(&candidate.id) {
+        if let Entry::Vacant(vacant) = kept.entry(candidate.id) {
             count += 1;
-            kept.insert(candidate.id, Kept::By(period, count));
+            vacant.insert(Kept::By(period, count));
         }
     }
     // Only a rule that counts can have room: the others kept all they were to keep.
     let oldest = archives.last().filter(|_| matches!(amount, Amount::Count(_)) && count < most);
-    if let Some((candidate, _)) = oldest.filter(|(candidate, _)| !kept.contains_key(&candidate.id)) {
-        kept.insert(candidate.id, Kept::Oldest(period, count + 1));
+    if let Some((candidate, _)) = oldest {
+        kept.entry(candidate.id).or_insert(Kept::Oldest(period, count + 1));
     }
 }
 

@@ -28,6 +28,9 @@ pub struct SegmentState {
     pub bytes: u64,
 }
 
+/// Takes a chunk's content, or why it can not be read.
+pub(super) type TakeChunk<'a> = dyn FnMut(&ChunkId, Result<&[u8]>) -> Result<()> + 'a;
+
 /// What the name of an object says it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Named {
@@ -112,7 +115,7 @@ impl Repository {
         directory: &Directory,
         bytes: &[u8],
         decompressor: &mut Decompressor,
-        take: &mut dyn FnMut(&ChunkId, Result<&[u8]>) -> Result<()>,
+        take: &mut TakeChunk<'_>,
     ) -> Result<()> {
         let opener = FrameOpener::new(&self.office.sealer(), &record.id, &record.header)?;
         let (mut offset, mut rest, mut plain) = (crate::segment::HEADER_BYTES, directory.chunks.as_slice(), Vec::new());

@@ -99,6 +99,9 @@ pub fn verify(
     })
 }
 
+/// Takes a chunk: its ordinal, what the directory says of it, and its plaintext.
+pub type TakeChunk<'a> = dyn FnMut(u32, &ChunkEntry, &[u8]) -> Result<()> + 'a;
+
 /// Opens the frames of a whole segment in memory that hold a chunk whose ordinal is `wanted`, and hands those
 /// chunks to `take`: ordinal, entry and plaintext, which was not compared with the name.
 ///
@@ -109,7 +112,7 @@ pub fn read_chunks(
     (record, directory): (&SegmentRecord, &Directory),
     bytes: &[u8],
     wanted: &dyn Fn(u32) -> bool,
-    take: &mut dyn FnMut(u32, &ChunkEntry, &[u8]) -> Result<()>,
+    take: &mut TakeChunk<'_>,
 ) -> Result<()> {
     let short = || Error::damaged("read segment", "directory does not fit").with("segment", record.id);
     let opener = FrameOpener::new(sealer, &record.id, &record.header)?;
