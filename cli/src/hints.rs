@@ -61,7 +61,7 @@ pub fn for_verb(word: &str) -> Option<&'static str> {
 }
 
 /// Commands that are planned. They are no part of the help, but who types one shall not be told nonsense.
-const PLANNED: [&str; 17] = [
+pub const PLANNED: &[&str] = &[
     "analyze",
     "break-lock",
     "diff",

@@ -123,6 +123,8 @@ mod tests {
         assert!(told(&["crate"]).ends_with("did you mean `create`?"), "{}", told(&["crate"]));
         assert!(told(&["snapshots"]).ends_with("did you mean `repo-list`?"));
         assert!(told(&["key", "zzzzzz"]).ends_with("see `gabion help`"));
-        assert_eq!(told(&["prune"]), "this version does not have `prune` yet");
+        for planned in hints::PLANNED {
+            assert_eq!(told(&[planned]), format!("this version does not have `{planned}` yet"));
+        }
     }
 }
