@@ -54,6 +54,9 @@ impl Plan {
     pub fn check(&self) -> Result<()> {
         let mut places = vec![(Vec::new(), self)];
         while let Some((archived, plan)) = places.pop() {
+            if let (Some(source), Some(rival), true) = (&plan.source, &plan.rival, plan.wanted != Wanted::Implied) {
+                return Err(conflict(&archived, source, rival));
+            }
             for (name, child) in &plan.children {
                 let mut path: Vec<u8> = archived.clone();
                 if !path.is_empty() {
@@ -62,9 +65,6 @@ impl Plan {
                 path.extend_from_slice(name);
                 plan.check_child(name, child, &path)?;
                 places.push((path, child));
-            }
-            if let (Some(source), Some(rival), true) = (&plan.source, &plan.rival, plan.wanted != Wanted::Implied) {
-                return Err(conflict(&archived, source, rival));
             }
         }
         Ok(())
