@@ -58,6 +58,8 @@ pub const KDF_ITERATIONS_MAX: u32 = 100_000_000;
 
 /// Bytes of an object name.
 pub const OBJECT_NAME_BYTES_MAX: usize = 128;
+/// Objects of one list: four million full segments are 128 TiB.
+pub const LISTED_OBJECTS_MAX: usize = 4 * MIB;
 /// Stored bytes of any object.
 pub const OBJECT_BYTES_MAX: usize = SEGMENT_BYTES_MAX;
 

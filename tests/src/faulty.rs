@@ -278,7 +278,7 @@ mod tests {
         let faulty = FaultyBackend::new(Arc::new(memory.clone())).on_write(2, fault);
         wait(faulty.put(&name("a/1"), vec![1; 10].into(), PutMode::Write)).unwrap();
         wait(faulty.put(&name("a/2"), vec![2; 10].into(), PutMode::Write)).unwrap_err();
-        let visible = wait(memory.get(&name("a/2"), ByteRange::All)).ok().map(|bytes| bytes.len());
+        let visible = wait(memory.get(&name("a/2"), ByteRange::WHOLE)).ok().map(|bytes| bytes.len());
         (visible, faulty, memory)
     }
 
@@ -294,7 +294,7 @@ mod tests {
             let (visible, faulty, _) = second_put(fault);
             assert_eq!(visible, left, "{fault:?}");
             assert!(faulty.is_dead());
-            assert_eq!(wait(faulty.get(&name("a/1"), ByteRange::All)).unwrap_err().kind(), ErrorKind::Connection);
+            assert_eq!(wait(faulty.get(&name("a/1"), ByteRange::WHOLE)).unwrap_err().kind(), ErrorKind::Connection);
             wait(faulty.delete(&name("a/1"))).unwrap_err();
             wait(faulty.list(&Prefix::all()).try_collect::<Vec<_>>()).unwrap_err();
             assert_eq!((faulty.writes(), faulty.reads()), (2, 0), "the dead are not counted");
@@ -337,7 +337,7 @@ mod tests {
         for object in ["a/1", "a/2"] {
             wait(faulty.put(&name(object), vec![1; 10].into(), PutMode::Write)).unwrap();
         }
-        let get = || wait(faulty.get(&name("a/1"), ByteRange::All));
+        let get = || wait(faulty.get(&name("a/1"), ByteRange::WHOLE));
         assert_eq!(get().unwrap_err().retry(), Retry::Temporary);
         assert_eq!(get().unwrap_err().kind(), ErrorKind::Io);
         assert_eq!(get().unwrap().len(), 5);

@@ -57,7 +57,7 @@ impl Backend for HookedBackend {
     }
 
     async fn get(&self, name: &ObjectName, range: ByteRange) -> Result<Bytes> {
-        let method = if range == ByteRange::All { Method::Get } else { Method::GetRange };
+        let method = if matches!(range, ByteRange::All { .. }) { Method::Get } else { Method::GetRange };
         (self.before)(method, name.as_str());
         self.inner.get(name, range).await.inspect(|_| (self.after)(method, name.as_str()))
     }

@@ -42,7 +42,7 @@ impl Objects {
 
     /// The bytes of an object.
     pub fn get(&self, name: &str) -> Result<Bytes> {
-        now(self.0.get(&ObjectName::new(name)?, ByteRange::All))
+        now(self.0.get(&ObjectName::new(name)?, ByteRange::WHOLE))
     }
 
     /// Puts an object, or other bytes in its place.

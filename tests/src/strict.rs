@@ -53,7 +53,7 @@ impl Backend for StrictBackend {
             return blame(ErrorKind::LimitExceeded, "larger than the store takes");
         }
         if mode == PutMode::Write {
-            match self.inner.get(name, ByteRange::All).await {
+            match self.inner.get(name, ByteRange::WHOLE).await {
                 Ok(existing) if existing != payload.clone().into_bytes() => {
                     return blame(ErrorKind::AlreadyExists, "exists with other bytes");
                 }
@@ -110,6 +110,6 @@ mod tests {
         let huge = Payload::from_pieces(vec![Bytes::from(vec![0; 1 << 20]); 1025]);
         assert_eq!(store.put(&name, huge).unwrap_err().kind(), ErrorKind::LimitExceeded);
         assert_eq!(strict.violations().len(), 3);
-        assert_eq!(store.get(&name, ByteRange::All).unwrap(), [1; 10][..]);
+        assert_eq!(store.get(&name, ByteRange::WHOLE).unwrap(), [1; 10][..]);
     }
 }

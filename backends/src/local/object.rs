@@ -72,13 +72,7 @@ pub(super) fn get(root: &Root, name: &ObjectName, range: ByteRange) -> Result<By
     let missing = || call.error(ErrorKind::NotFound);
     let folder = call.find(root, &spot)?.ok_or_else(missing)?;
     let (file, size) = call.open(&folder, &spot.file)?.ok_or_else(missing)?;
-    let (offset, length) = match range {
-        ByteRange::All => (0, size),
-        ByteRange::Exact { offset, length } => (offset, length),
-    };
-    if offset.checked_add(length).is_none_or(|end| end > size) {
-        return Err(call.shorter());
-    }
+    let (offset, length) = range.within(name, size)?;
     call.read(&file, offset, length)
 }
 

@@ -44,7 +44,7 @@ impl Fixture {
     }
 
     fn get(&self, name: &str) -> Result<Bytes> {
-        self.runtime.block_on(self.backend.get(&named(name), ByteRange::All))
+        self.runtime.block_on(self.backend.get(&named(name), ByteRange::WHOLE))
     }
 
     fn delete(&self, name: &str) -> Result<()> {
@@ -275,7 +275,7 @@ fn two_openings_see_each_other() {
     let fixture = Fixture::new();
     let other = LocalBackend::open(&fixture.path).unwrap();
     fixture.put("archives/1", b"archive").unwrap();
-    let got = fixture.runtime.block_on(other.get(&named("archives/1"), ByteRange::All)).unwrap();
+    let got = fixture.runtime.block_on(other.get(&named("archives/1"), ByteRange::WHOLE)).unwrap();
     assert_eq!(got, "archive");
     fixture.runtime.block_on(other.delete(&named("archives/1"))).unwrap();
     assert_eq!(fixture.get("archives/1").unwrap_err().kind(), ErrorKind::NotFound);
@@ -303,7 +303,7 @@ fn a_list_needs_no_runtime_before_it_is_read() {
     let list = fixture.backend.list(&Prefix::all());
     let read = fixture.runtime.block_on(list.collect::<Vec<_>>());
     assert_eq!(read.len(), 1);
-    let homeless = futures_util::FutureExt::now_or_never(fixture.backend.get(&named("config"), ByteRange::All));
+    let homeless = futures_util::FutureExt::now_or_never(fixture.backend.get(&named("config"), ByteRange::WHOLE));
     assert_eq!(homeless.unwrap().unwrap_err().kind(), ErrorKind::System);
 }
 
@@ -348,7 +348,7 @@ fn a_read_only_disk_denies_permission() {
         assert_eq!(result.unwrap_err().kind(), ErrorKind::PermissionDenied);
     }
     let reopened = LocalBackend::open(&fixture.path).unwrap();
-    let got = fixture.runtime.block_on(reopened.get(&named("archives/1"), ByteRange::All)).unwrap();
+    let got = fixture.runtime.block_on(reopened.get(&named("archives/1"), ByteRange::WHOLE)).unwrap();
     assert_eq!(got, "archive");
     assert_eq!(fixture.list(&Prefix::all()).unwrap(), ["archives/1"]);
 }

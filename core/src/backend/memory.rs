@@ -61,14 +61,8 @@ impl Backend for MemoryBackend {
             .get(name)
             .cloned()
             .ok_or_else(|| Error::new(ErrorKind::NotFound, "get object").with("object", name))?;
-        match range {
-            ByteRange::All => Ok(bytes),
-            ByteRange::Exact { offset, length } => offset
-                .checked_add(length)
-                .filter(|end| *end <= bytes.len() as u64)
-                .map(|end| bytes.slice(offset as usize..end as usize))
-                .ok_or_else(|| Error::damaged("get object", "object is shorter than the range").with("object", name)),
-        }
+        let (offset, length) = range.within(name, bytes.len() as u64)?;
+        Ok(bytes.slice(offset as usize..(offset + length) as usize))
     }
 
     async fn head(&self, name: &ObjectName) -> Result<ObjectMeta> {

@@ -9,6 +9,8 @@
 //!    a store that can not says so in its capabilities and answers `Unsupported`. After an ambiguous failure the
 //!    identical call is repeated.
 //! 3. `get` of a missing name is `NotFound`. A range is exact: fewer bytes than asked is an error, never a short `Ok`.
+//!    An object longer than the limit of [`ByteRange::All`] is `LimitExceeded`, and no more than the limit is held in
+//!    memory, whatever length the store announces.
 //! 4. `delete` of a missing name is `Ok`. After `Ok` a `get` is `NotFound`.
 //! 5. `list` yields every object under the prefix that existed before the call and was not deleted during it, each
 //!    once, in any order; nothing half-written; an unreachable store is an error, never an empty list. It is at most
@@ -28,7 +30,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::stream::BoxStream;
 
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
+use crate::limits::OBJECT_BYTES_MAX;
 
 #[cfg(feature = "conformance")]
 pub mod conformance;
@@ -67,8 +70,11 @@ pub enum PutMode {
 /// Which bytes of an object are wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ByteRange {
-    /// All of it.
-    All,
+    /// All of it, if it has at most `limit` bytes.
+    All {
+        /// Bytes of the longest object the caller can take.
+        limit: u64,
+    },
     /// Exactly `length` bytes from `offset`.
     Exact {
         /// First byte.
@@ -76,6 +82,31 @@ pub enum ByteRange {
         /// Count of bytes.
         length: u64,
     },
+}
+
+impl ByteRange {
+    /// All of any object there may be.
+    pub const WHOLE: Self = Self::All { limit: OBJECT_BYTES_MAX as u64 };
+
+    /// Offset and length of the range in the object `name`, which has `size` bytes.
+    ///
+    /// # Errors
+    /// `LimitExceeded` if all of it is longer than the limit, `Damaged` if it is shorter than an exact range.
+    pub fn within(self, name: &ObjectName, size: u64) -> Result<(u64, u64)> {
+        match self {
+            Self::All { limit } if size > limit => Err(Error::new(ErrorKind::LimitExceeded, "get object")
+                .with("object", name)
+                .with("bytes", size)
+                .with("limit", limit)),
+            Self::All { .. } => Ok((0, size)),
+            Self::Exact { offset, length } if offset.checked_add(length).is_some_and(|end| end <= size) => {
+                Ok((offset, length))
+            }
+            Self::Exact { .. } => {
+                Err(Error::damaged("get object", "object is shorter than the range").with("object", name))
+            }
+        }
+    }
 }
 
 /// The bytes of an object to put, in one or several pieces.

@@ -7,12 +7,13 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use futures_util::TryStreamExt;
+use futures_util::{StreamExt, TryStreamExt};
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::JoinHandle;
 
 use super::{Backend, ByteRange, Capabilities, ObjectMeta, ObjectName, Payload, Prefix, PutMode};
 use crate::error::{Error, ErrorKind, Result};
+use crate::limits::LISTED_OBJECTS_MAX;
 
 /// A backend and the runtime that drives it. Clones share both.
 #[derive(Clone, Debug)]
@@ -51,23 +52,23 @@ impl Store {
 
     /// Reads an object or an exact range of it.
     pub fn get(&self, name: &ObjectName, range: ByteRange) -> Result<Bytes> {
-        self.runtime.block_on(self.backend.get(name, range))
+        self.runtime.block_on(get(&*self.backend, name, range))
     }
 
-    /// Reads a whole object of at most `limit` bytes. A longer one is refused before it is read.
+    /// Reads a whole object of at most `limit` bytes; a longer one is `LimitExceeded`.
     pub fn get_bounded(&self, name: &ObjectName, limit: usize) -> Result<Bytes> {
-        let bytes = self.head(name)?.bytes;
-        if bytes > limit as u64 {
-            return Err(Error::new(ErrorKind::LimitExceeded, "get object")
-                .with("object", name)
-                .with("bytes", bytes)
-                .with("limit", limit));
-        }
-        self.get(name, ByteRange::All)
+        self.get(name, ByteRange::All { limit: limit as u64 })
     }
 
-    /// Reads several whole objects, at most `ahead` of them in flight, in the order of `names`.
-    pub fn get_many(&self, names: Vec<ObjectName>, ahead: usize) -> impl Iterator<Item = (ObjectName, Result<Bytes>)> {
+    /// Reads several whole objects of at most `limit` bytes each, at most `ahead` of them in flight, in the order of
+    /// `names`.
+    pub fn get_many(
+        &self,
+        names: Vec<ObjectName>,
+        limit: usize,
+        ahead: usize,
+    ) -> impl Iterator<Item = (ObjectName, Result<Bytes>)> {
+        let range = ByteRange::All { limit: limit as u64 };
         let mut waiting = names.into_iter();
         let mut flying: VecDeque<(ObjectName, JoinHandle<Result<Bytes>>)> = VecDeque::new();
         let (backend, runtime) = (Arc::clone(&self.backend), Arc::clone(&self.runtime));
@@ -75,7 +76,7 @@ impl Store {
             while flying.len() < ahead.max(1) {
                 let Some(name) = waiting.next() else { break };
                 let (backend, wanted) = (Arc::clone(&backend), name.clone());
-                flying.push_back((name, runtime.spawn(async move { backend.get(&wanted, ByteRange::All).await })));
+                flying.push_back((name, runtime.spawn(async move { get(&*backend, &wanted, range).await })));
             }
             let (name, task) = flying.pop_front()?;
             let result = runtime.block_on(task).unwrap_or_else(|error| Err(task_failed("get object", error)));
@@ -99,14 +100,27 @@ impl Store {
         self.runtime.block_on(stream.try_next())
     }
 
-    /// All objects under a prefix, sorted by name.
+    /// All objects under a prefix, sorted by name. A list without end is `LimitExceeded`.
     pub fn list(&self, prefix: &Prefix) -> Result<Vec<ObjectMeta>> {
         let stream = self.backend.list(prefix);
-        let mut objects: Vec<ObjectMeta> = self.runtime.block_on(stream.try_collect())?;
+        let mut objects: Vec<ObjectMeta> = self.runtime.block_on(stream.take(LISTED_OBJECTS_MAX + 1).try_collect())?;
+        if objects.len() > LISTED_OBJECTS_MAX {
+            return Err(Error::new(ErrorKind::LimitExceeded, "list objects").with("limit", LISTED_OBJECTS_MAX));
+        }
         objects.sort_by(|a, b| a.name.cmp(&b.name));
         objects.dedup_by(|a, b| a.name == b.name);
         Ok(objects)
     }
+}
+
+/// Holds a backend to what was asked for, so that nothing above sees more, or less.
+async fn get(backend: &dyn Backend, name: &ObjectName, range: ByteRange) -> Result<Bytes> {
+    let bytes = backend.get(name, range).await?;
+    let kept = match range {
+        ByteRange::All { limit } => bytes.len() as u64 <= limit,
+        ByteRange::Exact { length, .. } => bytes.len() as u64 == length,
+    };
+    if kept { Ok(bytes) } else { Err(Error::damaged("get object", "not the length asked for").with("object", name)) }
 }
 
 fn task_failed(operation: &'static str, error: tokio::task::JoinError) -> Error {
@@ -126,7 +140,7 @@ mod tests {
         store.put(&name("a/2"), Payload::from(vec![2, 3])).unwrap();
         let listed: Vec<_> = store.list(&Prefix::new("a").unwrap()).unwrap().into_iter().map(|o| o.bytes).collect();
         assert_eq!(listed, [1, 2]);
-        let read: Vec<_> = store.get_many(vec![name("a/2"), name("a/9"), name("a/1")], 2).collect();
+        let read: Vec<_> = store.get_many(vec![name("a/2"), name("a/9"), name("a/1")], 2, 2).collect();
         assert_eq!(read[0].1.as_ref().unwrap().as_ref(), [2, 3]);
         assert_eq!(read[1].1.as_ref().unwrap_err().kind(), ErrorKind::NotFound);
         assert_eq!(read[2].0, name("a/1"));

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::backend::{ByteRange, ObjectName, Payload, Prefix, Store};
+use crate::backend::{ObjectName, Payload, Prefix, Store};
 use crate::clock::Clock;
 use crate::crypto::aead::Suite;
 use crate::crypto::id_hash::{IdHash, IdHasher};
@@ -222,7 +222,7 @@ impl Repository {
         Ok(listed.iter().filter_map(|object| parse_object_id(object.name.last_part())).collect())
     }
 
-    /// Reads and opens records, several at a time, in the order of `ids`.
+    /// Reads and opens records of at most `limit` bytes of plaintext, several at a time, in the order of `ids`.
     pub fn read_records<'a>(
         &'a self,
         kind: Kind,
@@ -230,7 +230,7 @@ impl Repository {
         limit: usize,
     ) -> impl Iterator<Item = ([u8; 16], Result<Vec<u8>>)> + 'a {
         let names = ids.iter().map(|id| ObjectName::of_object(kind, id)).collect();
-        let objects = self.office.store.get_many(names, self.office.store.capabilities().concurrency);
+        let objects = self.office.store.get_many(names, 2 * limit, self.office.store.capabilities().concurrency);
         ids.into_iter().zip(objects).map(move |(id, (name, bytes))| {
             let plain = bytes
                 .and_then(|bytes| self.office.sealer().open(kind, &id, &bytes, limit))
@@ -327,10 +327,10 @@ fn about_config(error: Error, store: &Store) -> Error {
 
 fn read_config_bytes(store: &Store) -> Result<Bytes> {
     let name = config_name();
-    let missing = match store.head(&name) {
-        Ok(object) if object.bytes <= CONFIG_BYTES_MAX as u64 => return store.get(&name, ByteRange::All),
-        Ok(object) => {
-            return Err(Error::damaged("read config", "too long").with("bytes", object.bytes));
+    let missing = match store.get_bounded(&name, CONFIG_BYTES_MAX) {
+        Ok(bytes) => return Ok(bytes),
+        Err(error) if error.kind() == ErrorKind::LimitExceeded => {
+            return Err(about_config(Error::damaged("read config", "too long").because(error), store));
         }
         Err(error) => error,
     };

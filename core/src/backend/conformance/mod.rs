@@ -117,6 +117,7 @@ const CHECKS: &[(u8, &str, Check)] = &[
     (2, "only what exists is replaced", |place| objects::replace_existing(place).boxed()),
     (3, "ranges are exact", |place| objects::ranges(place).boxed()),
     (3, "ranges past the end fail", |place| objects::ranges_past_the_end(place).boxed()),
+    (3, "too long objects are refused", |place| objects::limits(place).boxed()),
     (3, "missing names are not found", |place| objects::missing(place).boxed()),
     (4, "deleted names are not found", |place| objects::delete(place).boxed()),
     (7, "errors name the object", |place| objects::errors_tell(place).boxed()),

@@ -138,6 +138,24 @@ pub(super) async fn lying_ranges(place: Place) -> Outcome {
     place.delete(&name).await
 }
 
+/// Contract 3: all of an object is given up to the limit and refused beyond it.
+pub(super) async fn limits(place: Place) -> Outcome {
+    let name = place.fresh()?;
+    place.put_own(&name, 1000).await?;
+    for limit in [1000, 1001, u64::MAX] {
+        let got = place.backend.get(&name, ByteRange::All { limit }).await.map_err(told("get", &name))?;
+        ensure(got.len() == 1000, || format!("get at most {limit} bytes of {name}: {} of 1000 bytes", got.len()))?;
+    }
+    for limit in [999, 1, 0] {
+        match place.backend.get(&name, ByteRange::All { limit }).await {
+            Err(error) if error.kind() == ErrorKind::LimitExceeded => {}
+            Err(error) => return Err(format!("get at most {limit} bytes of {name}: {error}")),
+            Ok(got) => return Err(format!("get at most {limit} bytes of {name}: succeeds with {} bytes", got.len())),
+        }
+    }
+    place.delete(&name).await
+}
+
 async fn refused(place: &Place, name: &super::super::ObjectName, offset: u64, length: u64) -> Outcome {
     match place.get_range(name, offset, length).await {
         // The object is there: a caller must not take a range that is wrong for an object that is gone.
@@ -182,7 +200,7 @@ pub(super) async fn errors_tell(place: Place) -> Outcome {
     let (missing, short) = (place.fresh()?, place.fresh()?);
     place.put_own(&short, 10).await?;
     let mut errors = vec![
-        ("get", &missing, place.backend.get(&missing, ByteRange::All).await.err()),
+        ("get", &missing, place.backend.get(&missing, ByteRange::WHOLE).await.err()),
         ("get a range of", &missing, place.get_range(&missing, 0, 1).await.err()),
         ("head", &missing, place.backend.head(&missing).await.err()),
         ("get too long a range of", &short, place.get_range(&short, 0, 11).await.err()),

@@ -83,7 +83,7 @@ impl Place {
     }
 
     pub async fn get(&self, name: &ObjectName) -> Outcome<Bytes> {
-        self.backend.get(name, ByteRange::All).await.map_err(told("get", name))
+        self.backend.get(name, ByteRange::WHOLE).await.map_err(told("get", name))
     }
 
     pub async fn get_range(&self, name: &ObjectName, offset: u64, length: u64) -> Result<Bytes> {
@@ -117,7 +117,7 @@ impl Place {
 
     /// Neither `get` nor `head` finds the object.
     pub async fn expect_missing(&self, name: &ObjectName) -> Outcome {
-        not_found("get", name, self.backend.get(name, ByteRange::All).await)?;
+        not_found("get", name, self.backend.get(name, ByteRange::WHOLE).await)?;
         not_found("head", name, self.backend.head(name).await)
     }
 

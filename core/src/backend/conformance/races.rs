@@ -21,7 +21,7 @@ pub(super) async fn dropped_put(place: Place) -> Outcome {
             result.map_err(told("put", &name))?;
         }
         for _ in 0..20 {
-            whole_or_nothing(&name, &[&whole], place.backend.get(&name, ByteRange::All).await)?;
+            whole_or_nothing(&name, &[&whole], place.backend.get(&name, ByteRange::WHOLE).await)?;
             yield_now().await;
         }
         place.put(&name, &whole).await?;
@@ -81,7 +81,7 @@ pub(super) async fn reader_during_replace(place: Place) -> Outcome {
 /// Reads `name` until the writers are done; every answer is one of `values` or "not found".
 async fn watch(place: &Place, name: &ObjectName, values: &[&Bytes], writers: &mut JoinSet<Outcome>) -> Outcome {
     while !writers.is_empty() {
-        whole_or_nothing(name, values, place.backend.get(name, ByteRange::All).await)?;
+        whole_or_nothing(name, values, place.backend.get(name, ByteRange::WHOLE).await)?;
         match place.backend.head(name).await {
             Ok(head) => ensure(values.iter().any(|value| value.len() as u64 == head.bytes), || {
                 format!("head {name}: {} bytes while it is put", head.bytes)

@@ -21,6 +21,7 @@ enum Flaw {
     ReplaceIsDeleteAndPut,
     ReplaceUnsupportedButDone,
     GetShort,
+    GetIgnoresLimit,
     GetMissingIsEmpty,
     GetMissingIsIo,
     GetPanicsOnHugeRange,
@@ -101,7 +102,7 @@ impl Backend for Flawed {
     }
 
     async fn get(&self, name: &ObjectName, range: ByteRange) -> Result<Bytes> {
-        let whole = match self.0.get(name, ByteRange::All).await {
+        let whole = match self.0.get(name, ByteRange::WHOLE).await {
             Err(_) if self.has(Flaw::GetMissingIsEmpty) => return Ok(Bytes::new()),
             other => other.map_err(|error| self.missing(error, name))?,
         };
@@ -111,6 +112,7 @@ impl Backend for Flawed {
                 let end = offset.saturating_add(length).min(whole.len() as u64) as usize;
                 Ok(whole.slice(start..end))
             }
+            ByteRange::All { .. } if self.has(Flaw::GetIgnoresLimit) => Ok(whole),
             ByteRange::Exact { offset, length } if self.has(Flaw::GetPanicsOnHugeRange) => {
                 assert!(offset.checked_add(length).is_some(), "overflow");
                 self.0.get(name, range).await
@@ -198,6 +200,7 @@ fn every_flaw_is_caught_by_its_check() {
         (ReplaceIsDeleteAndPut, 2, "a reader never sees half a replacement"),
         (ReplaceUnsupportedButDone, 2, "only what exists is replaced"),
         (GetShort, 3, "ranges past the end fail"),
+        (GetIgnoresLimit, 3, "too long objects are refused"),
         (GetMissingIsEmpty, 3, "missing names are not found"),
         (GetMissingIsEmpty, 4, "deleted names are not found"),
         (GetMissingIsIo, 3, "missing names are not found"),
