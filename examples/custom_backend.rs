@@ -10,7 +10,9 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::stream::{self, BoxStream, StreamExt};
 use gabion_core::backend::conformance::{Options, check};
-use gabion_core::backend::{Backend, ByteRange, Capabilities, ObjectMeta, ObjectName, Payload, Prefix, PutMode};
+use gabion_core::backend::{
+    Backend, ByteRange, Capabilities, ObjectMeta, ObjectName, Payload, Permissions, Prefix, PutMode,
+};
 use gabion_core::error::{Error, ErrorKind, Result};
 use gabion_core::limits::OBJECT_BYTES_MAX;
 
@@ -44,6 +46,7 @@ impl Backend for MapBackend {
             replace_existing: true,
             max_object_bytes: OBJECT_BYTES_MAX as u64,
             concurrency: 4,
+            permissions: Permissions::All,
         }
     }
 

@@ -17,6 +17,9 @@ pub fn for_error(error: &Error) -> Option<&'static str> {
         ErrorKind::KeyInvalid => {
             "check GABION_KEY_FILE and the directory of keys, or bring an exported key back with `gabion key import`"
         }
+        ErrorKind::PermissionDenied if error.context("permissions").is_some() => {
+            "this client may only add: do it where the store is reached with all permissions"
+        }
         ErrorKind::PermissionDenied => {
             "check who owns it, its permissions, and whether its file system is mounted read-only"
         }

@@ -27,7 +27,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::stream::{self, BoxStream, StreamExt, TryStreamExt};
-use gabion_core::backend::{Backend, ByteRange, Capabilities, ObjectMeta, ObjectName, Payload, Prefix, PutMode};
+use gabion_core::backend::{
+    Backend, ByteRange, Capabilities, ObjectMeta, ObjectName, Payload, Permissions, Prefix, PutMode,
+};
 use gabion_core::error::{Error, ErrorKind, Result};
 use gabion_core::limits::OBJECT_BYTES_MAX;
 use tokio::runtime::Handle;
@@ -110,6 +112,7 @@ impl Backend for LocalBackend {
             replace_existing: self.exchange.load(Ordering::Relaxed),
             max_object_bytes: OBJECT_BYTES_MAX as u64,
             concurrency: CONCURRENCY,
+            permissions: Permissions::All,
         }
     }
 

@@ -40,6 +40,9 @@ pub struct Args {
 /// Removes the archives.
 pub fn run(context: &Context, args: &Args) -> Result<Warnings> {
     let repository = context.open()?;
+    if !args.dry_run {
+        repository.permissions().require_all("delete")?;
+    }
     let reporter = context.reporter(context.settings())?;
     let catalog = context.catalog(&repository, &reporter)?;
     let archives = named_or_selected(context, catalog, args.name.as_deref(), &args.filter)?;

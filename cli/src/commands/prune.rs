@@ -190,6 +190,9 @@ pub fn run(context: &Context, args: &Args) -> Result<Warnings> {
     };
     let format = Format::parse(format, KEYS)?;
     let repository = context.open()?;
+    if !args.dry_run {
+        repository.permissions().require_all("prune")?;
+    }
     let reporter = context.reporter(context.settings())?;
     let mut catalog = context.catalog(&repository, &reporter)?;
     if let Some(name) = &args.name {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use gabion_core::archive::catalog::Catalog;
-use gabion_core::backend::Capabilities;
+use gabion_core::backend::{Capabilities, Permissions};
 use gabion_core::repository::{FoundSlot, KeyLocation, Repository, Session};
 use serde_json::json;
 
@@ -130,6 +130,7 @@ impl Facts<'_> {
                 "damaged_fragments": damaged,
                 "damaged": self.session.is_damaged(),
                 "durable": capabilities.durable,
+                "permissions": capabilities.permissions.name(),
                 "list_staleness_seconds": capabilities.list_staleness.as_secs_f64(),
                 "survives": SURVIVES,
             }),
@@ -153,9 +154,13 @@ fn store(capabilities: &Capabilities) -> String {
         true => "what was written survives a loss of power",
         false => "what was written last may be lost with the power",
     };
-    match capabilities.list_staleness {
-        Duration::ZERO => format!("{durable}; lists are always up to date"),
-        age => format!("{durable}; lists may be {} old", time::duration(age)),
+    let current = match capabilities.list_staleness {
+        Duration::ZERO => "lists are always up to date".to_owned(),
+        age => format!("lists may be {} old", time::duration(age)),
+    };
+    match capabilities.permissions {
+        Permissions::All => format!("{durable}; {current}"),
+        some => format!("{durable}; {current}; permissions of this client: {some}"),
     }
 }
 
@@ -171,6 +176,7 @@ mod tests {
             replace_existing: true,
             max_object_bytes: 1,
             concurrency: 1,
+            permissions: Permissions::All,
         };
         assert_eq!(store(&local), "what was written survives a loss of power; lists are always up to date");
         let cloud = Capabilities { durable: false, list_staleness: Duration::from_secs(60), ..local };

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::stream::{self, BoxStream, StreamExt};
 
-use super::{Backend, ByteRange, Capabilities, ObjectMeta, ObjectName, Payload, Prefix, PutMode};
+use super::{Backend, ByteRange, Capabilities, ObjectMeta, ObjectName, Payload, Permissions, Prefix, PutMode};
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits::OBJECT_BYTES_MAX;
 
@@ -42,6 +42,7 @@ impl Backend for MemoryBackend {
             replace_existing: true,
             max_object_bytes: OBJECT_BYTES_MAX as u64,
             concurrency: 4,
+            permissions: Permissions::All,
         }
     }
 

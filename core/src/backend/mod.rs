@@ -37,10 +37,12 @@ use crate::limits::OBJECT_BYTES_MAX;
 pub mod conformance;
 mod memory;
 mod name;
+mod permissions;
 mod store;
 
 pub use memory::MemoryBackend;
 pub use name::{ObjectName, Prefix};
+pub use permissions::{Action, Permissions};
 pub use store::Store;
 
 /// What a store can do, as far as the engine asks.
@@ -56,6 +58,8 @@ pub struct Capabilities {
     pub max_object_bytes: u64,
     /// Calls worth having under way at once.
     pub concurrency: usize,
+    /// What this client may do, as far as is known; a store may refuse more.
+    pub permissions: Permissions,
 }
 
 /// How an object is put.

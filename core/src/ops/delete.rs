@@ -31,8 +31,10 @@ pub fn is_protected(record: &ArchiveRecord) -> bool {
 /// Removes archives, one after the other. Nothing is removed if one of them is protected.
 ///
 /// # Errors
-/// `InvalidInput` for a protected archive. What was removed before an error stays removed.
+/// `InvalidInput` for a protected archive, `PermissionDenied` with the fact `permissions` for a client that may not
+/// delete: nothing is removed then. What was removed before another error stays removed.
 pub fn delete(repository: &Repository, archives: &[&Archive], remover: &Remover, clock: &dyn Clock) -> Result<()> {
+    repository.permissions().require_all("delete archive")?;
     if let Some(archive) = archives.iter().find(|archive| is_protected(&archive.record)) {
         return Err(Error::new(ErrorKind::InvalidInput, "delete archive")
             .with("reason", "it is protected by the tag @PROT")

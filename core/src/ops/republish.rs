@@ -18,7 +18,8 @@ use crate::repository::{Repository, WriterOptions};
 /// Replaces a live archive by one that differs in its record only. The old one is removed last.
 ///
 /// # Errors
-/// `ArchiveNotFound` if the old archive is removed meanwhile.
+/// `ArchiveNotFound` if the old archive is removed meanwhile, `PermissionDenied` with the fact `permissions` for a client
+/// that may not delete.
 pub fn replace(
     repository: &Repository,
     old: &Archive,
@@ -27,6 +28,7 @@ pub fn replace(
     clock: &dyn Clock,
     monitor: &dyn Monitor,
 ) -> Result<ArchiveId> {
+    repository.permissions().require_all("replace archive")?;
     let id = publish(repository, Some(&old.id), record, clock, monitor)?;
     remove(repository, &old.id, Some(&old.record), remover, clock)?;
     Ok(id)

@@ -182,8 +182,12 @@ impl Writer {
         Ok(())
     }
 
-    /// Merges fragments when a level is full: the merged one is put before those it replaces go.
+    /// Merges fragments when a level is full: the merged one is put before those it replaces go. Without the right to
+    /// delete these it would only be a duplicate.
     fn merge_index(&self, ledger: &mut Ledger) -> Result<()> {
+        if !self.office.store.capabilities().permissions.may_delete() {
+            return Ok(());
+        }
         while let Some((level, names)) = index::to_merge(&ledger.fragments) {
             let merged = index::merge_stored(&self.office.store, &self.office.sealer(), level, &names)?;
             let Some(merged) = merged else { return Ok(()) };
@@ -211,6 +215,9 @@ impl Writer {
 
     /// A client that may not delete leaves its pendings; a collector drops them.
     fn drop_pending(&self, id: &PendingId) -> Result<()> {
+        if !self.office.store.capabilities().permissions.may_delete() {
+            return Ok(());
+        }
         match self.office.store.delete(&ObjectName::of("pending", id)) {
             Err(error) if error.kind() != ErrorKind::PermissionDenied => Err(error),
             _ => Ok(()),

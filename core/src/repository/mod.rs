@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::backend::{ObjectName, Payload, Prefix, Store};
+use crate::backend::{ObjectName, Payload, Permissions, Prefix, Store};
 use crate::clock::Clock;
 use crate::crypto::aead::Suite;
 use crate::crypto::id_hash::{IdHash, IdHasher};
@@ -189,6 +189,11 @@ impl Repository {
     /// The store it lies in.
     pub fn object_store(&self) -> &Store {
         &self.office.store
+    }
+
+    /// What this client may do in the store, as far as is known.
+    pub fn permissions(&self) -> Permissions {
+        self.office.store.capabilities().permissions
     }
 
     /// What this client remembers.

@@ -77,13 +77,14 @@ pub fn plan(
 ///
 /// # Errors
 /// `Damaged` if an archive can not be read as far as its tree goes: what it needs is unknown, so nothing is deleted
-/// unless that was accepted.
+/// unless that was accepted. `PermissionDenied` with the fact `permissions` for a client that may not delete.
 pub fn compact(
     repository: &Repository,
     options: &CompactOptions,
     clock: &dyn Clock,
     monitor: &dyn Monitor,
 ) -> Result<Compacted> {
+    repository.permissions().require_all("compact")?;
     repository.probe_store()?;
     let done = match collect(repository, options, clock, monitor, false) {
         // Nothing was doomed yet: what needs no room first.
