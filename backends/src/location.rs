@@ -1,14 +1,17 @@
-//! What people write to say where a repository is.
+//! What people write to say where a repository is: one variant per store, understood by a parser beside the store.
 //!
 //! A location that can not be understood is refused with facts that never repeat it as a whole, because it may
-//! contain a password.
+//! contain a password. Locations that hold other locations (`parity:`, `erasure:`) hand each of them to
+//! [`Location::parse`] again.
 
-use std::ffi::OsString;
 use std::fmt;
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
 use gabion_core::error::{Error, ErrorKind, Result};
+
+use crate::local;
+use crate::url::invalid;
 
 /// Where a repository is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,8 +22,6 @@ pub enum Location {
     /// `memory:`, gone with the program.
     Memory,
 }
-
-const OPERATION: &str = "understand location";
 
 /// Schemes of stores that are planned but not built.
 const LATER: [&str; 14] = [
@@ -46,24 +47,29 @@ impl Location {
         }
     }
 
+    /// Whether the store is reached over a network, so that copies on this machine are worth their room.
+    pub fn is_remote(&self) -> bool {
+        match self {
+            Self::Local(_) | Self::Memory => false,
+        }
+    }
+
     fn with_scheme(scheme: &str, rest: &str) -> Result<Self> {
         match scheme {
             "memory" if rest.is_empty() => Ok(Self::Memory),
             "memory" => Err(invalid("memory: stands alone")),
-            "file" => file_path(rest).map(Self::Local),
-            _ if LATER.contains(&scheme) || scheme.starts_with("opendal+") => {
-                Err(Error::new(ErrorKind::Unsupported, OPERATION)
-                    .with("reason", "this version does not have that store yet")
-                    .with("scheme", scheme))
-            }
+            "file" => local::file_path(rest).map(Self::Local),
+            _ if LATER.contains(&scheme) || scheme.starts_with("opendal+") => Err(not_built(scheme)),
             _ if rest.starts_with("//") => Err(invalid("unknown scheme").with("scheme", scheme.escape_debug())),
             host => Err(remote_path(host, rest)),
         }
     }
 }
 
-fn invalid(reason: &'static str) -> Error {
-    Error::new(ErrorKind::InvalidInput, OPERATION).with("reason", reason)
+fn not_built(scheme: &str) -> Error {
+    Error::new(ErrorKind::Unsupported, "understand location")
+        .with("reason", "this version does not have that store yet")
+        .with("scheme", scheme)
 }
 
 /// `host:path` is a file name to one program and a remote directory to the next, so it is neither here.
@@ -78,35 +84,6 @@ fn remote_path(host: &str, path: &str) -> Error {
     error.with("did you mean", format_args!("ssh://{host}{start}{path}"))
 }
 
-/// The path of `file:///path`; what stands behind `file:` is given.
-fn file_path(rest: &str) -> Result<PathBuf> {
-    let path = rest.strip_prefix("//localhost").or_else(|| rest.strip_prefix("//")).unwrap_or(rest);
-    if !path.starts_with('/') {
-        return Err(invalid("a file URL has three slashes and an absolute path"));
-    }
-    if path.contains(['?', '#']) {
-        return Err(invalid("a file URL has no parameters"));
-    }
-    let bytes = percent_decoded(path.as_bytes()).ok_or_else(|| invalid("a percent sign without two digits"))?;
-    if bytes.contains(&0) {
-        return Err(invalid("location contains a NUL"));
-    }
-    Ok(OsString::from_vec(bytes).into())
-}
-
-fn percent_decoded(text: &[u8]) -> Option<Vec<u8>> {
-    let digit = |c: Option<&u8>| c.and_then(|c| char::from(*c).to_digit(16));
-    let mut out = Vec::with_capacity(text.len());
-    let mut rest = text.iter();
-    while let Some(&byte) = rest.next() {
-        out.push(match byte {
-            b'%' => (digit(rest.next())? << 4 | digit(rest.next())?) as u8,
-            plain => plain,
-        });
-    }
-    Some(out)
-}
-
 impl fmt::Display for Location {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -118,6 +95,9 @@ impl fmt::Display for Location {
 
 #[cfg(test)]
 mod tests {
+    use std::ffi::OsString;
+    use std::os::unix::ffi::OsStringExt;
+
     use super::*;
 
     fn local(text: &str) -> String {

@@ -4,6 +4,7 @@ use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Args, Parser, Subcommand};
 
 use crate::commands;
+use crate::output::units;
 use crate::progress::Level;
 
 const STYLES: Styles = Styles::styled()
@@ -69,6 +70,21 @@ pub struct Common {
     /// Tell the return code at the end
     #[arg(long, global = true)]
     pub show_rc: bool,
+    /// Send at most so many bytes a second, such as 500K or 2Mi
+    #[arg(long, global = true, value_name = "RATE", value_parser = units::parse_rate)]
+    pub upload_limit: Option<u64>,
+    /// Receive at most so many bytes a second
+    #[arg(long, global = true, value_name = "RATE", value_parser = units::parse_rate)]
+    pub download_limit: Option<u64>,
+    /// Borg's spelling of --upload-limit: in KiB a second, 0 is no limit
+    #[arg(long, global = true, value_name = "KIB", hide = true, conflicts_with = "upload_limit")]
+    pub upload_ratelimit: Option<u64>,
+    /// Ask each store for so many things at once [default: what suits the store]
+    #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub connections: Option<u16>,
+    /// Keep no copies of small objects on this machine, and use none
+    #[arg(long, global = true)]
+    pub no_cache: bool,
     /// Permissions that new files shall not have, octal
     #[arg(long, global = true, value_name = "M", default_value = "0077", value_parser = parse_mode)]
     pub umask: u32,
@@ -85,6 +101,14 @@ impl Common {
             (self.critical, Level::Critical),
         ];
         wishes.into_iter().find(|(wished, _)| *wished).map_or(Level::Warning, |(_, level)| level)
+    }
+}
+
+impl Common {
+    /// Bytes a second that may be sent.
+    pub fn upload_limit(&self) -> Option<u64> {
+        let borg = self.upload_ratelimit.filter(|kib| *kib > 0).map(|kib| kib.saturating_mul(1024));
+        self.upload_limit.or(borg)
     }
 }
 
@@ -171,6 +195,22 @@ mod tests {
         ] {
             let line = ["gabion", "repo-list"].iter().chain(options);
             assert_eq!(Cli::try_parse_from(line).unwrap().common.level(), level, "{options:?}");
+        }
+    }
+
+    #[test]
+    fn rates_are_bytes_or_in_borgs_spelling_kib() {
+        let limit = |line: &[&str]| {
+            let cli = Cli::try_parse_from([&["gabion", "repo-list"], line].concat());
+            cli.map(|cli| (cli.common.upload_limit(), cli.common.download_limit))
+        };
+        assert_eq!(limit(&[]).unwrap(), (None, None));
+        assert_eq!(limit(&["--upload-limit", "500K"]).unwrap(), (Some(500_000), None));
+        assert_eq!(limit(&["--download-limit", "2Mi"]).unwrap(), (None, Some(2 << 20)));
+        assert_eq!(limit(&["--upload-ratelimit", "3"]).unwrap(), (Some(3072), None));
+        assert_eq!(limit(&["--upload-ratelimit", "0"]).unwrap(), (None, None));
+        for wrong in ["0", "x", "-1"] {
+            assert!(limit(&["--upload-limit", wrong]).is_err(), "{wrong}");
         }
     }
 

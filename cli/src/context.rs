@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
 use anyhow::{Context as _, Result};
-use gabion_backends::{Access, Location, open};
+use gabion_backends::layer::{CachePlace, Trace};
+use gabion_backends::{Access, Location, OpenOptions, open};
 use gabion_core::archive::catalog::Catalog;
 use gabion_core::backend::Store;
 use gabion_core::clock::{Clock as _, SystemClock, Timestamp};
@@ -27,8 +28,9 @@ use crate::output::format::Manner;
 use crate::output::units::Units;
 use crate::passphrase::{self, Secret, Terminal};
 use crate::placeholders::Placeholders;
-use crate::progress::{Form, Reporter, Settings};
+use crate::progress::{Form, Level, Reporter, Settings};
 use crate::report::Advised;
+use crate::requests;
 use crate::signals::Signals;
 
 /// How often a person may try a passphrase.
@@ -44,6 +46,8 @@ pub struct Context {
     pub placeholders: Placeholders,
     /// How sizes are shown.
     pub units: Units,
+    /// What stores are asked for.
+    pub trace: Trace,
     signals: OnceLock<Signals>,
 }
 
@@ -53,7 +57,7 @@ impl Context {
         let environment = Environment::of_process();
         let placeholders = Placeholders::of_machine(&environment, SystemClock.now())?;
         let units = environment.units()?;
-        Ok(Self { common, environment, placeholders, units, signals: OnceLock::new() })
+        Ok(Self { common, environment, placeholders, units, trace: Trace::new(), signals: OnceLock::new() })
     }
 
     /// When the command began.
@@ -87,7 +91,40 @@ impl Context {
 
     /// The store the user named.
     pub fn store(&self, access: Access) -> Result<Store> {
-        Ok(Store::new(open(&self.location()?, access)?)?)
+        self.store_with(access, self.cache()?)
+    }
+
+    fn store_with(&self, access: Access, cache: Option<CachePlace>) -> Result<Store> {
+        let options = OpenOptions {
+            connections: self.common.connections.map(usize::from),
+            upload_limit: self.common.upload_limit(),
+            download_limit: self.common.download_limit,
+            trace: self.trace.clone(),
+            cache,
+            ..OpenOptions::default()
+        };
+        Ok(Store::new(open(&self.location()?, access, &options)?)?)
+    }
+
+    /// Where copies of stored objects are kept, if they are.
+    fn cache(&self) -> Result<Option<CachePlace>, Failure> {
+        let bytes_max = self.environment.cache_size()?;
+        // Without a home there is no cache, which costs time at most.
+        let place = self.directories().ok().map(|directories| directories.objects());
+        Ok(place
+            .filter(|_| bytes_max > 0 && !self.common.no_cache)
+            .map(|directory| CachePlace { directory, bytes_max }))
+    }
+
+    /// With --debug, tells what the stores were asked for.
+    pub fn tell_requests(&self) {
+        if self.common.level() != Level::Debug {
+            return;
+        }
+        let speaker = Reporter::new(self.settings(), Signals::default());
+        for line in requests::lines(&self.trace.stores(), self.units) {
+            speaker.log(Level::Debug, None, &line);
+        }
     }
 
     /// The directories of this user.
@@ -119,7 +156,15 @@ impl Context {
 
     /// Opens the repository; asks for its passphrase if it needs one.
     pub fn open(&self) -> Result<Repository> {
-        let store = self.store(Access::Existing)?;
+        self.open_in(self.store(Access::Existing)?)
+    }
+
+    /// Opens the repository for a command that wants to see what is really stored.
+    pub fn open_uncached(&self) -> Result<Repository> {
+        self.open_in(self.store_with(Access::Existing, None)?)
+    }
+
+    fn open_in(&self, store: Store) -> Result<Repository> {
         let prompt = format!("Enter passphrase for {}: ", store.location());
         let asked_by_person = !self.has_passphrase_in_environment()?;
         let mut failure = None;

@@ -45,6 +45,13 @@ impl Directories {
     }
 }
 
+impl Directories {
+    /// Copies of stored objects.
+    pub fn objects(&self) -> PathBuf {
+        self.cache.join("objects")
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

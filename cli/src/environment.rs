@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use zeroize::Zeroizing;
 
 use crate::exit_code::Failure;
-use crate::output::units::Units;
+use crate::output::units::{self, Units};
 
 /// A variable and what it is for, one line.
 #[derive(Clone, Copy, Debug)]
@@ -39,6 +39,7 @@ pub const VARIABLES: &[Variable] = &[
     variable("GABION_USERNAME", "the user name to use instead of the system's"),
     variable("GABION_BASE_DIR", "the directory that stands for the home directory below"),
     variable("GABION_CACHE_DIR", "caches (default: $XDG_CACHE_HOME/gabion or ~/.cache/gabion)"),
+    variable("GABION_CACHE_SIZE", "bytes of stored objects kept on this machine (default: 2G), 0 for none"),
     variable("GABION_CONFIG_DIR", "configuration (default: $XDG_CONFIG_HOME/gabion or ~/.config/gabion)"),
     variable(
         "GABION_DATA_DIR",
@@ -56,6 +57,9 @@ pub const VARIABLES: &[Variable] = &[
     variable("USER", "the user name, if the system does not tell"),
     variable("LOGNAME", "the user name, if the system does not tell"),
 ];
+
+/// Bytes of stored objects kept on this machine unless the user says otherwise: the trees of some million files.
+const CACHE_BYTES: u64 = 2_000_000_000;
 
 /// The values of [`VARIABLES`] that are set.
 #[derive(Clone, Default)]
@@ -154,6 +158,12 @@ impl Environment {
             .ok_or_else(|| Failure::command(format!("GABION_UNITS must be si, iec or raw, not {text}")))
     }
 
+    /// Bytes of stored objects that may be kept on this machine.
+    pub fn cache_size(&self) -> Result<u64, Failure> {
+        let Some(text) = self.text("GABION_CACHE_SIZE")? else { return Ok(CACHE_BYTES) };
+        units::parse(text.trim()).map_err(|failure| Failure::command(format!("GABION_CACHE_SIZE: {}", failure.message)))
+    }
+
     /// The default of `list --format`.
     pub fn list_format(&self) -> Result<Option<&str>, Failure> {
         self.text("GABION_LIST_FORMAT")
@@ -210,6 +220,7 @@ mod tests {
         assert_eq!(empty.repository(), Ok(None));
         assert_eq!(empty.units(), Ok(Units::Si));
         assert_eq!(empty.key_file(), None);
+        assert_eq!(empty.cache_size(), Ok(2_000_000_000));
 
         let set = of(&[
             ("GABION_REPO", "/srv/repo"),
@@ -218,10 +229,12 @@ mod tests {
             ("GABION_PASSPHRASE", ""),
             ("GABION_PASSPHRASE_FD", "7"),
             ("GABION_DISPLAY_PASSPHRASE", "no"),
+            ("GABION_CACHE_SIZE", "0"),
             ("OTHER", "x"),
         ]);
         assert_eq!(set.repository(), Ok(Some("/srv/repo")));
         assert_eq!(set.units(), Ok(Units::Iec));
+        assert_eq!(set.cache_size(), Ok(0));
         assert_eq!(set.passphrase().unwrap().len(), 0);
         assert_eq!(set.new_passphrase(), None);
         assert_eq!(set.passphrase_descriptor(), Ok(Some(7)));
@@ -230,6 +243,7 @@ mod tests {
 
     #[test]
     fn nonsense_is_told() {
+        assert_eq!(of(&[("GABION_CACHE_SIZE", "much")]).cache_size().unwrap_err().code.rc, 4);
         assert_eq!(of(&[("GABION_UNITS", "bytes")]).units().unwrap_err().code.rc, 4);
         assert_eq!(of(&[("GABION_PASSPHRASE_FD", "x")]).passphrase_descriptor().unwrap_err().code.rc, 4);
     }

@@ -18,6 +18,7 @@ mod placeholders;
 mod process;
 mod progress;
 mod report;
+mod requests;
 mod select;
 mod signals;
 mod timespan;
@@ -50,6 +51,7 @@ fn run(common: &Common, command: Command) -> ExitCode {
     match Context::new(common.clone()) {
         Ok(context) => {
             let done = dispatch(&context, command);
+            context.tell_requests();
             report::end(common, context.signal(), &done)
         }
         Err(failure) => report::end(common, None, &Err(failure.into())),

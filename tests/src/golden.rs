@@ -9,7 +9,7 @@ use std::os::unix::fs::{FileExt, symlink};
 use std::path::Path;
 use std::time::{Duration, UNIX_EPOCH};
 
-use gabion_backends::{Access, Location, open};
+use gabion_backends::{Access, Location, OpenOptions, open};
 use gabion_core::backend::Store;
 use gabion_core::clock::{FixedClock, Timestamp};
 use gabion_core::crypto::aead::Suite;
@@ -42,7 +42,7 @@ pub fn make(place: &Path) -> Result<(), Box<dyn Error>> {
             location: KeyLocation::Repository,
         };
         let new = NewRepository { suite, id_hash: IdHash::default(), slot };
-        let store = Store::new(open(&Location::Local(place.join(name)), Access::Create)?)?;
+        let store = Store::new(open(&Location::Local(place.join(name)), Access::Create, &OpenOptions::default())?)?;
         let created = FixedClock(Timestamp::new(STARTS[0], 0));
         let repository = Repository::create(store, Client::default(), &new, &created)?;
         for (archive, start) in ARCHIVES.iter().zip(STARTS) {

@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use gabion_backends::{Access, Location};
+use gabion_backends::{Access, Location, OpenOptions};
 use gabion_core::archive::catalog::Catalog;
 use gabion_core::backend::Store;
 use gabion_core::crypto::secret::Passphrase;
@@ -16,7 +16,8 @@ use gabion_tests::{Aspects, Notes, compare};
 use crate::engine::copied;
 
 fn reads(repository: PathBuf, passphrase: Option<&str>) {
-    let backend = gabion_backends::open(&Location::Local(repository), Access::Existing).unwrap();
+    let backend =
+        gabion_backends::open(&Location::Local(repository), Access::Existing, &OpenOptions::default()).unwrap();
     let mut ask = |attempt| Ok(passphrase.filter(|_| attempt == 0).map(|text| Passphrase::new(text.into())));
     let repository = Repository::open(Store::new(backend).unwrap(), Client::default(), &mut ask).unwrap();
     let catalog = Catalog::load(&repository).unwrap();
@@ -63,7 +64,8 @@ fn version_1_under_a_passphrase_is_read() {
 #[test]
 fn version_1_does_not_open_with_another_passphrase() {
     let (_place, repository) = old("v1/sealed");
-    let backend = gabion_backends::open(&Location::Local(repository), Access::Existing).unwrap();
+    let backend =
+        gabion_backends::open(&Location::Local(repository), Access::Existing, &OpenOptions::default()).unwrap();
     let mut ask = |attempt| Ok((attempt == 0).then(|| Passphrase::new(b"Golden".to_vec())));
     let error = Repository::open(Store::new(backend).unwrap(), Client::default(), &mut ask).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::PassphraseWrong);

@@ -17,6 +17,7 @@
 mod filesystem;
 mod folder;
 mod layout;
+mod location;
 mod object;
 mod walk;
 
@@ -33,6 +34,8 @@ use gabion_core::backend::{
 use gabion_core::error::{Error, ErrorKind, Result};
 use gabion_core::limits::OBJECT_BYTES_MAX;
 use tokio::runtime::Handle;
+
+pub(crate) use location::file_path;
 
 use filesystem::Traits;
 use folder::Root;

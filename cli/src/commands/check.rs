@@ -57,7 +57,7 @@ pub fn run(context: &Context, args: &Args) -> Result<Warnings> {
     if args.repository_only && !args.filter.is_empty() {
         return Err(Failure::command("--repository-only looks at no archives: do not select any").into());
     }
-    let repository = context.open()?;
+    let repository = context.open_uncached()?;
     let work = Work::Steps { msgid: "repository.check", label: "Checking" };
     let reporter = context.reporter(Settings { work, ..context.settings() })?;
     let only = match args.filter.is_empty() {

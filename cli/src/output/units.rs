@@ -68,6 +68,15 @@ pub fn parse(text: &str) -> Result<u64, Failure> {
     if size < 9e15 { Ok(size as u64) } else { Err(wrong()) }
 }
 
+/// Reads a rate: a size that is not nothing.
+pub fn parse_rate(text: &str) -> Result<u64, String> {
+    match parse(text) {
+        Ok(0) => Err("a rate of nothing would never end: leave the option out for no limit".to_owned()),
+        Ok(rate) => Ok(rate),
+        Err(failure) => Err(failure.message),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
