@@ -60,26 +60,29 @@ impl Store {
         self.get(name, ByteRange::All { limit: limit as u64 })
     }
 
-    /// Reads several whole objects of at most `limit` bytes each, at most `ahead` of them in flight, in the order of
-    /// `names`.
-    pub fn get_many(
-        &self,
-        names: Vec<ObjectName>,
-        limit: usize,
-        ahead: usize,
-    ) -> impl Iterator<Item = (ObjectName, Result<Bytes>)> {
+    /// Reads several whole objects of at most `limit` bytes each, in the order of `names`, as many at once as the store
+    /// says are worth it.
+    ///
+    /// If that is one, every call is made by the thread that asks for it, when it asks.
+    pub fn get_many(&self, names: Vec<ObjectName>, limit: usize) -> impl Iterator<Item = (ObjectName, Result<Bytes>)> {
         let range = ByteRange::All { limit: limit as u64 };
         let mut waiting = names.into_iter();
         let mut flying: VecDeque<(ObjectName, JoinHandle<Result<Bytes>>)> = VecDeque::new();
-        let (backend, runtime) = (Arc::clone(&self.backend), Arc::clone(&self.runtime));
+        let store = self.clone();
+        let ahead = self.backend.capabilities().concurrency;
         std::iter::from_fn(move || {
-            while flying.len() < ahead.max(1) {
+            if ahead <= 1 {
+                let name = waiting.next()?;
+                let result = store.get(&name, range);
+                return Some((name, result));
+            }
+            while flying.len() < ahead {
                 let Some(name) = waiting.next() else { break };
-                let (backend, wanted) = (Arc::clone(&backend), name.clone());
-                flying.push_back((name, runtime.spawn(async move { get(&*backend, &wanted, range).await })));
+                let (backend, wanted) = (Arc::clone(&store.backend), name.clone());
+                flying.push_back((name, store.runtime.spawn(async move { get(&*backend, &wanted, range).await })));
             }
             let (name, task) = flying.pop_front()?;
-            let result = runtime.block_on(task).unwrap_or_else(|error| Err(task_failed("get object", error)));
+            let result = store.runtime.block_on(task).unwrap_or_else(|error| Err(task_failed("get object", error)));
             Some((name, result))
         })
     }
@@ -140,7 +143,7 @@ mod tests {
         store.put(&name("a/2"), Payload::from(vec![2, 3])).unwrap();
         let listed: Vec<_> = store.list(&Prefix::new("a").unwrap()).unwrap().into_iter().map(|o| o.bytes).collect();
         assert_eq!(listed, [1, 2]);
-        let read: Vec<_> = store.get_many(vec![name("a/2"), name("a/9"), name("a/1")], 2, 2).collect();
+        let read: Vec<_> = store.get_many(vec![name("a/2"), name("a/9"), name("a/1")], 2).collect();
         assert_eq!(read[0].1.as_ref().unwrap().as_ref(), [2, 3]);
         assert_eq!(read[1].1.as_ref().unwrap_err().kind(), ErrorKind::NotFound);
         assert_eq!(read[2].0, name("a/1"));

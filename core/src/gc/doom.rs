@@ -55,7 +55,7 @@ impl Doom {
 pub(super) fn read_dooms(store: &Store, sealer: &Sealer<'_>) -> Result<Vec<Doom>> {
     let names = store.list(&Prefix::of("gc/doom"))?.into_iter().map(|object| object.name).collect();
     let mut dooms = Vec::new();
-    for (name, bytes) in store.get_many(names, 2 * RECORD_BYTES_MAX, 4) {
+    for (name, bytes) in store.get_many(names, 2 * RECORD_BYTES_MAX) {
         let bytes = match bytes {
             Err(error) if error.kind() == ErrorKind::NotFound => continue,
             other => other?,

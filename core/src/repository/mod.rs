@@ -235,7 +235,7 @@ impl Repository {
         limit: usize,
     ) -> impl Iterator<Item = ([u8; 16], Result<Vec<u8>>)> + 'a {
         let names = ids.iter().map(|id| ObjectName::of_object(kind, id)).collect();
-        let objects = self.office.store.get_many(names, 2 * limit, self.office.store.capabilities().concurrency);
+        let objects = self.office.store.get_many(names, 2 * limit);
         ids.into_iter().zip(objects).map(move |(id, (name, bytes))| {
             let plain = bytes
                 .and_then(|bytes| self.office.sealer().open(kind, &id, &bytes, limit))
