@@ -31,8 +31,9 @@ const OPEN: usize = 3;
 const LOOK: usize = 5;
 /// Announcing: archives, removals, pendings, the first pending; archives and removals once more.
 const ANNOUNCE: usize = 6;
-/// Committing: the complete pending, a check, the record, a check, a look at the first pending, both pendings deleted.
-const COMMIT: usize = 9;
+/// Committing: the complete pending, a check, the record, a check, whether the first pending was given up or is gone,
+/// both pendings deleted.
+const COMMIT: usize = 10;
 
 #[test]
 fn a_backup_of_nothing_new_costs_what_is_stated() {

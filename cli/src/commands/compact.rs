@@ -80,6 +80,7 @@ fn done_table(context: &Context, done: &Compacted) -> String {
         ("Needed of these, stored again", units.format(done.kept_bytes)),
         ("Freed", units.format(done.deleted_bytes.saturating_sub(done.kept_bytes))),
         ("Collections of others that were finished", done.adopted.to_string()),
+        ("Interrupted backups that were given up", done.pendings.to_string()),
         ("Segments that stay because of damage", done.stuck.to_string()),
     ])
 }
@@ -91,6 +92,7 @@ fn done_json(done: &Compacted) -> Result<String> {
     root.insert("rewritten_size".to_owned(), json!(done.kept_bytes));
     root.insert("freed_size".to_owned(), json!(done.deleted_bytes.saturating_sub(done.kept_bytes)));
     root.insert("adopted_dooms".to_owned(), json!(done.adopted));
+    root.insert("pendings".to_owned(), json!(done.pendings));
     root.insert("stuck_segments".to_owned(), json!(done.stuck));
     answer(root)
 }

@@ -23,10 +23,14 @@ use crate::segment::{Class, open_directory, read_chunks};
 /// Segments one doom record names at most: 17 bytes each, well below the limit of a record.
 const DOOMED_AT_ONCE: usize = 3000;
 
+/// Dooms of others that are put together when there are so many.
+const DOOMS_GATHERED: usize = 8;
+
 /// One look of a collector, and what it can do with what it saw.
 pub struct Collector {
     writer: Writer,
     dooms: Vec<Doom>,
+    orphans: BTreeSet<SegmentId>,
     unnamed: BTreeSet<SegmentId>,
     damaged_fragments: usize,
 }
@@ -39,24 +43,40 @@ impl Repository {
         let mut session = self.session()?;
         let unnamed = session.recover_unnamed();
         let (dooms, damaged_fragments) = (session.dooms().to_vec(), session.damaged_fragments().len());
-        Ok(Collector { writer: session.into_writer(options)?, dooms, unnamed, damaged_fragments })
+        let orphans = session.doomed_segments();
+        Ok(Collector { writer: session.into_writer(options)?, dooms, orphans, unnamed, damaged_fragments })
     }
 
-    /// Puts an object, lists it and deletes it again: a store that does not do that gets no collector.
-    pub fn probe_store(&self) -> Result<()> {
+    /// Puts an object, lists it and deletes it again: a store that does not do that gets no collector. `wait` passes
+    /// the time a list may lag.
+    pub fn probe_store(&self, wait: &dyn Fn()) -> Result<()> {
         let mut id = [0; 16];
         random::fill(&mut id)?;
         let name = ObjectName::of("gc/probe", Hex(&id));
         let store = &self.office.store;
         self.office.with_reserve(|| store.put(&name, Payload::from(id.to_vec())))?;
+        wait();
         let seen = store.list(&Prefix::of("gc/probe"))?.iter().any(|object| object.name == name);
         store.delete(&name)?;
         if seen { Ok(()) } else { Err(Error::damaged("probe store", "a list lacks what was put before")) }
     }
 
-    /// Deletes pendings: only such whose archives exist or whose clients are given up.
+    /// Deletes pendings: only such whose archives exist. Who gives a client up says so first
+    /// ([`Repository::give_up_pendings`]).
     pub fn drop_pendings(&self, pendings: &[PendingId]) -> Result<()> {
         pendings.iter().try_for_each(|id| self.office.store.delete(&ObjectName::of("pending", id)))
+    }
+
+    /// Gives up the clients of these pendings: from now on these protect nothing.
+    ///
+    /// That is said for good before the pending goes, because a late repetition of its put could bring it back
+    /// and its client would take it for never gone. A client that lives after all looks every chunk up.
+    pub fn give_up_pendings(&self, pendings: &[PendingId]) -> Result<()> {
+        for id in pendings {
+            let said = Payload::from(id.as_bytes().to_vec());
+            self.office.with_reserve(|| self.office.store.put(&given_up_name(id), said.clone()))?;
+        }
+        self.drop_pendings(pendings)
     }
 
     /// Puts back the reserves that were given up on a full store, as far as there is room.
@@ -77,6 +97,11 @@ impl Collector {
     /// The dooms that were there, of others or of collectors that died.
     pub fn dooms(&self) -> &[Doom] {
         &self.dooms
+    }
+
+    /// Segments that these doom and that exist: somebody is at work, or died.
+    pub fn orphans(&self) -> &BTreeSet<SegmentId> {
+        &self.orphans
     }
 
     /// Segments that exist and that no fragment names: left by a client that died, or of one that is writing.
@@ -241,9 +266,20 @@ impl Collector {
         decoded.into_iter().try_for_each(|name| office.store.delete(name))
     }
 
-    /// Ends a doom that was carried out.
+    /// Ends a doom that was carried out. Only who wrote it may do that: the names of a collector that is taken for
+    /// dead, and may still delete, stay doomed for ever.
     pub fn lift(&self, doom: &Doom) -> Result<()> {
         self.writer.office.store.delete(&Doom::name(&doom.id))
+    }
+
+    /// Puts dooms that stay for ever together, when there are many: every client reads them all.
+    pub fn gather_dooms(&self) -> Result<()> {
+        if self.dooms.len() < DOOMS_GATHERED {
+            return Ok(());
+        }
+        let segments = self.dooms.iter().flat_map(|doom| &doom.record.segments).copied().collect();
+        self.doom(&segments)?;
+        self.dooms.iter().try_for_each(|doom| self.lift(doom))
     }
 }
 
@@ -251,6 +287,12 @@ impl std::fmt::Debug for Collector {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Collector")
     }
+}
+
+/// What says that a pending's client was given up. It need not be sealed: that it is there is all it says, and who
+/// made one without need only made a client look more up.
+pub(super) fn given_up_name(id: &PendingId) -> ObjectName {
+    ObjectName::of("gc/expired", id)
 }
 
 struct Hex<'a>(&'a [u8]);

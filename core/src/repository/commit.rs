@@ -5,6 +5,7 @@
 //! it, and the check once more before success is reported. A crash at any point
 //! leaves garbage, never a dangling reference.
 
+use super::collector::given_up_name;
 use super::session::put_fragments;
 use super::writer::{Ledger, Writer};
 use super::{ChunkSink, ObjectName, Payload};
@@ -104,14 +105,16 @@ impl Writer {
     fn confirm(&self, ledger: &mut Ledger, resolve: &dyn Fn(&Self) -> Result<()>) -> Result<()> {
         self.validate(ledger)?;
         let Some(first) = ledger.pendings.first() else { return Ok(()) };
-        match self.office.store.head(&ObjectName::of("pending", first)) {
-            Ok(_) => Ok(()),
-            Err(error) if error.kind() == ErrorKind::NotFound => {
-                resolve(self)?;
-                self.validate(ledger)
-            }
+        let there = |name: &ObjectName| match self.office.store.head(name) {
+            Ok(_) => Ok(true),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
             Err(error) => Err(error),
+        };
+        if !there(&given_up_name(first))? && there(&ObjectName::of("pending", first))? {
+            return Ok(());
         }
+        resolve(self)?;
+        self.validate(ledger)
     }
 
     /// Step B5, with repair: chunks whose segments are doomed are copied while these still exist.
@@ -132,7 +135,7 @@ impl Writer {
             }
             self.publish_index(ledger)?;
         }
-        Err(Error::new(ErrorKind::NotFound, "validate archive").with("reason", "segments keep vanishing"))
+        Err(Error::new(ErrorKind::Overtaken, "validate archive").with("reason", "segments keep vanishing"))
     }
 
     /// Forgets what went since the last look, although nothing relied on it yet: after this look the epoch it is

@@ -15,6 +15,7 @@ use crate::crypto::id_hash::{IdHash, IdHasher};
 use crate::crypto::kdf::KdfParams;
 use crate::crypto::key::{Keyring, Purpose};
 use crate::error::{Error, ErrorKind, Result};
+use crate::gc::bump_epoch;
 use crate::id::{ChunkId, KeyId, RepositoryId, parse_object_id};
 use crate::limits::CONFIG_BYTES_MAX;
 use crate::local_state::LocalState;
@@ -143,6 +144,7 @@ impl Repository {
             &slot,
         )?;
         reserve::fill(&store)?;
+        bump_epoch(&store, &Sealer::new(&keyring, config.id, config.suite()?))?;
         let name = config_name();
         let bytes = config.encode(&keyring)?;
         store.put(&name, Payload::from(bytes.clone()))?;

@@ -77,6 +77,12 @@ impl Session {
         self.look.dooms()
     }
 
+    /// The segments that these name and that exist.
+    pub(super) fn doomed_segments(&self) -> BTreeSet<SegmentId> {
+        let doomed = self.dooms().iter().flat_map(|doom| &doom.record.segments);
+        doomed.filter(|id| self.look.exists(id)).copied().collect()
+    }
+
     /// A reader over this session's index.
     pub fn reader(&self) -> Reader {
         Reader::new(Arc::clone(&self.office), self.index.clone())

@@ -36,7 +36,7 @@ pub(super) type TakeChunk<'a> = dyn FnMut(&ChunkId, Result<&[u8]>) -> Result<()>
 pub enum Named {
     /// Of this kind, with this id.
     Object(Kind, [u8; 16]),
-    /// One without an id: the configuration, a reserve, a collector's probe.
+    /// One that is not sealed: the configuration, a reserve, a collector's probe, a client given up.
     Plain,
     /// Nothing of this program.
     Foreign,
@@ -46,7 +46,8 @@ impl Named {
     /// What `name` says.
     pub fn of(name: &ObjectName) -> Self {
         let text = name.as_str();
-        if text == "config" || text.starts_with("reserve/") || text.starts_with("gc/probe/") {
+        let plain = ["reserve/", "gc/probe/", "gc/expired/"];
+        if text == "config" || plain.iter().any(|namespace| text.starts_with(namespace)) {
             return Self::Plain;
         }
         let Some((namespace, last)) = text.rsplit_once('/') else { return Self::Foreign };

@@ -11,7 +11,7 @@ mod roots;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::clock::Clock;
+use crate::clock::{Clock, Timestamp};
 use crate::error::{Error, ErrorKind, Result, Retry};
 use crate::gc::Doom;
 use crate::id::{ChunkId, SegmentId};
@@ -33,12 +33,20 @@ pub struct CompactOptions {
     /// Archives and pendings, by the hexadecimal form of their ids, whose damage is accepted: what they alone
     /// need and what can not be found through them may be deleted.
     pub accept_damage: BTreeSet<String>,
+    /// After so many seconds an interrupted backup is given up: what only it needs may go with the next collection.
+    /// If its client lives after all it has some more work, and loses nothing.
+    pub give_up_seconds: i64,
 }
 
 impl Default for CompactOptions {
-    /// Ten percent.
+    /// Ten percent, fourteen days.
     fn default() -> Self {
-        Self { threshold_percent: 10, writer: WriterOptions::default(), accept_damage: BTreeSet::new() }
+        Self {
+            threshold_percent: 10,
+            writer: WriterOptions::default(),
+            accept_damage: BTreeSet::new(),
+            give_up_seconds: 14 * 24 * 3600,
+        }
     }
 }
 
@@ -85,7 +93,7 @@ pub fn compact(
     monitor: &dyn Monitor,
 ) -> Result<Compacted> {
     repository.permissions().require_all("compact")?;
-    repository.probe_store()?;
+    repository.probe_store(&|| clock.wait(repository.list_staleness()))?;
     let done = match collect(repository, options, clock, monitor, false) {
         // Nothing was doomed yet: what needs no room first.
         Err(error) if error.kind() == ErrorKind::NoSpace => collect(repository, options, clock, monitor, true),
@@ -114,23 +122,23 @@ fn collect(
     if only_dead {
         plan.victims.retain(|victim| victim.needed_chunks == 0);
     }
-    let mut done = Compacted { adopted: collector.dooms().len(), ..Compacted::default() };
+    let orphans = collector.orphans();
+    let adopted = |doom: &&Doom| !doom.record.segments.is_disjoint(orphans);
+    let mut done = Compacted { adopted: collector.dooms().iter().filter(adopted).count(), ..Compacted::default() };
     // G4
-    let chosen = evacuate(&collector, &needs, &plan, monitor)?;
-    // G5
-    let mut dooms = collector.dooms().to_vec();
+    let mut chosen = evacuate(&collector, &needs, &plan, monitor)?;
+    // G5, with what others doomed: whoever carries a doom out has written it
+    chosen.extend(orphans);
     if !chosen.is_empty() {
-        dooms.extend(collector.doom(&chosen)?);
-    }
-    if !dooms.is_empty() {
+        let dooms = collector.doom(&chosen)?;
         wait_twice();
         // G6 to G10
         let sizes: BTreeMap<SegmentId, &Victim> = plan.victims.iter().map(|victim| (victim.id, victim)).collect();
-        let stuck = save_what_became_needed(repository, &dooms, options, clock, monitor)?;
-        let doomed: BTreeSet<SegmentId> = dooms.iter().flat_map(|doom| &doom.record.segments).copied().collect();
-        let deleted: BTreeSet<SegmentId> = doomed.difference(&stuck).copied().collect();
+        let stuck = save_what_became_needed(repository, &chosen, options, clock, monitor)?;
+        let deleted: BTreeSet<SegmentId> = chosen.difference(&stuck).copied().collect();
         delete(&collector, &deleted, &wait_twice, &|| clock.wait(lag))?;
-        lift(&collector, &dooms, &stuck)?;
+        // What stays because it can not be read stays doomed, by this doom unless by another one.
+        lift(&collector, &dooms, &stuck.difference(orphans).copied().collect())?;
         for victim in deleted.iter().filter_map(|id| sizes.get(id)) {
             done.deleted_bytes += victim.bytes;
             done.kept_bytes += victim.needed_bytes;
@@ -138,9 +146,15 @@ fn collect(
         (done.deleted, done.stuck) = (deleted.len(), stuck.len());
         Counters::add(&monitor.counters().bytes, done.deleted_bytes);
     }
+    collector.gather_dooms()?;
     let over = roots.pendings_of_archives();
     repository.drop_pendings(&over)?;
-    done.pendings = over.len();
+    let now = clock.now();
+    let limit = Timestamp::new(now.seconds.saturating_sub(options.give_up_seconds), now.nanoseconds);
+    let mut dead = roots.pendings_before(limit);
+    dead.retain(|id| !over.contains(id));
+    repository.give_up_pendings(&dead)?;
+    done.pendings = over.len() + dead.len();
     Ok(done)
 }
 
@@ -186,7 +200,7 @@ fn evacuate(collector: &Collector, needs: &Needs, plan: &Plan, monitor: &dyn Mon
 /// that. Returns the doomed segments that hold something needed which can not be read.
 fn save_what_became_needed(
     repository: &Repository,
-    dooms: &[Doom],
+    doomed: &BTreeSet<SegmentId>,
     options: &CompactOptions,
     clock: &dyn Clock,
     monitor: &dyn Monitor,
@@ -194,6 +208,7 @@ fn save_what_became_needed(
     let roots = Roots::look(repository, clock)?;
     loop {
         let collector = repository.collector(&options.writer)?;
+        collector.withdraw(doomed);
         let needs = Needs::find(&collector, &roots, monitor)?;
         refuse_damage(&roots, &needs, options)?;
         let mut lost = BTreeMap::<ChunkId, Error>::new();
@@ -209,7 +224,7 @@ fn save_what_became_needed(
         }
         collector.publish()?;
         if !saved {
-            return Ok(stuck(&collector, dooms, &lost, monitor));
+            return Ok(stuck(&collector, doomed, &lost, monitor));
         }
     }
 }
@@ -217,14 +232,13 @@ fn save_what_became_needed(
 /// The doomed segments that hold a copy of something lost: `check` shall see them before they go.
 fn stuck(
     collector: &Collector,
-    dooms: &[Doom],
+    doomed: &BTreeSet<SegmentId>,
     lost: &BTreeMap<ChunkId, Error>,
     monitor: &dyn Monitor,
 ) -> BTreeSet<SegmentId> {
-    let doomed = |id: &SegmentId| dooms.iter().any(|doom| doom.record.segments.contains(id));
     let mut stuck = BTreeSet::new();
     for (id, error) in lost {
-        stuck.extend(collector.doomed_copies(id).into_iter().filter(|segment| doomed(segment)));
+        stuck.extend(collector.doomed_copies(id).into_iter().filter(|segment| doomed.contains(segment)));
         report(monitor, error);
     }
     stuck
@@ -241,7 +255,7 @@ fn delete(collector: &Collector, deleted: &BTreeSet<SegmentId>, wait_twice: &dyn
     Ok(())
 }
 
-/// The end of step G10: dooms that were carried out go. One with a segment that stays is kept.
+/// The end of step G10: own dooms that were carried out go. One with a segment that stays is kept.
 fn lift(collector: &Collector, dooms: &[Doom], stuck: &BTreeSet<SegmentId>) -> Result<()> {
     dooms.iter().filter(|doom| doom.record.segments.is_disjoint(stuck)).try_for_each(|doom| collector.lift(doom))
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::archive::content::DirectoryRef;
 use crate::archive::record::{ArchiveRecord, PendingRecord};
 use crate::archive::stat::StatRef;
-use crate::clock::Clock;
+use crate::clock::{Clock, Timestamp};
 use crate::error::{Error, ErrorKind, Result, Retry};
 use crate::id::{ArchiveId, PendingId, write_hex};
 use crate::limits::RECORD_BYTES_MAX;
@@ -38,14 +38,15 @@ pub(super) struct Root {
 
 impl Roots {
     /// Looks at archives, pendings, and archives again: with fewer looks a client that commits in between
-    /// would be seen in neither, or a base that goes. Between looks passes the time by which a list may lag.
+    /// would be seen in neither, or a base that goes. Between looks passes twice the time by which a list may lag:
+    /// this list may be as old as that, and so may the one by which a client found its base live.
     pub fn look(repository: &Repository, clock: &dyn Clock) -> Result<Self> {
         let lag = repository.list_staleness();
         let mut roots = Self::default();
         roots.look_at_archives(repository)?;
-        clock.wait(lag);
+        clock.wait(lag * 2);
         roots.look_at_pendings(repository)?;
-        clock.wait(lag);
+        clock.wait(lag * 2);
         roots.look_at_archives(repository)?;
         Ok(roots)
     }
@@ -105,13 +106,19 @@ impl Roots {
 
     /// Pendings whose archive exists: their clients are done, or died after it was put.
     ///
-    /// The first pending of a run names no record and can not be told; it goes when its client is given up.
+    /// The first pending of a run names no record and can not be told; it goes when its client is given up
+    /// ([`Roots::pendings_before`]).
     pub fn pendings_of_archives(&self) -> Vec<PendingId> {
         let done = |pending: &PendingRecord| {
             let record = pending.record.as_ref().filter(|_| pending.complete);
             record.is_some_and(|record| self.archives.values().any(|archive| archive == record))
         };
         self.pendings.iter().filter(|(_, pending)| done(pending)).map(|(id, _)| *id).collect()
+    }
+
+    /// Pendings that began before `limit`, by the clock of their clients: these are taken for dead.
+    pub fn pendings_before(&self, limit: Timestamp) -> Vec<PendingId> {
+        self.pendings.iter().filter(|(_, pending)| pending.started < limit).map(|(id, _)| *id).collect()
     }
 }
 

@@ -28,6 +28,7 @@ mod base;
 mod content;
 mod dry_run;
 mod plan;
+mod reported;
 mod stream;
 mod traversal;
 
@@ -205,7 +206,14 @@ fn attempt(
 
     let record = draft.record(root, stat_root, statistics);
     let complete = draft.pending(Some(record.clone()), true).encode()?;
-    let (id, untidy) = writer.commit(&complete, &record.encode()?, &|writer| resolve::resolve(writer, &root))?;
+    let (id, untidy) = writer.commit(&complete, &record.encode()?, &|writer| {
+        // Taken for dead, and what was taken over from the base is gone: it has to be read again.
+        resolve::resolve(writer, &root).map_err(|error| match error.kind() {
+            ErrorKind::NotFound => Error::new(ErrorKind::Overtaken, "validate archive").because(error),
+            _ => error,
+        })
+    })?;
+    reported::remember(repository, &id);
     if let Some(error) = untidy {
         monitor.event(&Event::Warning { warning: Warning::Repository, path: b"", error: &error });
     }
@@ -239,13 +247,13 @@ fn begin(
         extensions: Extensions::none(),
     };
     writer.announce(&first.encode()?)?;
-    let live = match base.as_ref().and_then(|base| base.reference.archive) {
-        Some(archive) => is_live(repository, &archive)?,
+    let (live, certain) = match base.as_ref().and_then(|base| base.reference.archive) {
+        // What nobody reported may lack something: its client died before it found out, or is about to.
+        Some(archive) => (is_live(repository, &archive)?, reported::knows(repository, &archive)),
         // A pending that serves as base may go at any moment: look every chunk up.
-        None => true,
+        None => (true, base.is_none()),
     };
-    let pending_base = base.as_ref().is_some_and(|base| base.reference.archive.is_none());
-    Ok((base.filter(|_| live), doubt || pending_base, writer))
+    Ok((base.filter(|_| live), doubt || !certain, writer))
 }
 
 /// What is known of the archive before its root is.
