@@ -60,7 +60,8 @@
 //!
 //! # Features
 //!
-//! `conformance` adds `backend::conformance`, the suite that holds a store to the contract.
+//! `conformance` adds `backend::conformance`, the suite that holds a store to the contract. `simulation` lets a test
+//! foresee the randomness of a thread; a program must never enable it.
 
 #![deny(missing_docs)]
 

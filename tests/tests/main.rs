@@ -27,4 +27,6 @@ mod protocol;
 #[cfg(test)]
 mod roundtrip;
 #[cfg(test)]
+mod simulation;
+#[cfg(test)]
 mod tidy;
