@@ -6,6 +6,7 @@
 pub mod compare;
 pub mod faulty;
 pub mod files;
+pub mod fuzz;
 pub mod golden;
 pub mod hooked;
 pub mod notes;

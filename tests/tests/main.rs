@@ -15,6 +15,8 @@ mod engine;
 #[cfg(test)]
 mod faults;
 #[cfg(test)]
+mod fuzz;
+#[cfg(test)]
 mod gc_model;
 #[cfg(test)]
 mod golden;

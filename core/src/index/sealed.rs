@@ -89,7 +89,36 @@ impl Fragment {
         Ok((id, name, bytes))
     }
 
-    fn write(&self, sealer: &Sealer<'_>, name: &ObjectName, salt: [u8; SALT_BYTES]) -> Result<Vec<u8>> {
+    /// The plaintext of all sections, one after the other: what [`Fragment::seal`] seals.
+    ///
+    /// # Errors
+    /// `LimitExceeded` for a fragment above the limits of the format.
+    pub fn encode(&self) -> Result<Vec<u8>> {
+        Ok(self.sections()?.1.collect::<Vec<_>>().concat())
+    }
+
+    /// Reads what [`Fragment::encode`] wrote, and checks all of it but seals and padding. `level` is that of the name.
+    ///
+    /// # Errors
+    /// As [`Fragment::open`].
+    pub fn decode(level: u8, sections: &[u8]) -> Result<Self> {
+        check_size(sections.len())?;
+        let mut rest = sections;
+        let mut take = |bytes: usize| {
+            let (section, behind) = rest.split_at_checked(bytes).ok_or_else(truncated)?;
+            rest = behind;
+            Ok(section.to_vec())
+        };
+        let table = SectionTable::decode(&take(TABLE_BYTES)?)?;
+        if table.section_bytes().sum::<usize>() != sections.len() {
+            return Err(Error::damaged(OPERATION, "length"));
+        }
+        let info = decode_info(level, &table, &take(table.info_bytes)?)?;
+        decode_sections(level, info, &table, &mut take)
+    }
+
+    /// The section table, and the plaintext of all sections, that table first.
+    fn sections(&self) -> Result<(SectionTable, impl Iterator<Item = Vec<u8>>)> {
         let info = codec::encode(
             &Info {
                 level: self.level,
@@ -108,11 +137,16 @@ impl Fragment {
             keys: self.keys.len(),
         };
         table.check()?;
-        let total = table.stored_bytes();
-        check_size(total)?;
         let first = [table.encode().to_vec(), info, rows, sections::encode_fence(&self.keys), places];
         let blocks = self.keys.chunks(BLOCK_KEYS).map(sections::encode_block);
-        assemble(sealer, name, salt, total, first.into_iter().chain(blocks))
+        Ok((table, first.into_iter().chain(blocks)))
+    }
+
+    fn write(&self, sealer: &Sealer<'_>, name: &ObjectName, salt: [u8; SALT_BYTES]) -> Result<Vec<u8>> {
+        let (table, sections) = self.sections()?;
+        let total = table.stored_bytes();
+        check_size(total)?;
+        assemble(sealer, name, salt, total, sections)
     }
 }
 
@@ -166,7 +200,6 @@ impl Numbered {
 
     /// Opens the section of `bytes` plaintext bytes at the start of `rest`, and moves `rest` behind it.
     fn open(&mut self, bytes: usize, rest: &mut &[u8]) -> Result<Vec<u8>> {
-        let truncated = || Error::damaged(OPERATION, "truncated");
         let (sealed, behind) = rest.split_at_checked(bytes).ok_or_else(truncated)?;
         let (tag, behind) = behind.split_at_checked(TAG_BYTES).ok_or_else(truncated)?;
         *rest = behind;
@@ -218,9 +251,7 @@ impl<'a> Opened<'a> {
     }
 
     fn info(&mut self) -> Result<Info> {
-        let info: Info = codec::decode(&self.sections.open(self.table.info_bytes, &mut self.rest)?, RECORD_BYTES_MAX)?;
-        info.check(self.level, &self.table)?;
-        Ok(info)
+        decode_info(self.level, &self.table, &self.sections.open(self.table.info_bytes, &mut self.rest)?)
     }
 }
 
@@ -233,9 +264,33 @@ fn open_checked(sealer: &Sealer<'_>, name: &ObjectName, bytes: &[u8]) -> Result<
     }
     let info = opened.info()?;
     let Opened { level, key, table, mut sections, mut rest } = opened;
+    let fragment = decode_sections(level, info, &table, &mut |bytes| sections.open(bytes, &mut rest))?;
+    if rest != key_stream(&key, rest.len()) {
+        return Err(Error::damaged(OPERATION, "padding"));
+    }
+    Ok(fragment)
+}
+
+fn truncated() -> Error {
+    Error::damaged(OPERATION, "truncated")
+}
+
+fn decode_info(level: u8, table: &SectionTable, plain: &[u8]) -> Result<Info> {
+    let info: Info = codec::decode(plain, RECORD_BYTES_MAX)?;
+    info.check(level, table)?;
+    Ok(info)
+}
+
+/// What the sections behind the info say; `take` gives the next one of so many bytes.
+fn decode_sections(
+    level: u8,
+    info: Info,
+    table: &SectionTable,
+    take: &mut dyn FnMut(usize) -> Result<Vec<u8>>,
+) -> Result<Fragment> {
     let mut lengths = table.section_bytes().skip(2);
-    let mut open = || lengths.next().map(|bytes| sections.open(bytes, &mut rest)).transpose();
-    let mut section = || open()?.ok_or_else(|| Error::damaged(OPERATION, "truncated"));
+    let mut open = || lengths.next().map(&mut *take).transpose();
+    let mut section = || open()?.ok_or_else(truncated);
     let (rows, fence, places) = (section()?, section()?, section()?);
     let segments = sections::decode_segments(&rows, &places, table.keys)?;
     let mut keys = Vec::with_capacity(table.keys);
@@ -245,9 +300,6 @@ fn open_checked(sealer: &Sealer<'_>, name: &ObjectName, bytes: &[u8]) -> Result<
     sections::check_keys(&keys, &segments)?;
     if sections::encode_fence(&keys) != fence {
         return Err(Error::damaged(OPERATION, "fence"));
-    }
-    if rest != key_stream(&key, rest.len()) {
-        return Err(Error::damaged(OPERATION, "padding"));
     }
     Ok(Fragment { level, replaces: info.replaces, segments, keys, extensions: info.extensions })
 }
