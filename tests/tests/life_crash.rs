@@ -4,10 +4,15 @@ use std::sync::Arc;
 
 use gabion_core::archive::ArchiveRecord;
 use gabion_core::archive::removal::RemovalRecord;
-use gabion_core::backend::Backend;
+use gabion_core::backend::{Backend, Store};
+use gabion_core::crypto::aead::Suite;
+use gabion_core::crypto::id_hash::IdHash;
+use gabion_core::crypto::kdf::KdfParams;
+use gabion_core::crypto::secret::Passphrase;
 use gabion_core::error::Result;
-use gabion_core::ops::delete::Remover;
+use gabion_core::ops::delete::{Remover, delete};
 use gabion_core::ops::republish::{replace, restore};
+use gabion_core::repository::{Client, KeyLocation, NewRepository, NewSlot, Repository};
 use gabion_tests::{FaultyBackend, Notes, Objects, WriteFault};
 
 use crate::engine::{archives, back_up, clock, collect, differences, open, options, remove};
@@ -65,6 +70,71 @@ fn delete_survives_death_at_every_call() {
     let story = Story::new(3);
     let cells = matrix(&story, 2, &|backend| remove(backend, &story.told[1].0));
     assert_eq!(cells, 6);
+}
+
+/// `prune` removes what its rules do not keep in one go.
+#[test]
+fn prune_survives_death_at_every_call() {
+    let story = Story::new(4);
+    let cells = matrix(&story, 2, &|backend| {
+        let pruned = [&story.told[0].0, &story.told[2].0];
+        delete(&open(backend)?, &pruned, &Remover::default(), &clock())
+    });
+    assert_eq!(cells, 12);
+}
+
+fn passphrase(text: &str) -> Passphrase {
+    Passphrase::from(text.to_owned())
+}
+
+fn slot(passphrase: &Passphrase) -> NewSlot<'_> {
+    let kdf = KdfParams::weak_for_tests();
+    NewSlot { passphrase: Some(passphrase), kdf, label: String::new(), location: KeyLocation::Repository }
+}
+
+fn open_with(backend: Arc<dyn Backend>, passphrase: &str) -> Result<Repository> {
+    let mut ask = |attempt| Ok((attempt == 0).then(|| self::passphrase(passphrase)));
+    Repository::open(Store::new(backend)?, Client::default(), &mut ask)
+}
+
+/// The passphrase is changed: a new slot is put, opened, and the old one goes. Whoever dies on the way leaves a
+/// repository that opens with the old passphrase or with the new one, and the change can be made again.
+#[test]
+fn a_change_of_the_passphrase_survives_death_at_every_call() {
+    let start = Objects::new();
+    let (old, new) = (passphrase("old"), passphrase("new"));
+    let encrypted = NewRepository { suite: Suite::Aes256Gcm, id_hash: IdHash::default(), slot: slot(&old) };
+    Repository::create(Store::new(start.backend()).unwrap(), Client::default(), &encrypted, &clock()).unwrap();
+    let change = |backend: Arc<dyn Backend>| -> Result<()> {
+        let repository = open_with(backend, "old")?;
+        let opened = repository.opened_by();
+        repository.add_key(&slot(&new), &clock())?;
+        repository.remove_key(opened.location, &opened.id)
+    };
+    let counting = FaultyBackend::new(start.fork().unwrap().backend());
+    change(Arc::new(counting.clone())).unwrap();
+    assert_eq!(counting.writes(), 2);
+    for number in 1..=counting.writes() {
+        for death in DEATHS.into_iter().chain([WriteFault::DieTorn(0), WriteFault::DieTorn(600)]) {
+            let objects = start.fork().unwrap();
+            let client = FaultyBackend::new(objects.backend()).on_write(number, death);
+            change(Arc::new(client.clone())).unwrap_err();
+            let cell = format!("{death:?} at call {number}");
+            for landed in [false, true] {
+                if landed {
+                    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+                    runtime.block_on(client.land()).unwrap();
+                }
+                let opens = ["old", "new"].map(|text| open_with(objects.backend(), text).is_ok());
+                assert!(opens.contains(&true), "{cell}, landed: {landed}: no passphrase opens it");
+            }
+            if open_with(objects.backend(), "old").is_ok() {
+                change(objects.backend()).unwrap_or_else(|error| panic!("{cell}, then again: {error}"));
+            }
+            open_with(objects.backend(), "new").unwrap_or_else(|error| panic!("{cell}, then again: {error}"));
+            assert!(open_with(objects.backend(), "old").is_err(), "{cell}: the old passphrase still opens it");
+        }
+    }
 }
 
 #[test]
