@@ -2,12 +2,14 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "what can not be set up is a failed test")]
 
+mod crowd;
 mod debug;
 mod errors;
 mod help;
 mod info;
 mod input;
 mod keys;
+mod killed;
 mod life;
 mod machine;
 mod output;

@@ -90,3 +90,34 @@ fn a_full_disk_is_told_and_leaves_a_working_repository() {
     let run = in_own_mounts(&place, script).failed(14, "no space left", "make room");
     assert_eq!(run.err.lines().last(), Some("one"));
 }
+
+#[test]
+fn room_is_made_on_a_full_disk() {
+    if !can("room_is_made_on_a_full_disk", &["unshare", "--mount", "true"]) {
+        return;
+    }
+    let place = Place::bare();
+    let mut noise = vec![0; 12 << 20];
+    std::io::Read::read_exact(&mut std::fs::File::open("/dev/urandom").unwrap(), &mut noise).unwrap();
+    for (name, part) in ["kept", "deleted", "pruned"].into_iter().zip(noise.chunks(4 << 20)) {
+        place.file(&format!("{name}/noise"), part);
+        // in one segment with what another archive needs
+        place.file(&format!("{name}/shared"), &noise[..1 << 20]);
+    }
+    std::fs::create_dir(place.path("disk")).unwrap();
+    let script = "set -e; mount -t tmpfs -o size=40m none disk; export GABION_REPO=disk/repo
+        free() { stat -f -c '%a * %S / 1048576' disk | xargs expr || true; }
+        \"$gabion\" repo-create -q -e none
+        \"$gabion\" create deleted deleted; \"$gabion\" create pruned pruned; \"$gabion\" create kept kept
+        dd if=/dev/zero of=disk/filler bs=4k 2>/dev/null && exit 99; dd if=/dev/zero of=disk/crumbs bs=1 2>/dev/null && exit 98
+        free; \"$gabion\" delete deleted; \"$gabion\" compact; free
+        dd if=/dev/zero of=disk/more bs=4k 2>/dev/null && exit 97
+        free; \"$gabion\" prune --keep-last 1 -a 'sh:*'; \"$gabion\" compact; free
+        \"$gabion\" check -q --verify-data; \"$gabion\" extract --target out kept; cmp out/kept/noise kept/noise
+        ls disk/repo/reserve | wc -l; \"$gabion\" repo-list --short";
+    let run = in_own_mounts(&place, script).succeeded();
+    let told: Vec<&str> = run.out.lines().map(str::trim).collect();
+    let free: Vec<u64> = told[..4].iter().map(|megabytes| megabytes.parse().unwrap()).collect();
+    assert!(free[0] == 0 && free[1] >= 3 && free[2] == 0 && free[3] >= 3, "{run:#?}");
+    assert_eq!(told[told.len() - 2..], ["4", "kept"], "{run:#?}");
+}
