@@ -1,8 +1,8 @@
 //! How scenarios drive the engine: a few calls with everything that matters spelled out.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use gabion_core::archive::catalog::{Archive, Catalog};
 use gabion_core::archive::record::ArchiveRecord;
@@ -10,6 +10,7 @@ use gabion_core::backend::{Backend, Store};
 use gabion_core::clock::{FixedClock, Timestamp};
 use gabion_core::crypto::key::Keyring;
 use gabion_core::error::Result;
+use gabion_core::local_state::MemoryState;
 use gabion_core::ops::compact::{CompactOptions, Compacted, compact};
 use gabion_core::ops::create::{Checkpoint, CreateOptions, Created, Input, Plan, Wanted, create};
 use gabion_core::ops::delete::{Remover, delete};
@@ -50,9 +51,16 @@ pub fn options() -> CreateOptions {
     }
 }
 
+/// What all clients of all tests remember; repositories are told apart by their ids.
+fn memory() -> Arc<MemoryState> {
+    static MEMORY: OnceLock<Arc<MemoryState>> = OnceLock::new();
+    Arc::clone(MEMORY.get_or_init(Arc::default))
+}
+
 /// Backs up a directory, which is then the only thing at the top of the archive.
 pub fn back_up(backend: Arc<dyn Backend>, source: &Path, options: &CreateOptions, notes: &Notes) -> Result<Created> {
-    let repository = open(backend)?;
+    let client = Client { state: memory(), ..Client::default() };
+    let repository = Repository::open(Store::new(backend)?, client, &mut |_| Ok(None))?;
     let mut above = source.parent().unwrap().to_owned().into_os_string();
     above.push("/./");
     above.push(source.file_name().unwrap());

@@ -63,7 +63,8 @@ impl Task {
 
 /// Opens the repository through this face, as a process of its own.
 pub fn open(face: &Face) -> Result<Repository> {
-    Repository::open(Store::new(Arc::new(face.clone()))?, Client::default(), &mut |_| Ok(None))
+    let client = Client { state: face.memory.clone(), ..Client::default() };
+    Repository::open(Store::new(Arc::new(face.clone()))?, client, &mut |_| Ok(None))
 }
 
 pub fn writer() -> WriterOptions {

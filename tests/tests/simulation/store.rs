@@ -18,6 +18,7 @@ use gabion_core::backend::{
 use gabion_core::clock::{Clock, Timestamp};
 use gabion_core::error::{Error, ErrorKind, Result};
 use gabion_core::limits::OBJECT_BYTES_MAX;
+use gabion_core::local_state::MemoryState;
 use gabion_tests::Random;
 
 use super::stage::{Fate, Stage, Wish};
@@ -110,6 +111,8 @@ pub struct Face {
     lives: Arc<AtomicU64>,
     /// Not on stage: reads and writes at once.
     quiet: bool,
+    /// What this machine remembers.
+    pub memory: Arc<MemoryState>,
     world: Arc<Mutex<World>>,
     stage: Arc<Stage>,
     dead: Arc<AtomicBool>,
@@ -117,7 +120,16 @@ pub struct Face {
 
 impl Face {
     pub fn new(actor: usize, who: String, world: Arc<Mutex<World>>, stage: Arc<Stage>) -> Self {
-        Self { actor, who, lives: Arc::default(), quiet: false, world, stage, dead: Arc::default() }
+        Self {
+            actor,
+            who,
+            lives: Arc::default(),
+            quiet: false,
+            memory: Arc::default(),
+            world,
+            stage,
+            dead: Arc::default(),
+        }
     }
 
     /// The same store for the one who looks on.
