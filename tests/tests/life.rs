@@ -6,10 +6,12 @@ use std::sync::{Arc, Mutex};
 
 use gabion_core::archive::catalog::Archive;
 use gabion_core::archive::removal::RemovalRecord;
+use gabion_core::ops::compact::{CompactOptions, Compacted, compact};
 use gabion_core::ops::delete::Remover;
 use gabion_core::ops::republish::{replace, restore};
 use gabion_tests::{
-    HookedBackend, Method, Notes, Objects, Random, RecordingBackend, TreeOptions, change_tree, make_tree,
+    FaultyBackend, HookedBackend, Method, Notes, Objects, Random, RecordingBackend, TreeOptions, WriteFault,
+    change_tree, make_tree,
 };
 
 use crate::engine::{
@@ -158,6 +160,63 @@ fn compact_keeps_what_an_unfinished_backup_announced() {
         steps.fetch_add(1, Ordering::Relaxed);
     }
     assert!(steps.load(Ordering::Relaxed) > 20);
+}
+
+/// Collects, and takes every client for dead that began before.
+fn collect_without_patience(objects: &Objects) -> Compacted {
+    let writer = options().writer;
+    let options =
+        CompactOptions { threshold_percent: 0, writer, give_up_seconds: -1_000_000, ..CompactOptions::default() };
+    compact(&open(objects.backend()).unwrap(), &options, &clock(), &Notes::new()).unwrap()
+}
+
+#[test]
+fn an_interrupted_backup_is_given_up_after_a_while() {
+    let mut story = Story::new(1);
+    story.change(1);
+    let objects = &story.objects;
+    let dying = FaultyBackend::new(objects.backend()).on_write(5, WriteFault::DieBefore);
+    back_up(Arc::new(dying), &story.source, &options(), &Notes::new()).unwrap_err();
+    let (pendings, before) = (objects.names("pending").unwrap(), segments(objects));
+    assert!(!pendings.is_empty());
+    assert_eq!(collect(objects.backend(), &Notes::new()).unwrap().pendings, 0, "two weeks are not over");
+    assert_eq!(collect_without_patience(objects).pendings, pendings.len());
+    assert_eq!(objects.names("pending").unwrap(), Vec::<String>::new());
+    assert_eq!(objects.names("gc/expired").unwrap().len(), pendings.len());
+    collect(objects.backend(), &Notes::new()).unwrap();
+    assert!(segments(objects) < before, "what only it needed goes");
+    story.is_true(objects, "afterwards");
+}
+
+#[test]
+fn a_client_that_is_given_up_and_lives_loses_nothing() {
+    let mut story = Story::new(1);
+    story.change(1);
+    let source = story.keep();
+    let base = story.told[0].0.clone();
+    for step in 0.. {
+        let objects = story.objects.fork().unwrap();
+        let (inside, base) = (objects.clone(), base.clone());
+        let calls = Arc::new(AtomicU64::new(0));
+        let counted = Arc::clone(&calls);
+        let client = HookedBackend::new(objects.backend(), move |_, _| {
+            if counted.fetch_add(1, Ordering::Relaxed) == step {
+                aside(|| {
+                    remove(inside.backend(), &base).unwrap();
+                    collect_without_patience(&inside);
+                    collect_without_patience(&inside);
+                });
+            }
+        });
+        let created = back_up(Arc::new(client), &source, &options(), &Notes::new());
+        if calls.load(Ordering::Relaxed) <= step {
+            assert!(step > 20);
+            return;
+        }
+        let created = created.unwrap_or_else(|error| panic!("given up at call {step}: {error}"));
+        collect(objects.backend(), &Notes::new()).unwrap();
+        assert_eq!(differences(&objects, &created.record, &source), Vec::<String>::new(), "given up at call {step}");
+    }
 }
 
 #[test]
