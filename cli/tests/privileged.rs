@@ -101,11 +101,9 @@ fn room_is_made_on_a_full_disk() {
     std::io::Read::read_exact(&mut std::fs::File::open("/dev/urandom").unwrap(), &mut noise).unwrap();
     for (name, part) in ["kept", "deleted", "pruned"].into_iter().zip(noise.chunks(4 << 20)) {
         place.file(&format!("{name}/noise"), part);
-        // in one segment with what another archive needs
-        place.file(&format!("{name}/shared"), &noise[..1 << 20]);
     }
     std::fs::create_dir(place.path("disk")).unwrap();
-    let script = "set -e; mount -t tmpfs -o size=40m none disk; export GABION_REPO=disk/repo
+    let script = "set -e; mount -t tmpfs -o size=36m none disk; export GABION_REPO=disk/repo
         free() { stat -f -c '%a * %S / 1048576' disk | xargs expr || true; }
         \"$gabion\" repo-create -q -e none
         \"$gabion\" create deleted deleted; \"$gabion\" create pruned pruned; \"$gabion\" create kept kept

@@ -59,7 +59,8 @@ impl World {
                 self.story.push(format!("{time} {who}: put {name}"));
                 self.truth.writer(who);
                 self.truth.put(&name, &bytes, again);
-                self.objects.insert(name, (bytes, time));
+                // One that is there is not made anew: lists go on showing it.
+                self.objects.entry(name).or_insert((bytes, time));
             }
             Change::Delete(name) => {
                 self.story.push(format!("{time} {who}: delete {name}"));
