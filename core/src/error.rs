@@ -29,6 +29,8 @@ pub enum ErrorKind {
     Connection,
     /// The store did not answer in time.
     TimedOut,
+    /// So many stores of a set are missing that it can not be done.
+    StoreMissing,
     /// Stored bytes are not what was written.
     Damaged,
     /// A format, feature, or capability this version does not have.
@@ -77,6 +79,7 @@ impl ErrorKind {
             Self::Io => "input/output error",
             Self::Connection => "connection lost",
             Self::TimedOut => "timed out",
+            Self::StoreMissing => "too few stores are there",
             Self::Damaged => "damaged data",
             Self::Unsupported => "not supported",
             Self::InvalidInput => "invalid input",

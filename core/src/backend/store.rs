@@ -45,6 +45,11 @@ impl Store {
         self.backend.capabilities()
     }
 
+    /// Waits for work of the backend that is no call of the trait, on the threads of this store.
+    pub fn wait_for<T>(&self, work: impl Future<Output = T>) -> T {
+        self.runtime.block_on(work)
+    }
+
     /// Stores an object under a name nobody else uses; see the contract of [`Backend`].
     pub fn put(&self, name: &ObjectName, payload: Payload) -> Result<()> {
         self.runtime.block_on(self.backend.put(name, payload, PutMode::Write))

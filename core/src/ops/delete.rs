@@ -41,6 +41,7 @@ pub fn delete(repository: &Repository, archives: &[&Archive], remover: &Remover,
             .with("archive", &archive.record.name)
             .with("id", archive.id));
     }
+    repository.probe_delete()?;
     archives.iter().try_for_each(|archive| remove(repository, &archive.id, Some(&archive.record), remover, clock))
 }
 

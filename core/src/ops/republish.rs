@@ -29,6 +29,7 @@ pub fn replace(
     monitor: &dyn Monitor,
 ) -> Result<ArchiveId> {
     repository.permissions().require_all("replace archive")?;
+    repository.probe_delete()?;
     let id = publish(repository, Some(&old.id), record, clock, monitor)?;
     remove(repository, &old.id, Some(&old.record), remover, clock)?;
     Ok(id)

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 
 use super::session::put_fragments;
 use super::writer::{Writer, WriterOptions};
-use super::{ChunkSink, ChunkSource, ObjectName, Payload, Prefix, Reader, Repository};
+use super::{ChunkSink, ChunkSource, ObjectName, Office, Payload, Prefix, Reader, Repository};
 use crate::codec::Extensions;
 use crate::compress::Decompressor;
 use crate::crypto::random;
@@ -45,6 +45,12 @@ impl Repository {
         let (dooms, damaged_fragments) = (session.dooms().to_vec(), session.damaged_fragments().len());
         let orphans = session.doomed_segments();
         Ok(Collector { writer: session.into_writer(options)?, dooms, orphans, unnamed, damaged_fragments })
+    }
+
+    /// Asks whether the store would delete something now. Whoever is going to delete asks before it begins: a set of
+    /// stores deletes only if all of them are there.
+    pub fn probe_delete(&self) -> Result<()> {
+        self.office.probe_delete()
     }
 
     /// Puts an object, lists it and deletes it again: a store that does not do that gets no collector. `wait` passes
@@ -280,6 +286,15 @@ impl Collector {
         let segments = self.dooms.iter().flat_map(|doom| &doom.record.segments).copied().collect();
         self.doom(&segments)?;
         self.dooms.iter().try_for_each(|doom| self.lift(doom))
+    }
+}
+
+impl Office {
+    /// Deletes a name that nothing has.
+    pub fn probe_delete(&self) -> Result<()> {
+        let mut id = [0; 16];
+        random::fill(&mut id)?;
+        self.store.delete(&ObjectName::of("gc/probe", Hex(&id)))
     }
 }
 

@@ -192,6 +192,10 @@ impl Writer {
             return Ok(());
         }
         while let Some((level, names)) = index::to_merge(&ledger.fragments) {
+            match self.office.probe_delete() {
+                Err(error) if is_not_now(&error) => return Ok(()),
+                asked => asked?,
+            }
             let merged = index::merge_stored(&self.office.store, &self.office.sealer(), level, &names)?;
             let Some(merged) = merged else { return Ok(()) };
             let new = put_fragments(&self.office, merged)?;
@@ -222,10 +226,15 @@ impl Writer {
             return Ok(());
         }
         match self.office.store.delete(&ObjectName::of("pending", id)) {
-            Err(error) if error.kind() != ErrorKind::PermissionDenied => Err(error),
+            Err(error) if !is_not_now(&error) => Err(error),
             _ => Ok(()),
         }
     }
+}
+
+/// Whether nothing can be deleted by this client, or at this time.
+fn is_not_now(error: &Error) -> bool {
+    matches!(error.kind(), ErrorKind::PermissionDenied | ErrorKind::StoreMissing)
 }
 
 #[cfg(test)]

@@ -43,7 +43,7 @@ pub use keys::{AskPassphrase, FoundSlot, KeyFiles, KeyLocation, NewSlot, OpenedB
 pub use reader::Reader;
 pub use removal::RemovalName;
 pub use session::Session;
-pub use verify::{Named, SegmentState, is_finding};
+pub use verify::{Named, SegmentState, is_finding, verify_object_bytes};
 pub use writer::{ChunkTicket, WriteTotals, Writer, WriterOptions};
 
 /// Where plaintext chunks go: the one door through which every byte is stored.

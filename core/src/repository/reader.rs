@@ -1,6 +1,6 @@
 //! Reads chunks: locate, get the frame, open, decompress, check against the name.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
@@ -12,7 +12,7 @@ use crate::compress::Decompressor;
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::{ChunkId, SegmentId};
 use crate::index::Place;
-use crate::limits::MIB;
+use crate::limits::{MIB, SEGMENT_BYTES_MAX};
 use crate::segment::{Class, FrameOpener};
 
 /// Plaintext bytes of opened frames that are kept for the next chunk.
@@ -90,22 +90,65 @@ impl Reader {
             return Ok(frame.clone());
         }
         let opener = self.opener(place)?;
-        let name = ObjectName::of("segments", place.segment);
-        let range = ByteRange::Exact { offset: place.frame.offset, length: u64::from(place.frame.stored_bytes) };
-        let stored = self.office.store.get(&name, range)?;
-        let stored = stored.try_into_mut().map_or_else(|shared| shared.to_vec(), Vec::from);
-        let plain_bytes = place.frame.plain_bytes as usize;
-        let mut plain = Vec::with_capacity(plain_bytes.min(crate::limits::FRAME_BYTES_MAX));
-        let mut decompressor = self.cache().decompressors.pop().unwrap_or_default();
-        opener.open(&mut decompressor, place.frame.number, stored, place.frame.codec, plain_bytes, &mut plain)?;
-        let frame = Bytes::from(plain);
+        let frame = match self.stored_frame(place).and_then(|stored| self.open_frame(&opener, place, stored)) {
+            Err(error) if matches!(error.kind(), ErrorKind::Damaged | ErrorKind::Io) => {
+                self.frame_of_whole(&opener, place).ok_or(error)?
+            }
+            frame => frame?,
+        };
         let mut cache = self.cache();
-        cache.decompressors.push(decompressor);
         // A chunk that is alone in its frame is hardly asked for twice.
         if place.bytes < place.frame.plain_bytes {
             cache.keep(key, frame.clone());
         }
         Ok(frame)
+    }
+
+    fn stored_frame(&self, place: &Place) -> Result<Bytes> {
+        let range = ByteRange::Exact { offset: place.frame.offset, length: u64::from(place.frame.stored_bytes) };
+        self.office.store.get(&ObjectName::of("segments", place.segment), range)
+    }
+
+    fn open_frame(&self, opener: &FrameOpener, place: &Place, stored: Bytes) -> Result<Bytes> {
+        let stored = stored.try_into_mut().map_or_else(|shared| shared.to_vec(), Vec::from);
+        let plain_bytes = place.frame.plain_bytes as usize;
+        let mut plain = Vec::with_capacity(plain_bytes.min(crate::limits::FRAME_BYTES_MAX));
+        let mut decompressor = self.cache().decompressors.pop().unwrap_or_default();
+        opener.open(&mut decompressor, place.frame.number, stored, place.frame.codec, plain_bytes, &mut plain)?;
+        self.cache().decompressors.push(decompressor);
+        Ok(Bytes::from(plain))
+    }
+
+    /// A frame that was damaged, from its whole segment: a store with redundancy repairs what is read whole, and only
+    /// that (contract 10). The segment is kept, because damage is seldom alone; one that can not be repaired is not
+    /// read again.
+    fn frame_of_whole(&self, opener: &FrameOpener, place: &Place) -> Option<Bytes> {
+        let segment = self.whole_segment(&place.segment)?;
+        let start = usize::try_from(place.frame.offset).ok()?;
+        let end = start.checked_add(place.frame.stored_bytes as usize).filter(|end| *end <= segment.len())?;
+        let frame = self.open_frame(opener, place, segment.slice(start..end)).ok();
+        if frame.is_none() {
+            self.cache().give_up(place.segment);
+        }
+        frame
+    }
+
+    fn whole_segment(&self, id: &SegmentId) -> Option<Bytes> {
+        {
+            let cache = self.cache();
+            match &cache.whole {
+                _ if cache.given_up.contains(id) => return None,
+                Some((kept, segment)) if kept == id => return Some(segment.clone()),
+                _ => {}
+            }
+        }
+        let segment = self.office.store.get_bounded(&ObjectName::of("segments", id), SEGMENT_BYTES_MAX);
+        let mut cache = self.cache();
+        match segment {
+            Ok(segment) => cache.whole = Some((*id, segment.clone())),
+            Err(_) => cache.give_up(*id),
+        }
+        cache.whole.as_ref().filter(|(kept, _)| kept == id).map(|(_, segment)| segment.clone())
     }
 
     fn opener(&self, place: &Place) -> Result<Arc<FrameOpener>> {
@@ -166,9 +209,18 @@ struct FrameCache {
     /// Contexts nobody uses at the moment: at most one per thread that reads.
     decompressors: Vec<Decompressor>,
     openers: HashMap<SegmentId, Arc<FrameOpener>>,
+    /// A segment that was read whole, because a part of it was damaged.
+    whole: Option<(SegmentId, Bytes)>,
+    /// Segments of which reading them whole does not help.
+    given_up: HashSet<SegmentId>,
 }
 
 impl FrameCache {
+    fn give_up(&mut self, id: SegmentId) {
+        self.given_up.insert(id);
+        self.whole = self.whole.take().filter(|(kept, _)| *kept != id);
+    }
+
     fn keep(&mut self, key: (SegmentId, u32), frame: Bytes) {
         self.bytes += frame.len();
         if let Some(replaced) = self.frames.insert(key, frame) {

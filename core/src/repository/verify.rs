@@ -146,6 +146,19 @@ pub fn is_finding(error: &Error) -> bool {
     error.retry() == Retry::Permanent && !matches!(error.kind(), ErrorKind::Interrupted | ErrorKind::System)
 }
 
+/// Whether these bytes are what was written under this name, as far as the object itself tells. Needs no key.
+///
+/// Fails with `Damaged` if not. Reserves and probes may be anything.
+pub fn verify_object_bytes(name: &ObjectName, bytes: &[u8]) -> Result<()> {
+    let verified = match Named::of(name) {
+        Named::Object(kind, id) => verify_bytes(kind, &id, bytes),
+        Named::Plain if name.as_str() == "config" => verify_tail(bytes),
+        Named::Plain => Ok(()),
+        Named::Foreign => Err(Error::damaged("verify object", "no object of a repository")),
+    };
+    verified.map_err(|error| error.with("object", name))
+}
+
 fn verify_bytes(kind: Kind, id: &[u8; 16], bytes: &[u8]) -> Result<()> {
     verify_tail(bytes)?;
     let salt = bytes.get(SALT_AT..SALT_AT + SALT_BYTES).and_then(|salt| salt.try_into().ok());

@@ -93,6 +93,7 @@ pub fn compact(
     monitor: &dyn Monitor,
 ) -> Result<Compacted> {
     repository.permissions().require_all("compact")?;
+    repository.probe_delete()?;
     repository.probe_store(&|| clock.wait(repository.list_staleness()))?;
     let done = match collect(repository, options, clock, monitor, false) {
         // Nothing was doomed yet: what needs no room first.
