@@ -4,14 +4,23 @@
 //! Every store and every layer keeps the numbered contract of `gabion_core::backend` and is run through its
 //! conformance suite.
 
+mod computing;
+pub mod erasure;
 pub mod layer;
 pub mod local;
 mod location;
 mod open;
+pub mod parity;
+mod reed_solomon;
+pub mod scrub;
 #[cfg_attr(not(test), expect(dead_code, reason = "the first stores that are reached by URLs are being built"))]
 mod url;
 
+pub use erasure::ErasureBackend;
 pub use local::LocalBackend;
 pub use location::Location;
-pub use open::{Access, OpenOptions, open};
+pub use open::{Access, OpenOptions, Opened, open, open_for_scrub};
+pub use parity::ParityBackend;
 pub use url::Hidden;
+
+use computing::computing;

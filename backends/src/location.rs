@@ -10,7 +10,9 @@ use std::path::PathBuf;
 
 use gabion_core::error::{Error, ErrorKind, Result};
 
+use crate::erasure::{self, Split};
 use crate::local;
+use crate::parity::{self, Percent};
 use crate::url::invalid;
 
 /// Where a repository is.
@@ -21,12 +23,15 @@ pub enum Location {
     Local(PathBuf),
     /// `memory:`, gone with the program.
     Memory,
+    /// `parity:10%:URL`: parity in every object of a store.
+    Parity(Percent, Box<Location>),
+    /// `erasure:4+2:URL,URL,...`: objects spread over stores.
+    Erasure(Split, Vec<Location>),
 }
 
 /// Schemes of stores that are planned but not built.
-const LATER: [&str; 14] = [
-    "ssh", "sftp", "s3", "gs", "az", "redb", "redis", "rediss", "parity", "erasure", "rest", "http", "https", "rclone",
-];
+const LATER: [&str; 12] =
+    ["ssh", "sftp", "s3", "gs", "az", "redb", "redis", "rediss", "rest", "http", "https", "rclone"];
 
 impl Location {
     /// Understands a location.
@@ -51,6 +56,8 @@ impl Location {
     pub fn is_remote(&self) -> bool {
         match self {
             Self::Local(_) | Self::Memory => false,
+            Self::Parity(_, store) => store.is_remote(),
+            Self::Erasure(_, stores) => stores.iter().any(Self::is_remote),
         }
     }
 
@@ -59,6 +66,8 @@ impl Location {
             "memory" if rest.is_empty() => Ok(Self::Memory),
             "memory" => Err(invalid("memory: stands alone")),
             "file" => local::file_path(rest).map(Self::Local),
+            "parity" => parity::location(rest),
+            "erasure" => erasure::location(rest),
             _ if LATER.contains(&scheme) || scheme.starts_with("opendal+") => Err(not_built(scheme)),
             _ if rest.starts_with("//") => Err(invalid("unknown scheme").with("scheme", scheme.escape_debug())),
             host => Err(remote_path(host, rest)),
@@ -89,6 +98,14 @@ impl fmt::Display for Location {
         match self {
             Self::Local(path) => write!(f, "{}", String::from_utf8_lossy(path.as_os_str().as_bytes())),
             Self::Memory => f.write_str("memory:"),
+            Self::Parity(percent, store) => write!(f, "parity:{percent}:{store}"),
+            Self::Erasure(split, stores) => {
+                write!(f, "erasure:{split}:")?;
+                stores.iter().enumerate().try_for_each(|(number, store)| {
+                    let comma = if number == 0 { "" } else { "," };
+                    write!(f, "{comma}{}", store.to_string().replace(',', "%2C"))
+                })
+            }
         }
     }
 }
@@ -135,8 +152,6 @@ mod tests {
             "redb:/x",
             "redis://:hunter2@h/0",
             "opendal+webdav:hunter2",
-            "parity:10%:/x",
-            "erasure:4+2:/a,sftp://u:hunter2@h/b",
             "rest://h",
             "rest:https://u:hunter2@h",
             "http://h",
@@ -148,6 +163,49 @@ mod tests {
             assert_eq!(error.context("scheme"), text.split(':').next(), "{text}");
             assert!(!format!("{error} {error:?}").contains("hunter2"), "{error:?}");
         }
+    }
+
+    #[test]
+    fn locations_hold_locations() {
+        for text in [
+            "parity:10%:/srv/backup",
+            "erasure:2+1:/a,/b,/c",
+            "erasure:1+1:/a%2Cb,parity:5%:/c:d",
+            "erasure:4+2:/1,/2,/3,/4,/5,/6",
+        ] {
+            assert_eq!(Location::parse(text).unwrap().to_string(), text);
+        }
+        assert_eq!(Location::parse("parity:25:x").unwrap().to_string(), "parity:25%:x");
+        let Location::Erasure(split, stores) = Location::parse("erasure:1+1:file:///a%2cb,c").unwrap() else {
+            panic!()
+        };
+        assert_eq!((split.needed(), split.spare()), (1, 1));
+        assert_eq!(stores, [Location::Local("/a,b".into()), Location::Local("c".into())]);
+        for (text, word) in [
+            ("parity:", "percentage"),
+            ("parity:/x", "percentage"),
+            ("parity:0%:/x", "1% to 100%"),
+            ("parity:101%:/x", "1% to 100%"),
+            ("parity:-1%:/x", "1% to 100%"),
+            ("parity:10%:", "empty"),
+            ("parity:10%:parity:10%:/x", "once"),
+            ("parity:10%:erasure:1+1:/a,/b", "below"),
+            ("erasure:", "two numbers"),
+            ("erasure:4+2", "two numbers"),
+            ("erasure:4:/a", "two numbers"),
+            ("erasure:4+0:/a,/b,/c,/d", "two numbers"),
+            ("erasure:300+2:/a", "two numbers"),
+            ("erasure:30+3:/a", "two numbers"),
+            ("erasure:2+1:/a,/b", "number of stores"),
+            ("erasure:2+1:/a,/b,", "empty"),
+            ("erasure:1+1:/a,erasure:1+1:/b%2C/c", "nested"),
+        ] {
+            let error = Location::parse(text).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::InvalidInput, "{text}");
+            assert!(error.to_string().contains(word), "{text}: {error}");
+        }
+        let error = Location::parse("erasure:1+1:/a,foo://u:hunter2@h/b").unwrap_err();
+        assert!(!error.to_string().contains("hunter2"), "{error}");
     }
 
     #[test]

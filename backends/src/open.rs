@@ -1,17 +1,20 @@
 //! From a location to a backend: the one place where stores are chosen and layers are stacked.
 //!
 //! Each store has layers of its own, from the outside in: `retry`, `limit`, `trace`. So a repetition waits for its
-//! turn like any other call, and is counted. Around everything, once, is the `cache`.
+//! turn like any other call, and is counted. Above these is the `parity` of a store; `erasure` holds several of them.
+//! Around everything, once, is the `cache`.
 
 use std::sync::Arc;
 
 use gabion_core::backend::{Backend, MemoryBackend};
-use gabion_core::error::Result;
+use gabion_core::error::{Error, ErrorKind, Result};
 
+use crate::erasure::{Member, Purpose, Split};
 use crate::layer::{
     Bandwidth, CacheBackend, CachePlace, LimitBackend, Limits, RetryBackend, RetryOptions, Trace, TraceBackend,
 };
-use crate::{LocalBackend, Location};
+use crate::scrub::{PlainStore, Scrub};
+use crate::{ErasureBackend, LocalBackend, Location, ParityBackend};
 
 /// What is expected at a location.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,6 +23,17 @@ pub enum Access {
     Create,
     /// A repository.
     Existing,
+    /// A repository in a set of stores; an empty store takes the place of the one of this number, counted from 0.
+    Replace(usize),
+}
+
+/// A store, and how its objects are examined.
+#[derive(Clone, Debug)]
+pub struct Opened {
+    /// The store, all layers around it.
+    pub backend: Arc<dyn Backend>,
+    /// What a scrub examines: the layers that have redundancy.
+    pub scrub: Arc<dyn Scrub>,
 }
 
 /// How stores are treated. The default is patient, unlimited and without a cache.
@@ -37,38 +51,94 @@ pub struct OpenOptions {
     pub trace: Trace,
     /// Where copies of small objects are kept; only stores that are not of this machine have any.
     pub cache: Option<CachePlace>,
+    /// Whether a put must reach all stores of a set; one more than reading needs otherwise.
+    pub require_all_stores: bool,
 }
 
 /// Opens the store at a location. Whether there is, or may be, a repository in it is for the engine to see.
 ///
-/// Errors: those of [`LocalBackend::create`] and [`LocalBackend::open`].
+/// Of a set of stores some may be missing; on first use it turns out whether there are enough. Errors: those of
+/// [`LocalBackend::create`] and [`LocalBackend::open`]; `InvalidInput` for [`Access::Replace`] of what is no set.
 pub fn open(location: &Location, access: Access, options: &OpenOptions) -> Result<Arc<dyn Backend>> {
+    open_for_scrub(location, access, options).map(|opened| opened.backend)
+}
+
+/// As [`open`], with what a scrub examines.
+pub fn open_for_scrub(location: &Location, access: Access, options: &OpenOptions) -> Result<Opened> {
     let limits = Limits {
         connections: options.connections,
         upload: options.upload_limit.map(Bandwidth::new),
         download: options.download_limit.map(Bandwidth::new),
     };
-    let store = Opener { access, options, limits }.store(location)?;
-    Ok(match &options.cache {
-        Some(place) if location.is_remote() => Arc::new(CacheBackend::new(store, place)),
-        _ => store,
-    })
+    let Opened { backend, scrub } = Opener { options, limits }.redundant(location, access)?;
+    let backend = match &options.cache {
+        Some(place) if location.is_remote() => Arc::new(CacheBackend::new(backend, place)),
+        _ => backend,
+    };
+    Ok(Opened { backend, scrub })
 }
 
 /// What all stores of one location share.
 struct Opener<'a> {
-    access: Access,
     options: &'a OpenOptions,
     limits: Limits,
 }
 
 impl Opener<'_> {
+    /// A store and the redundancy in it.
+    fn redundant(&self, location: &Location, access: Access) -> Result<Opened> {
+        match location {
+            Location::Erasure(split, stores) => self.set(*split, stores, access),
+            _ if matches!(access, Access::Replace(_)) => Err(Error::new(ErrorKind::InvalidInput, "open store")
+                .with("reason", "only a set of stores has one that can be replaced")),
+            Location::Parity(percent, store) => {
+                let store = Arc::new(ParityBackend::new(self.store(store, access)?, *percent));
+                Ok(Opened { scrub: Arc::clone(&store) as _, backend: store })
+            }
+            plain => {
+                let backend = self.store(plain, access)?;
+                Ok(Opened { scrub: Arc::new(PlainStore::new(Arc::clone(&backend))), backend })
+            }
+        }
+    }
+
+    /// As many stores of a set as there are.
+    fn set(&self, split: Split, stores: &[Location], access: Access) -> Result<Opened> {
+        let mut members = Vec::with_capacity(stores.len());
+        for (number, location) in stores.iter().enumerate() {
+            let own_access = match access {
+                Access::Create => Access::Create,
+                Access::Replace(new) if new == number => Access::Create,
+                _ => Access::Existing,
+            };
+            members.push(match self.redundant(location, own_access) {
+                Ok(Opened { backend, scrub }) => {
+                    let own = matches!(location, Location::Parity(..)).then_some(scrub);
+                    Member { location: backend.location().to_owned(), store: Ok(backend), own }
+                }
+                Err(error) if own_access == Access::Create => return Err(error.with("store", location)),
+                Err(error) => Member { location: location.to_string(), store: Err(error), own: None },
+            });
+        }
+        let purpose = match access {
+            Access::Create => Purpose::Create,
+            Access::Existing => Purpose::Use,
+            Access::Replace(number) => Purpose::Replace(number),
+        };
+        let set = ErasureBackend::new(split, members, purpose)?.require_all_stores(self.options.require_all_stores);
+        let set = Arc::new(set);
+        Ok(Opened { scrub: Arc::clone(&set) as _, backend: set })
+    }
+
     /// A store with its own layers.
-    fn store(&self, location: &Location) -> Result<Arc<dyn Backend>> {
-        let store: Arc<dyn Backend> = match (location, self.access) {
+    fn store(&self, location: &Location, access: Access) -> Result<Arc<dyn Backend>> {
+        let store: Arc<dyn Backend> = match (location, access) {
             (Location::Local(path), Access::Create) => Arc::new(LocalBackend::create(path)?),
-            (Location::Local(path), Access::Existing) => Arc::new(LocalBackend::open(path)?),
+            (Location::Local(path), _) => Arc::new(LocalBackend::open(path)?),
             (Location::Memory, _) => Arc::new(MemoryBackend::new()),
+            (Location::Parity(..) | Location::Erasure(..), _) => {
+                return self.redundant(location, access).map(|opened| opened.backend);
+            }
         };
         let traced = Arc::new(TraceBackend::new(store, &self.options.trace));
         let limited = Arc::new(LimitBackend::new(traced, self.limits.clone()));
@@ -92,7 +162,11 @@ mod tests {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let place = tempfile::tempdir().unwrap();
         let path = place.path().join("new");
-        for location in [Location::parse("memory:").unwrap(), Location::Local(path)] {
+        let store = |name: &str| place.path().join(name).display().to_string();
+        let set = format!("erasure:2+1:{},{},parity:5%:{}", store("1"), store("2"), store("3"));
+        let parsed = |text: &str| Location::parse(text).unwrap();
+        let parity = parsed(&format!("parity:10%:{}", store("parity")));
+        for location in [parsed("memory:"), Location::Local(path), parity, parsed(&set)] {
             let options = OpenOptions { connections: Some(3), upload_limit: Some(1 << 40), ..OpenOptions::default() };
             let backend = open(&location, Access::Create, &options).unwrap();
             assert_eq!(backend.location(), location.to_string());

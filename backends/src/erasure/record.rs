@@ -1,0 +1,160 @@
+//! The object `store` that every store of a set holds: which set, and which of its stores it is.
+//!
+//! Without it a store is missing, whatever it holds: an empty folder is an unmounted disk, not a place to write to.
+//! Every store has an identity that is drawn when it joins; the newest record of a set names those that belong to
+//! it. So a disk that was replaced and comes back is not taken for the one that took its place.
+
+use gabion_core::backend::ObjectName;
+use gabion_core::error::{Error, ErrorKind, Result};
+use gabion_core::limits::KIB;
+
+use super::Split;
+
+/// The name of the object.
+const NAME: &str = "store";
+/// Bytes of one of its copies: a sector.
+const COPY_BYTES: usize = 4 * KIB;
+const COPIES: usize = 3;
+/// Bytes of a record that are read at most.
+pub(super) const BYTES_MAX: u64 = 64 * KIB as u64;
+const MAGIC: [u8; 4] = *b"GABM";
+const VERSION: u8 = 1;
+const FIXED_BYTES: usize = 32;
+const CHECK_BYTES: usize = 16;
+
+/// A drawn identity.
+pub(super) type Identity = [u8; 16];
+
+/// What one store knows of its set.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Record {
+    pub split: Split,
+    /// The number of this store, from 0.
+    pub store: u8,
+    /// Grows whenever a store is replaced.
+    pub revision: u32,
+    pub set: Identity,
+    /// The stores of the set.
+    pub stores: Vec<Identity>,
+}
+
+/// The name of the object that holds a record.
+pub(super) fn name() -> Result<ObjectName> {
+    ObjectName::new(NAME)
+}
+
+/// Whether an object is a record.
+pub(super) fn is_record(name: &ObjectName) -> bool {
+    name.as_str() == NAME
+}
+
+impl Record {
+    /// Draws a new set.
+    pub fn new(split: Split) -> Result<Self> {
+        let stores = (0..split.stores()).map(|_| draw()).collect::<Result<_>>()?;
+        Ok(Self { split, store: 0, revision: 1, set: draw()?, stores })
+    }
+
+    /// The record of another store of this set.
+    pub fn of_store(&self, store: usize) -> Self {
+        Self { store: store as u8, ..self.clone() }
+    }
+
+    /// The next revision, in which a store has another identity.
+    pub fn with_replaced(&self, store: usize) -> Result<Self> {
+        let mut next = Self { revision: self.revision.saturating_add(1), ..self.clone() };
+        if let Some(identity) = next.stores.get_mut(store) {
+            *identity = draw()?;
+        }
+        Ok(next)
+    }
+
+    /// The identity of the store that holds this record.
+    pub fn identity(&self) -> Option<&Identity> {
+        self.stores.get(usize::from(self.store))
+    }
+
+    pub fn encode(&self) -> Vec<u8> {
+        let mut copy = MAGIC.to_vec();
+        copy.extend_from_slice(&[VERSION, self.split.needed, self.split.spare, self.store]);
+        copy.extend_from_slice(&self.revision.to_le_bytes());
+        copy.extend_from_slice(&[0; 4]);
+        copy.extend_from_slice(&self.set);
+        self.stores.iter().for_each(|identity| copy.extend_from_slice(identity));
+        copy.extend_from_slice(&check(&copy));
+        copy.resize(COPY_BYTES, 0);
+        copy.repeat(COPIES)
+    }
+
+    /// Reads a record from any copy that is whole.
+    pub fn decode(bytes: &[u8]) -> Result<Self> {
+        bytes
+            .chunks(COPY_BYTES)
+            .find_map(Self::decode_copy)
+            .ok_or_else(|| Error::damaged("read store record", "no copy of it is whole"))
+    }
+
+    fn decode_copy(bytes: &[u8]) -> Option<Self> {
+        let fixed: &[u8; FIXED_BYTES] = bytes.first_chunk()?;
+        let split = Split::new(fixed[5], fixed[6])?;
+        let end = FIXED_BYTES + usize::from(split.stores()) * size_of::<Identity>();
+        let identities = bytes.get(FIXED_BYTES..end)?;
+        let whole = bytes.get(end..end + CHECK_BYTES)? == check(&bytes[..end]);
+        if !whole || !fixed.starts_with(&MAGIC) || fixed[4] != VERSION || fixed[7] >= split.stores() {
+            return None;
+        }
+        Some(Self {
+            split,
+            store: fixed[7],
+            revision: u32::from_le_bytes(fixed[8..12].try_into().ok()?),
+            set: fixed[16..32].try_into().ok()?,
+            stores: identities.chunks_exact(16).filter_map(|identity| identity.try_into().ok()).collect(),
+        })
+    }
+}
+
+fn check(bytes: &[u8]) -> [u8; CHECK_BYTES] {
+    let key = blake3::derive_key("gabion 1 store record", NAME.as_bytes());
+    let mut check = [0; CHECK_BYTES];
+    check.copy_from_slice(&blake3::keyed_hash(&key, bytes).as_bytes()[..CHECK_BYTES]);
+    check
+}
+
+fn draw() -> Result<Identity> {
+    let mut identity = Identity::default();
+    getrandom::fill(&mut identity).map_err(|error| Error::new(ErrorKind::System, "draw identity").because(error))?;
+    Ok(identity)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_survives_all_but_its_last_copy() {
+        let record = Record::new(Split::new(4, 2).unwrap()).unwrap().of_store(5);
+        let bytes = record.encode();
+        assert_eq!(Record::decode(&bytes).unwrap(), record);
+        for whole in 0..COPIES {
+            let mut bad = bytes.clone();
+            for copy in (0..COPIES).filter(|copy| *copy != whole) {
+                bad[copy * COPY_BYTES..(copy + 1) * COPY_BYTES].fill(0xaa);
+            }
+            assert_eq!(Record::decode(&bad).unwrap(), record);
+            bad[whole * COPY_BYTES + 40] ^= 1;
+            assert_eq!(Record::decode(&bad).unwrap_err().kind(), ErrorKind::Damaged);
+        }
+        for length in [0, 1, 31, 100] {
+            assert!(Record::decode(&bytes[..length]).is_err());
+        }
+    }
+
+    #[test]
+    fn a_replaced_store_has_another_identity() {
+        let record = Record::new(Split::new(2, 1).unwrap()).unwrap();
+        let next = record.with_replaced(1).unwrap();
+        assert_eq!((next.revision, next.set), (2, record.set));
+        assert_ne!(next.of_store(1).identity(), record.of_store(1).identity());
+        assert_eq!(next.of_store(2).identity(), record.of_store(2).identity());
+    }
+}
