@@ -64,6 +64,9 @@ pub struct Common {
     /// Accepted, without effect: repositories have no locks to wait for
     #[arg(long, global = true, value_name = "SECONDS")]
     pub lock_wait: Option<f64>,
+    /// Write only if all stores of a set are there
+    #[arg(long, global = true)]
+    pub require_all_stores: bool,
     /// Tell the version first
     #[arg(long, global = true)]
     pub show_version: bool,
@@ -146,6 +149,8 @@ pub enum Command {
     Check(commands::check::Args),
     /// Give back the room of what no archive needs
     Compact(commands::compact::Args),
+    /// Verify and repair the objects of a repository; needs no key
+    Scrub(commands::scrub::Args),
     /// Show what is known of archives
     Info(commands::info::Args),
     /// Show what a repository is, what it holds, and what it survives

@@ -6,7 +6,8 @@ use std::sync::{Arc, OnceLock};
 
 use anyhow::{Context as _, Result};
 use gabion_backends::layer::{CachePlace, Trace};
-use gabion_backends::{Access, Location, OpenOptions, open};
+use gabion_backends::scrub::{Health, Scrub};
+use gabion_backends::{Access, Location, OpenOptions, Opened, open_for_scrub};
 use gabion_core::archive::catalog::Catalog;
 use gabion_core::backend::Store;
 use gabion_core::clock::{Clock as _, SystemClock, Timestamp};
@@ -22,7 +23,7 @@ use jiff::tz::TimeZone;
 use crate::args::Common;
 use crate::directories::Directories;
 use crate::environment::Environment;
-use crate::exit_code::Failure;
+use crate::exit_code::{self, Failure, Warnings};
 use crate::key_file::KeyFile;
 use crate::output::format::Manner;
 use crate::output::units::Units;
@@ -49,6 +50,8 @@ pub struct Context {
     /// What stores are asked for.
     pub trace: Trace,
     signals: OnceLock<Signals>,
+    /// The store that was opened, and what of it can be examined.
+    opened: OnceLock<(Store, Arc<dyn Scrub>)>,
 }
 
 impl Context {
@@ -57,7 +60,15 @@ impl Context {
         let environment = Environment::of_process();
         let placeholders = Placeholders::of_machine(&environment, SystemClock.now())?;
         let units = environment.units()?;
-        Ok(Self { common, environment, placeholders, units, trace: Trace::new(), signals: OnceLock::new() })
+        Ok(Self {
+            common,
+            environment,
+            placeholders,
+            units,
+            trace: Trace::new(),
+            signals: OnceLock::new(),
+            opened: OnceLock::new(),
+        })
     }
 
     /// When the command began.
@@ -101,9 +112,51 @@ impl Context {
             download_limit: self.common.download_limit,
             trace: self.trace.clone(),
             cache,
+            require_all_stores: self.common.require_all_stores,
             ..OpenOptions::default()
         };
-        Ok(Store::new(open(&self.location()?, access, &options)?)?)
+        let Opened { backend, scrub } = open_for_scrub(&self.location()?, access, &options)?;
+        let store = Store::new(backend)?;
+        // A set with too few stores is told as such, before anybody misses an object in it.
+        store.wait_for(scrub.health())?;
+        self.opened.get_or_init(|| (store.clone(), scrub));
+        Ok(store)
+    }
+
+    /// What the store that was opened is examined with.
+    pub fn scrub(&self, access: Access) -> Result<(Store, Arc<dyn Scrub>)> {
+        let store = self.store_with(access, None)?;
+        let scrub = self.opened.get().map(|(_, scrub)| Arc::clone(scrub));
+        Ok((store, scrub.context("open store")?))
+    }
+
+    /// How the store that was opened is protected, and which parts of it are missing.
+    pub fn health(&self) -> Result<Option<Health>> {
+        match self.opened.get() {
+            Some((store, scrub)) => Ok(Some(store.wait_for(scrub.health())?)),
+            None => Ok(None),
+        }
+    }
+
+    /// Warns of stores that are missing and of damage that reading went around.
+    pub fn tell_health(&self) -> Warnings {
+        let mut warnings = Warnings::default();
+        // That it can not be told is told by whatever the command met.
+        let Ok(Some(health)) = self.health() else { return warnings };
+        let speaker = Reporter::new(self.settings(), Signals::default());
+        for missing in &health.missing {
+            speaker.log(Level::Warning, Some(exit_code::STORE_MISSING), &missing.to_string());
+            warnings.add(exit_code::STORE_MISSING);
+        }
+        if health.healed_reads > 0 {
+            let objects = health.healed_reads;
+            let message = format!(
+                "damage was repaired while reading, {objects} times; `gabion scrub --repair` repairs it in the store"
+            );
+            speaker.log(Level::Warning, Some(exit_code::DAMAGE_HEALED), &message);
+            warnings.add(exit_code::DAMAGE_HEALED);
+        }
+        warnings
     }
 
     /// Where copies of stored objects are kept, if they are.

@@ -90,12 +90,18 @@ pub const TABLE: &[Code] = &[
     Code { rc: 107, msgid: "BackupFileNotFoundError" },
     Code { rc: 111, msgid: "BackupTimeoutError" },
     Code { rc: 112, msgid: "BackupBrokenSymlinkError" },
+    Code { rc: 120, msgid: "StoreMissingWarning" },
+    Code { rc: 121, msgid: "DamageHealedWarning" },
 ];
 
 /// Any error without a code of its own.
 pub const ERROR: Code = code(2);
 /// A check that found damage.
 pub const CHECK_FINDING: Code = code(1);
+/// A store of a set is missing; everything was done without it.
+pub const STORE_MISSING: Code = code(120);
+/// Something was damaged, and repaired while it was read.
+pub const DAMAGE_HEALED: Code = code(121);
 /// A command that makes no sense.
 pub const COMMAND_ERROR: Code = code(4);
 /// The directory above the place of a new repository does not exist.
@@ -170,7 +176,7 @@ fn code_of_kind(kind: ErrorKind) -> Option<Code> {
         ErrorKind::KeyInvalid => const { code(40) },
         ErrorKind::KeyNotFound => const { code(44) },
         ErrorKind::PassphraseWrong => const { code(52) },
-        ErrorKind::Connection => const { code(80) },
+        ErrorKind::Connection | ErrorKind::StoreMissing => const { code(80) },
         ErrorKind::TimedOut => const { code(87) },
         ErrorKind::Damaged => const { code(90) },
         _ => return None,
@@ -225,6 +231,13 @@ impl Warnings {
     /// Takes notice of a warning.
     pub fn add(&mut self, code: Code) {
         self.0.insert(code);
+    }
+
+    /// These and others.
+    #[must_use]
+    pub fn and(mut self, others: Self) -> Self {
+        self.0.extend(others.0);
+        self
     }
 
     /// 0 for none, the code of the only kind, or 1.

@@ -26,6 +26,9 @@ pub fn for_error(error: &Error) -> Option<&'static str> {
         ErrorKind::Damaged => {
             "change nothing in the repository; what is intact can be extracted, files that are not are named"
         }
+        ErrorKind::StoreMissing => {
+            "bring the missing store back, or put an empty one in its place: `gabion scrub --repair --replace-store N`"
+        }
         ErrorKind::NoSpace => "finished archives are intact: make room and run the same command again",
         ErrorKind::Overtaken => "`gabion compact` ran at the same time: run the same command again",
         ErrorKind::ArchiveAmbiguous => "name it by `aid:` and more digits of its id, see `gabion repo-list`",
@@ -76,7 +79,6 @@ pub const PLANNED: &[&str] = &[
     "repo-compress",
     "repo-delete",
     "repo-space",
-    "scrub",
     "serve",
     "transfer",
     "umount",

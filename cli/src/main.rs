@@ -51,6 +51,8 @@ fn run(common: &Common, command: Command) -> ExitCode {
     match Context::new(common.clone()) {
         Ok(context) => {
             let done = dispatch(&context, command);
+            let health = context.tell_health();
+            let done = done.map(|warnings| warnings.and(health));
             context.tell_requests();
             report::end(common, context.signal(), &done)
         }
@@ -72,6 +74,7 @@ fn dispatch(context: &Context, command: Command) -> anyhow::Result<Warnings> {
         Command::Tag(args) => commands::tag::run(context, &args),
         Command::Check(args) => commands::check::run(context, &args),
         Command::Compact(args) => commands::compact::run(context, &args),
+        Command::Scrub(args) => commands::scrub::run(context, &args),
         Command::Info(args) => commands::info::run(context, &args),
         Command::RepoInfo(args) => commands::repo_info::run(context, &args),
         Command::Key(args) => commands::key::run(context, &args),

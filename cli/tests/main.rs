@@ -17,4 +17,5 @@ mod place;
 mod privileged;
 mod readme;
 mod round_trip;
+mod scrub;
 mod signals;

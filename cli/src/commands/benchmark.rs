@@ -2,10 +2,15 @@
 
 use std::hint::black_box;
 use std::io::Write as _;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use clap::Subcommand;
+use gabion_backends::erasure::{Member, Purpose, Split};
+use gabion_backends::parity::Percent;
+use gabion_backends::{ErasureBackend, ParityBackend};
+use gabion_core::backend::{ByteRange, MemoryBackend, ObjectName, Payload, Store};
 use gabion_core::chunker::{Chunker, ChunkerParams};
 use gabion_core::compress::{Compression, Compressor};
 use gabion_core::crypto::aead::{Cipher, Suite};
@@ -34,7 +39,7 @@ pub struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Measure cutting, hashing, encrypting and compressing, each on one CPU; all unless some are chosen
+    /// Measure cutting, hashing, encrypting, compressing and error correction, each on one CPU; all unless some are chosen
     Cpu(CpuArgs),
 }
 
@@ -55,6 +60,9 @@ struct CpuArgs {
     /// Measure compression
     #[arg(long)]
     compressing: bool,
+    /// Measure error correction: parity in an object of 32 MiB, and shards of one
+    #[arg(long)]
+    correcting: bool,
 }
 
 /// One line of the result.
@@ -68,7 +76,7 @@ struct Measured {
 /// Measures.
 pub fn run(args: &Args) -> Result<Warnings> {
     let Command::Cpu(args) = &args.command;
-    let all = !(args.chunking || args.hashing || args.encrypting || args.compressing);
+    let all = !(args.chunking || args.hashing || args.encrypting || args.compressing || args.correcting);
     let data = sample();
     let mut results = Vec::new();
     if all || args.chunking {
@@ -83,6 +91,9 @@ pub fn run(args: &Args) -> Result<Warnings> {
     }
     if all || args.compressing {
         compressing(&data, &mut results)?;
+    }
+    if all || args.correcting {
+        correcting(&data, &mut results)?;
     }
     let mut out = Sink::new();
     if args.json {
@@ -217,6 +228,54 @@ fn compressing(data: &[u8], results: &mut Vec<Measured>) -> Result<()> {
         })?;
         results.push(Measured { group: "compression", name: name.to_owned(), bytes, time });
     }
+    Ok(())
+}
+
+/// Error correction, through the layers and a store in memory.
+fn correcting(data: &[u8], results: &mut Vec<Measured>) -> Result<()> {
+    let object = Payload::from(data.repeat(2));
+    let name = ObjectName::new("segments/benchmark")?;
+    let memory = MemoryBackend::new();
+    let percent = Percent::new(10).context("ten percent")?;
+    let store = Store::new(Arc::new(ParityBackend::new(Arc::new(memory.clone()), percent)))?;
+    let put = |store: &Store| store.put(&name, object.clone()).map_err(Into::into);
+    let get = |store: &Store| store.get(&name, ByteRange::WHOLE).map(drop).map_err(Into::into);
+    correct(results, "parity 10%: make", object.len(), || put(&store))?;
+    correct(results, "parity 10%: verify", object.len(), || get(&store))?;
+    let plain = Store::new(Arc::new(memory))?;
+    let mut stored = plain.get(&name, ByteRange::WHOLE)?.to_vec();
+    // One sector less than can be repaired, in one run.
+    stored.iter_mut().skip(1 << 20).take(819 * 4096).for_each(|byte| *byte = !*byte);
+    plain.put(&name, Payload::from(stored))?;
+    correct(results, "parity 10%: repair", object.len(), || get(&store))?;
+
+    let stores: Vec<MemoryBackend> = (0..6).map(|_| MemoryBackend::new()).collect();
+    let set = |lost: usize, purpose| -> Result<Store> {
+        let members = stores.iter().enumerate().map(|(number, store)| Member {
+            location: format!("memory:{number}"),
+            store: if number < lost { Ok(Arc::new(MemoryBackend::new())) } else { Ok(Arc::new(store.clone())) },
+            own: None,
+        });
+        let split = Split::new(4, 2).context("four and two")?;
+        Ok(Store::new(Arc::new(ErasureBackend::new(split, members.collect(), purpose)?))?)
+    };
+    let whole = set(0, Purpose::Create)?;
+    correct(results, "erasure 4+2: make", object.len(), || put(&whole))?;
+    correct(results, "erasure 4+2: verify", object.len(), || get(&whole))?;
+    let lost = set(2, Purpose::Use)?;
+    correct(results, "erasure 4+2: 2 lost", object.len(), || get(&lost))
+}
+
+fn correct(results: &mut Vec<Measured>, name: &str, bytes: usize, work: impl Fn() -> Result<()>) -> Result<()> {
+    // The first time tables are made.
+    work()?;
+    let (start, mut count) = (Instant::now(), 0);
+    while count == 0 || start.elapsed() < TIME {
+        work()?;
+        count += 1;
+    }
+    let (bytes, time) = (bytes as u64 * count, start.elapsed());
+    results.push(Measured { group: "erasure", name: name.to_owned(), bytes, time });
     Ok(())
 }
 

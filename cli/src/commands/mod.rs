@@ -17,6 +17,7 @@ pub mod rename;
 pub mod repo_create;
 pub mod repo_info;
 pub mod repo_list;
+pub mod scrub;
 pub mod tag;
 pub mod undelete;
 pub mod version;

@@ -3,7 +3,8 @@
 use std::io::Write as _;
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
+use gabion_backends::scrub::Health;
 use gabion_core::archive::catalog::Catalog;
 use gabion_core::backend::{Capabilities, Permissions};
 use gabion_core::repository::{FoundSlot, KeyLocation, Repository, Session};
@@ -31,6 +32,7 @@ struct Facts<'a> {
     session: Session,
     slots: Vec<FoundSlot>,
     unreadable_slots: usize,
+    health: Health,
 }
 
 /// Shows the repository.
@@ -39,7 +41,9 @@ pub fn run(context: &Context, args: &Args) -> Result<Warnings> {
     let reporter = context.reporter(context.settings())?;
     let catalog = context.catalog(&repository, &reporter)?;
     let (slots, unreadable_slots) = repository.key_slots()?;
-    let facts = Facts { catalog, session: repository.session()?, slots, unreadable_slots, repository: &repository };
+    let health = context.health()?.context("open store")?;
+    let session = repository.session()?;
+    let facts = Facts { catalog, session, slots, unreadable_slots, health, repository: &repository };
     let told = if args.json { facts.json(context)? } else { facts.text(context)? };
     let mut out = Sink::new();
     out.write_all(told.as_bytes())?;
@@ -83,10 +87,11 @@ impl Facts<'_> {
             table.push(("Damaged fragment", format!("{name}: {error}")));
         }
         table.push(("Store", store(&self.repository.object_store().capabilities())));
-        table.push(("Survives", SURVIVES.to_owned()));
+        table.extend(self.health.missing.iter().map(|missing| ("Missing", missing.to_string())));
         if self.session.is_damaged() {
             table.push(("Damage", "data may be missing".to_owned()));
         }
+        table.push(("Survives", self.health.survives()));
         Ok(rows(&table))
     }
 
@@ -132,15 +137,17 @@ impl Facts<'_> {
                 "durable": capabilities.durable,
                 "permissions": capabilities.permissions.name(),
                 "list_staleness_seconds": capabilities.list_staleness.as_secs_f64(),
-                "survives": SURVIVES,
+                "missing_stores": self.health.missing.iter().map(|missing| json!({
+                    "store": missing.store,
+                    "location": missing.location,
+                    "reason": missing.reason,
+                })).collect::<Vec<_>>(),
+                "survives": self.health.survives(),
             }),
         );
         show::answer(root)
     }
 }
-
-/// What a repository in a single store survives.
-const SURVIVES: &str = "no redundancy: a lost or damaged object can not be rebuilt from this store";
 
 fn encryption(repository: &Repository) -> Result<String> {
     let suite = repository.config().suite()?;

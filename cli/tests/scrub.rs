@@ -1,0 +1,306 @@
+//! Parity, sets of stores, and the scrub: real files are damaged, stores lost, scrubs killed.
+
+use std::fs::{self, File};
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::os::unix::fs::FileExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use serde_json::Value;
+
+use crate::place::{PROGRAM, Place};
+
+const SECTOR: u64 = 4096;
+
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, end: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % end
+    }
+
+    fn bytes(&mut self, count: usize) -> Vec<u8> {
+        (0..count).map(|_| self.below(256) as u8).collect()
+    }
+}
+
+/// Files below a directory, sorted.
+fn files(directory: &Path) -> Vec<PathBuf> {
+    let (mut found, mut waiting) = (Vec::new(), vec![directory.to_owned()]);
+    while let Some(path) = waiting.pop() {
+        match path.is_dir() {
+            true => waiting.extend(fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path())),
+            false => found.push(path),
+        }
+    }
+    found.sort();
+    found
+}
+
+/// Destroys one sector in a hundred, and at least one of every file.
+fn destroy_sectors(directory: &Path, random: &mut Random) -> u64 {
+    let mut destroyed = 0;
+    for path in files(directory) {
+        let file = File::options().write(true).open(&path).unwrap();
+        let sectors = file.metadata().unwrap().len().div_ceil(SECTOR);
+        for _ in 0..sectors.div_ceil(100) {
+            file.write_all_at(&random.bytes(SECTOR as usize), random.below(sectors) * SECTOR).unwrap();
+            destroyed += 1;
+        }
+    }
+    destroyed
+}
+
+/// A place with a repository at `location`, in which `repo` stands for the place, and an archive of three megabytes.
+fn place(location: &str) -> (Place, String) {
+    let place = Place::bare();
+    let location = location.replace("repo", &place.path("repo").display().to_string());
+    let mut random = Random(7);
+    for number in 0..6 {
+        place.file(&format!("tree/{number}"), random.bytes(500_000));
+        place.file(&format!("tree/small {number}"), random.bytes(300));
+    }
+    place.run(&["-r", &location, "repo-create", "-e", "none"]).succeeded();
+    place.run(&["-r", &location, "create", "-C", "none", "first", "tree"]).succeeded();
+    (place, location)
+}
+
+fn restores(place: &Place, location: &str, rc: i32) {
+    let target = place.path("out");
+    let _ = fs::remove_dir_all(&target);
+    place.run(&["-r", location, "extract", "--target", "out", "first"]).ended(rc);
+    for path in files(&place.path("tree")) {
+        let restored = target.join(path.strip_prefix(place.path("tree").parent().unwrap()).unwrap());
+        assert!(fs::read(&path).unwrap() == fs::read(&restored).unwrap(), "{}", restored.display());
+    }
+}
+
+fn scrub(place: &Place, location: &str, more: &[&str], rc: i32) -> Value {
+    let arguments = [&["-r", location, "scrub", "--json"], more].concat();
+    serde_json::from_str(&place.run(&arguments).ended(rc).out).unwrap()
+}
+
+#[test]
+fn a_percent_of_all_sectors_is_healed() {
+    let (place, location) = place("parity:10%:repo");
+    assert_eq!(scrub(&place, &location, &[], 0)["damaged"], 0);
+    destroy_sectors(&place.path("repo"), &mut Random(11));
+    // Reading goes around the damage and says so.
+    restores(&place, &location, 121);
+    place.run(&["-r", &location, "check", "--verify-data"]).ended(121);
+    let found = scrub(&place, &location, &[], 1);
+    let damaged = found["damaged"].as_u64().unwrap();
+    assert!(damaged > 5 && damaged == found["objects"].as_u64().unwrap(), "{found:#}");
+    let planned = scrub(&place, &location, &["--repair", "--dry-run"], 1);
+    assert_eq!((&planned["damaged"], &planned["repaired"]), (&found["damaged"], &0.into()));
+    let run = place.run(&["-r", &location, "scrub", "--repair"]).succeeded();
+    assert!(run.err.contains("repaired: segments/"), "{}", run.err);
+    let last = run.out.lines().last().unwrap();
+    assert!(last.starts_with("Survives:") && last.contains("any 9.1 % of the sectors"), "{last}");
+    place.run(&["-r", &location, "check", "--verify-data"]).succeeded();
+    assert_eq!(scrub(&place, &location, &[], 0)["damaged"], 0);
+    restores(&place, &location, 0);
+}
+
+#[test]
+fn what_parity_can_not_repair_is_named_and_left_alone() {
+    let (place, location) = place("parity:10%:repo");
+    let segment = files(&place.path("repo/segments")).into_iter().max_by_key(|path| path.metadata().unwrap().len());
+    let segment = segment.unwrap();
+    let bytes = fs::read(&segment).unwrap();
+    fs::write(&segment, vec![0; bytes.len() / 2]).unwrap();
+    let told = scrub(&place, &location, &["--repair"], 1);
+    assert_eq!(told["lost"], 1);
+    assert_eq!(told["findings"][0]["state"], "lost");
+    assert!(told["survives"].as_str().unwrap().ends_with("one object is lost already"), "{told:#}");
+    assert_eq!(fs::read(&segment).unwrap().len(), bytes.len() / 2);
+    let checked = place.run(&["-r", &location, "check", "--verify-data"]);
+    assert!(checked.rc == 1 && checked.err.contains("path: tree/"), "{}", checked.err);
+    let extracted = place.run(&["-r", &location, "extract", "--target", "out", "first"]);
+    assert_ne!(extracted.rc, 0);
+}
+
+#[test]
+fn a_plain_store_is_verified_and_survives_nothing() {
+    let (place, location) = place("repo");
+    let told = place.run(&["-r", &location, "scrub"]).succeeded();
+    assert!(told.out.lines().last().unwrap().contains("no redundancy"), "{}", told.out);
+    let last = files(&place.path("repo/segments")).pop().unwrap();
+    let mut bytes = fs::read(&last).unwrap();
+    bytes[100] ^= 1;
+    fs::write(&last, &bytes).unwrap();
+    assert_eq!(scrub(&place, &location, &["--repair"], 1)["lost"], 1);
+    assert_eq!(fs::read(&last).unwrap(), bytes);
+}
+
+/// Runs a scrub and kills it as soon as it has told of `lines` objects; whether it was still running then.
+fn killed_after(place: &Place, arguments: &[&str], lines: usize) -> bool {
+    let mut command = place.command(arguments);
+    let mut child = command.stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+    let told = BufReader::new(child.stderr.take().unwrap()).lines().take(lines).count();
+    child.kill().unwrap();
+    let ended = child.wait().unwrap();
+    assert!(told == lines || ended.code().is_some());
+    ended.code().is_none()
+}
+
+#[test]
+fn a_scrub_that_is_killed_leaves_nothing_worse() {
+    let (place, location) = place("parity:10%:repo");
+    let pristine: Vec<_> =
+        files(&place.path("repo")).into_iter().map(|path| (fs::read(&path).unwrap(), path)).collect();
+    let mut killed = 0;
+    for lines in 1..pristine.len() {
+        destroy_sectors(&place.path("repo"), &mut Random(lines as u64));
+        killed += usize::from(killed_after(&place, &["-r", &location, "scrub", "--repair"], lines));
+        // Whatever was damaged can still be repaired, and is.
+        place.run(&["-r", &location, "scrub", "--repair"]).succeeded();
+        for (bytes, path) in &pristine {
+            assert!(fs::read(path).unwrap() == *bytes, "{}", path.display());
+        }
+    }
+    assert!(killed > 2, "{killed} of {}", pristine.len());
+}
+
+#[test]
+fn parity_is_switched_on_later_and_changed() {
+    let (place, plain) = place("repo");
+    let objects = files(&place.path("repo")).len() as u64;
+    let at = |percent: u8| format!("parity:{percent}%:{plain}");
+    // A repository without parity can be read and written as one with parity.
+    restores(&place, &at(10), 0);
+    place.run(&["-r", &at(10), "create", "second", "tree/0"]).succeeded();
+    let found = scrub(&place, &at(10), &[], 0);
+    assert!(found["outdated"].as_u64().unwrap() >= objects, "{found:#}");
+    assert!(found["survives"].as_str().unwrap().contains("survive less until"), "{found:#}");
+    place.run(&["-r", &at(10), "scrub", "--upgrade"]).succeeded();
+    assert_eq!(scrub(&place, &at(10), &[], 0)["outdated"], 0);
+    // Now it is no repository for those who do not know of the parity.
+    assert_ne!(place.run(&["-r", &plain, "repo-list"]).rc, 0);
+    restores(&place, &at(10), 0);
+    let upgraded = scrub(&place, &at(50), &["--upgrade"], 0);
+    // Small objects have as much as three copies in any case.
+    assert!(upgraded["upgraded"].as_u64() > Some(2), "{upgraded:#}");
+    assert_eq!(scrub(&place, &at(50), &[], 0)["outdated"], 0);
+    destroy_sectors(&place.path("repo"), &mut Random(5));
+    restores(&place, &at(50), 121);
+}
+
+#[test]
+fn an_upgrade_that_is_killed_goes_on() {
+    let (place, plain) = place("repo");
+    let location = format!("parity:10%:{plain}");
+    // The upgrade tells of nothing as long as all is well; with all messages it tells of every object.
+    for lines in [1, 3, 6] {
+        let arguments = ["-r", &location, "scrub", "--upgrade", "--log-json", "--progress", "--debug"];
+        killed_after(&place, &arguments, lines);
+        restores(&place, &location, 0);
+    }
+    scrub(&place, &location, &["--upgrade"], 0);
+    assert_eq!(scrub(&place, &location, &[], 0)["outdated"], 0);
+    restores(&place, &location, 0);
+}
+
+#[test]
+fn a_scrub_goes_on_where_time_was_up() {
+    let (place, location) = place("parity:10%:repo");
+    let all = scrub(&place, &location, &[], 0)["objects"].as_u64().unwrap();
+    let stopped = scrub(&place, &location, &["--max-duration", "0"], 0);
+    assert_eq!((&stopped["complete"], &stopped["objects"]), (&false.into(), &0.into()));
+    let rest = scrub(&place, &location, &["--resume"], 0);
+    assert_eq!((&rest["complete"], &rest["objects"]), (&true.into(), &all.into()));
+}
+
+#[test]
+fn stores_that_are_missing_are_told_everywhere() {
+    let (place, location) = place("erasure:2+1:repo-1,repo-2,repo-3");
+    let info = place.run(&["-r", &location, "repo-info"]).succeeded().out;
+    assert!(info.lines().last().unwrap().contains("the loss of any 1 of 3 stores"), "{info}");
+    fs::rename(place.path("repo-2"), place.path("away")).unwrap();
+    let run = place.run(&["-r", &location, "repo-info"]).ended(120);
+    assert!(
+        run.out.contains("store 2 (") && run.out.lines().last().unwrap().contains("not the loss of any other"),
+        "{run:?}"
+    );
+    assert!(run.err.contains("store 2 ("), "{run:?}");
+    restores(&place, &location, 120);
+    let refused = place.run(&["-r", &location, "compact"]).ended(80);
+    assert!(refused.err.contains("store 2 (") && refused.err.contains("--replace-store"), "{refused:?}");
+    place.run(&["-r", &location, "delete", "first"]).ended(80);
+    // With two of three stores reading is all that can be done.
+    place.run(&["-r", &location, "create", "more", "tree/0"]).ended(80);
+    fs::rename(place.path("repo-3"), place.path("away too")).unwrap();
+    let none = place.run(&["-r", &location, "repo-list"]).ended(80);
+    assert!(none.err.contains("store 2 (") && none.err.contains("store 3 ("), "{none:?}");
+    fs::rename(place.path("away"), place.path("repo-2")).unwrap();
+    fs::rename(place.path("away too"), place.path("repo-3")).unwrap();
+    place.run(&["-r", &location, "delete", "first"]).succeeded();
+    place.run(&["-r", &location, "compact"]).succeeded();
+}
+
+#[test]
+fn a_backup_without_one_of_six_stores_is_completed_by_a_scrub() {
+    let names: Vec<String> = (1..=6).map(|number| format!("repo-{number}")).collect();
+    let (place, location) = place(&format!("erasure:4+2:{}", names.join(",")));
+    fs::rename(place.path("repo-6"), place.path("away")).unwrap();
+    place.file("tree/new", Random(99).bytes(400_000));
+    place.run(&["-r", &location, "create", "second", "tree"]).ended(120);
+    place.run(&["-r", &location, "--require-all-stores", "create", "third", "tree"]).ended(80);
+    fs::rename(place.path("away"), place.path("repo-6")).unwrap();
+    let found = scrub(&place, &location, &[], 1);
+    assert_eq!(found["spare_stores"], 1, "{found:#}");
+    let repaired = scrub(&place, &location, &["--repair"], 0);
+    assert_eq!((&repaired["spare_stores"], &repaired["damaged"]), (&2.into(), &0.into()), "{repaired:#}");
+    place.run(&["-r", &location, "check", "--verify-data"]).succeeded();
+    place.run(&["-r", &location, "compact"]).succeeded();
+}
+
+#[test]
+fn what_makes_no_sense_is_refused() {
+    let (place, location) = place("erasure:1+1:repo-1,repo-2");
+    for (arguments, rc, word) in [
+        (&["scrub", "--replace-store", "1"][..], 2, "--repair"),
+        (&["scrub", "--repair", "--replace-store", "0"], 4, "from 1"),
+        (&["scrub", "--repair", "--replace-store", "3"], 4, "no store of this number"),
+    ] {
+        let run = place.run(&[&["-r", &location], arguments].concat());
+        assert!(run.rc == rc && run.err.contains(word), "{arguments:?}: {run:?}");
+    }
+    let one = place.path("plain").display().to_string();
+    place.run(&["-r", &one, "repo-create", "-e", "none"]).succeeded();
+    let run = place.run(&["-r", &one, "scrub", "--repair", "--replace-store", "1"]).ended(4);
+    assert!(run.err.contains("only a set of stores"), "{run:?}");
+    let swapped = format!("erasure:1+1:{0}-2,{0}-1", place.path("repo").display());
+    let run = place.run(&["-r", &swapped, "repo-list"]).ended(4);
+    assert!(run.err.contains("not in their order"), "{run:?}");
+}
+
+/// The worked disaster of `docs/erasure.md`, as it stands there.
+#[test]
+fn the_disaster_of_the_page_ends_well() {
+    let page = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/erasure.md")).unwrap();
+    let script = page.split_once("```sh disaster\n").unwrap().1.split_once("```").unwrap().0;
+    let place = Place::bare();
+    let here = |name: &str| place.path(name).display().to_string();
+    place.file("home/Documents/letter", Random(3).bytes(200_000));
+    fs::create_dir(place.path("mnt")).unwrap();
+    let script = script.replace("/mnt/", &format!("{}/", here("mnt"))).replace("/tmp/restored", &here("restored"));
+    let folder = Path::new(PROGRAM).parent().unwrap().display().to_string();
+    let mut command = Command::new("sh");
+    command.args(["-eux"]).stdin(Stdio::piped());
+    place.surround(&mut command);
+    command.env("PATH", format!("{folder}:{}", std::env::var("PATH").unwrap())).env("GABION_PASSPHRASE", "secret");
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    child.stdin.take().unwrap().write_all(script.as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}");
+    let told = String::from_utf8_lossy(&output.stdout);
+    assert!(told.contains("the loss of any 2 of 6 stores"), "{told}\n{said}");
+    let letter = format!("{}{}/Documents/letter", here("restored"), here("home"));
+    assert!(fs::read(letter).unwrap() == fs::read(place.path("home/Documents/letter")).unwrap());
+}
