@@ -2,6 +2,8 @@
 
 #[path = "../custom_backend.rs"]
 mod custom_backend;
+#[path = "../error_corrected_archive.rs"]
+mod error_corrected_archive;
 #[path = "../hello.rs"]
 mod hello;
 #[path = "../local_backup.rs"]
@@ -27,4 +29,9 @@ fn custom_backend_keeps_the_contract() {
 #[test]
 fn progress_runs() {
     progress::main().unwrap();
+}
+
+#[test]
+fn error_corrected_archive_survives() {
+    error_corrected_archive::main().unwrap();
 }

@@ -27,6 +27,8 @@ mod life_crash;
 #[cfg(test)]
 mod protocol;
 #[cfg(test)]
+mod redundancy;
+#[cfg(test)]
 mod roundtrip;
 #[cfg(test)]
 mod simulation;
