@@ -43,7 +43,7 @@
 //! | 6 | [`fs`] | files of the machine |
 //! | 5 | [`archive`] | what was backed up |
 //! | 4 | [`repository`] | opening, sessions, publishing |
-//! | 3 | [`segment`] [`index`] [`gc`] | bytes at rest |
+//! | 3 | [`segment`] [`index`] [`gc`] [`borg1`] | bytes at rest |
 //! | 2 | [`backend`] | the trait of stores |
 //! | 1 | [`chunker`] [`compress`] [`crypto`] [`seal`] [`pattern`] | bytes to bytes |
 //! | 0 | [`id`] [`error`] [`codec`] [`limits`] [`clock`] [`monitor`] [`local_state`] | ground |
@@ -67,6 +67,7 @@
 
 pub mod archive;
 pub mod backend;
+pub mod borg1;
 pub mod chunker;
 pub mod clock;
 pub mod codec;

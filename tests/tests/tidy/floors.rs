@@ -10,7 +10,7 @@ const FLOORS: [&[&str]; 8] = [
     &["id", "error", "codec", "limits", "clock", "monitor", "local_state"],
     &["chunker", "compress", "crypto", "seal", "pattern"],
     &["backend"],
-    &["segment", "index", "gc"],
+    &["segment", "index", "gc", "borg1"],
     &["repository"],
     &["archive"],
     &["fs"],
