@@ -145,6 +145,8 @@ pub enum Command {
     Rename(commands::rename::Args),
     /// Show or change the tags of archives
     Tag(commands::tag::Args),
+    /// Take over the archives of a repository of Borg 1.x
+    Import(Box<commands::import::Args>),
     /// Check that a repository is whole
     Check(commands::check::Args),
     /// Give back the room of what no archive needs

@@ -49,6 +49,13 @@ pub const VARIABLES: &[Variable] = &[
     variable("GABION_UNITS", "how sizes are shown: si (default), iec or raw"),
     variable("GABION_LIST_FORMAT", "the default of list --format"),
     variable("GABION_REPO_LIST_FORMAT", "the default of repo-list --format"),
+    variable("BORG_PASSPHRASE", "import: the passphrase of the old repository"),
+    variable("BORG_PASSCOMMAND", "import: a command (no shell) whose output is that passphrase"),
+    variable("BORG_PASSPHRASE_FD", "import: an open file descriptor to read that passphrase from"),
+    variable("BORG_KEY_FILE", "import: the key file of the old repository"),
+    variable("BORG_KEYS_DIR", "import: key files (default: keys in Borg's configuration directory)"),
+    variable("BORG_CONFIG_DIR", "import: Borg's configuration (default: borg in $XDG_CONFIG_HOME or ~/.config)"),
+    variable("BORG_BASE_DIR", "import: the directory that stands for the home directory of Borg"),
     variable("NO_COLOR", "if not empty, no colours"),
     variable("HOME", "the home directory"),
     variable("XDG_CACHE_HOME", "see GABION_CACHE_DIR"),
@@ -76,6 +83,16 @@ impl Environment {
         let known = |name: &OsStr| VARIABLES.iter().find(|variable| name == variable.name);
         let taken = pairs.into_iter().filter_map(|(name, value)| Some((known(&name)?.name, value)));
         Self(taken.map(|(name, value)| (name, Zeroizing::new(value.into_encoded_bytes()))).collect())
+    }
+
+    /// The same with Borg's own variables in the place of ours: what is meant for a repository of Borg.
+    pub fn of_borg(&self) -> Self {
+        let own = |name: &str| VARIABLES.iter().find(|variable| variable.name == name);
+        let mapped = self.0.iter().filter_map(|(name, value)| match name.strip_prefix("BORG_") {
+            Some(rest) => Some((own(&format!("GABION_{rest}"))?.name, value.clone())),
+            None => (!name.starts_with("GABION_")).then(|| (*name, value.clone())),
+        });
+        Self(mapped.collect())
     }
 
     fn bytes(&self, name: &str) -> Option<&Zeroizing<Vec<u8>>> {

@@ -72,6 +72,7 @@ fn dispatch(context: &Context, command: Command) -> anyhow::Result<Warnings> {
         Command::Prune(args) => commands::prune::run(context, &args),
         Command::Rename(args) => commands::rename::run(context, &args),
         Command::Tag(args) => commands::tag::run(context, &args),
+        Command::Import(args) => commands::import::run(context, &args),
         Command::Check(args) => commands::check::run(context, &args),
         Command::Compact(args) => commands::compact::run(context, &args),
         Command::Scrub(args) => commands::scrub::run(context, &args),

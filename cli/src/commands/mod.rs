@@ -9,6 +9,7 @@ pub mod debug;
 pub mod delete;
 pub mod extract;
 pub mod help;
+pub mod import;
 pub mod info;
 pub mod key;
 pub mod list;

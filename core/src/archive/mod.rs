@@ -6,6 +6,7 @@
 //! here are pure: chunks go to a [`crate::repository::ChunkSink`] and come from a
 //! [`crate::repository::ChunkSource`], and everything that comes is checked as if an enemy had made it.
 
+pub mod assembly;
 pub mod attributes;
 pub mod builder;
 pub mod catalog;

@@ -24,7 +24,8 @@ pub(super) fn from_text(text: &[u8]) -> Option<Vec<u8>> {
 
 /// `(tag, id, permissions)`: tags ascend in the order of the kernel.
 fn entry(line: &str) -> Option<(u16, u32, u16)> {
-    let mut fields = line.split(':');
+    // Behind the permissions stand tabs where a comment on the effective ones was.
+    let mut fields = line.split(':').map(str::trim);
     let (kind, name, letters) = (fields.next()?, fields.next()?, fields.next()?);
     let id = match fields.next().filter(|id| !id.is_empty()) {
         Some(id) => Some(id.parse().ok()?),
@@ -63,7 +64,7 @@ mod tests {
 
     #[test]
     fn text_becomes_what_the_kernel_keeps() {
-        let text = b"user::rw-\nuser:kei:r--:1001\ngroup::r--\ngroup:staff:rwx:50\nmask::rwx\nother::---\n";
+        let text = b"user::rw-\nuser:kei:r--:1001\ngroup::r--\t\t\ngroup:staff:rwx\t:50\nmask::rwx\nother::---\n";
         let bytes = from_text(text).unwrap();
         let entry = |tag: u8, bits: u8, id: u32| [&[tag, 0, bits, 0][..], &id.to_le_bytes()].concat();
         let expected = [

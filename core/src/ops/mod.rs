@@ -7,6 +7,7 @@ pub mod compact;
 pub mod create;
 pub mod delete;
 pub mod extract;
+pub mod import;
 pub mod list;
 pub mod prune;
 pub mod republish;

@@ -144,7 +144,7 @@ impl<'a> BaseDirectory<'a> {
 }
 
 /// Whether everything an entry refers to is still stored. Asked only when data may be missing.
-pub(super) fn is_whole(entry: &Entry, reader: &Reader, writer: &Writer) -> bool {
+pub(in crate::ops) fn is_whole(entry: &Entry, reader: &Reader, writer: &Writer) -> bool {
     if let AttributesRef::Chunk(id) = &entry.attributes
         && !writer.knows(id)
     {

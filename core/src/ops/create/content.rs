@@ -15,7 +15,7 @@ use crate::segment::Class;
 const TICKETS_MAX: usize = 16;
 
 /// Turns content into chunks; buffers are kept from file to file.
-pub(super) struct ContentReader<'a> {
+pub(in crate::ops) struct ContentReader<'a> {
     chunker: &'a Chunker,
     cut_key: &'a CutKey,
     buffer: Buffer,

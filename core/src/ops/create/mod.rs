@@ -39,6 +39,8 @@ use traversal::Traversal;
 use super::resolve;
 
 pub use base::Compare;
+pub(super) use base::is_whole;
+pub(super) use content::ContentReader;
 pub use dry_run::dry_run;
 pub use plan::{Plan, Wanted, archived_path};
 pub use stream::{FromRead, Stream};
