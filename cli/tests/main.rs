@@ -6,6 +6,7 @@ mod crowd;
 mod debug;
 mod errors;
 mod help;
+mod import;
 mod info;
 mod input;
 mod keys;

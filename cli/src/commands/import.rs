@@ -5,7 +5,7 @@ use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-use gabion_backends::{Access, Location, open};
+use gabion_backends::{Access, Location, OpenOptions, open};
 use gabion_core::backend::Store;
 use gabion_core::borg1::{Borg1ArchiveName, Borg1Repository, Unlock};
 use gabion_core::chunker::ChunkerParams;
@@ -28,6 +28,7 @@ use crate::output::sink::Sink;
 use crate::output::text::printable;
 use crate::passphrase::{self, Terminal};
 use crate::progress::{Level, Reporter};
+use crate::report::Advised;
 
 /// Bytes of the largest file that is taken for a key.
 const KEY_FILE_BYTES_MAX: u64 = 64 << 10;
@@ -207,7 +208,7 @@ fn wanted<'a>(source: &'a Borg1Repository, args: &Args) -> Result<Vec<&'a Borg1A
         if !all.iter().any(|name| pattern.matches(&name.name)) {
             let hint = hints::for_missing_archive(text, all.iter().map(|name| name.name.as_str()));
             let error = Error::new(ErrorKind::ArchiveNotFound, "find archive").with("name", text.escape_debug());
-            return Err(crate::report::Advised::new(error, hint).into());
+            return Err(Advised::new(error, hint).into());
         }
     }
     Ok(all.into_iter().filter(|name| patterns.iter().any(|pattern| pattern.matches(&name.name))).collect())
@@ -217,7 +218,11 @@ fn open_source(context: &Context, source: &str) -> Result<Borg1Repository> {
     let Some(place) = source.strip_prefix("borg:") else {
         return Err(Failure::command("write borg: before the path or URL of the old repository").into());
     };
-    let store = Store::new(open(&Location::parse(&context.placeholders.replace(place)?)?, Access::Existing)?)?;
+    let store = Store::new(open(
+        &Location::parse(&context.placeholders.replace(place)?)?,
+        Access::Existing,
+        &OpenOptions::default(),
+    )?)?;
     let environment = context.environment.of_borg();
     let failure = std::cell::RefCell::new(None);
     let ask = |id: &str| {
@@ -233,8 +238,25 @@ fn open_source(context: &Context, source: &str) -> Result<Borg1Repository> {
     let opened = Borg1Repository::open(store, &unlock);
     match failure.take() {
         Some(why) => Err(why.into()),
-        None => Ok(opened?),
+        None => Ok(opened.map_err(advised)?),
     }
+}
+
+/// Says where keys and passphrases of the old repository are looked for.
+fn advised(error: Error) -> anyhow::Error {
+    let hint = match error.kind() {
+        ErrorKind::PassphraseWrong => {
+            "looked for in BORG_PASSPHRASE, BORG_PASSCOMMAND, BORG_PASSPHRASE_FD or the terminal"
+        }
+        ErrorKind::KeyNotFound => {
+            "name the key file by BORG_KEY_FILE, or the directory of Borg's keys by BORG_KEYS_DIR"
+        }
+        ErrorKind::NotARepository | ErrorKind::RepositoryNotFound => {
+            "what is imported is the directory of a repository of Borg 1.x"
+        }
+        _ => return error.into(),
+    };
+    Advised::new(error, hint.to_owned()).into()
 }
 
 /// The texts of Borg's key files: the one that is named, or all in the directory of keys.

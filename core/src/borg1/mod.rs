@@ -13,9 +13,7 @@ mod log;
 mod manifest;
 mod record;
 
-use bytes::Bytes;
-
-use crate::backend::{ByteRange, ObjectName, Store};
+use crate::backend::{ObjectName, Store};
 use crate::error::{Error, ErrorKind, Result};
 
 pub use item::{Borg1Chunk, Borg1Item, Items};
@@ -30,7 +28,7 @@ use manifest::Manifest;
 /// Bytes of the largest object a segment holds.
 const OBJECT_BYTES_MAX: usize = 20 << 20;
 /// Bytes of the file `config`.
-const CONFIG_BYTES_MAX: u64 = 1 << 20;
+const CONFIG_BYTES_MAX: usize = 1 << 20;
 
 /// The name of an object: a hash of its plaintext, except that the manifest's is all zero.
 pub type Borg1Id = [u8; 32];
@@ -129,7 +127,7 @@ impl Config {
     fn read(store: &Store) -> Result<Self> {
         let refuse = |why| Error::new(ErrorKind::NotARepository, "open Borg repository").with("reason", why);
         let name = ObjectName::of_part("config");
-        let bytes = match read_bounded(store, &name, CONFIG_BYTES_MAX) {
+        let bytes = match store.get_bounded(&name, CONFIG_BYTES_MAX) {
             Err(error) if error.kind() == ErrorKind::NotFound => return Err(refuse("no config")),
             other => other?,
         };
@@ -163,14 +161,6 @@ fn repository_section(text: &str) -> Option<Vec<(String, String)>> {
         }
     }
     Some(fields)
-}
-
-fn read_bounded(store: &Store, name: &ObjectName, limit: u64) -> Result<Bytes> {
-    let bytes = store.head(name)?.bytes;
-    if bytes > limit {
-        return Err(Error::new(ErrorKind::LimitExceeded, "read Borg repository").with("object", name));
-    }
-    store.get(name, ByteRange::All)
 }
 
 fn from_hex(text: &str) -> Option<[u8; 32]> {
