@@ -86,9 +86,9 @@ pub fn run(context: &Context, args: &Args) -> Result<Warnings> {
     let repository = if args.dry_run { None } else { Some(context.open()?) };
     let reporter = context.reporter(context.settings())?;
     source.doubts().iter().for_each(|error| warn(&reporter, &args.source, error));
-    let mut writer = WriterOptions { compression: args.compression.clone(), ..WriterOptions::default() };
+    let mut writer = WriterOptions { compression: args.compression, ..WriterOptions::default() };
     writer.workers = args.workers.unwrap_or(writer.workers);
-    let options = ImportOptions { chunker: args.chunker_params.clone(), writer };
+    let options = ImportOptions { chunker: args.chunker_params, writer };
     let mut importer =
         repository.as_ref().map(|repository| Importer::new(repository, &source, &options)).transpose()?;
     let mut outcomes = Vec::new();

@@ -150,8 +150,11 @@ impl OpenFolder {
     }
 }
 
-/// The parents and the last part; no last part is the top. Empty parts and `.` count for nothing.
-fn split(path: &[u8]) -> Result<(Vec<&[u8]>, Option<&[u8]>)> {
+/// The parents and the last part; no last part is the top.
+type Split<'a> = (Vec<&'a [u8]>, Option<&'a [u8]>);
+
+/// Takes a path apart. Empty parts and `.` count for nothing.
+fn split(path: &[u8]) -> Result<Split<'_>> {
     let mut parts = Vec::new();
     for part in path.split(|byte| *byte == b'/').filter(|part| !part.is_empty() && *part != b".") {
         check_name(part).map_err(|why| refused(why, path))?;
