@@ -61,7 +61,7 @@ pub struct Common {
     /// Write messages, progress and lists of files as JSON lines
     #[arg(long, global = true)]
     pub log_json: bool,
-    /// Accepted, without effect: repositories have no locks to wait for
+    /// Seconds to wait for who keeps `compact` away [default: 10] [env: GABION_LOCK_WAIT]
     #[arg(long, global = true, value_name = "SECONDS")]
     pub lock_wait: Option<f64>,
     /// Write only if all stores of a set are there
@@ -153,6 +153,8 @@ pub enum Command {
     Compact(commands::compact::Args),
     /// Verify and repair the objects of a repository; needs no key
     Scrub(commands::scrub::Args),
+    /// Show what differs between archives, or from the files as they are now
+    Diff(Box<commands::diff::Args>),
     /// Show what is known of archives
     Info(commands::info::Args),
     /// Show what a repository is, what it holds, and what it survives

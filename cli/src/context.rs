@@ -3,6 +3,7 @@
 use std::io::IsTerminal as _;
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use gabion_backends::layer::{CachePlace, Trace};
@@ -36,6 +37,8 @@ use crate::signals::Signals;
 
 /// How often a person may try a passphrase.
 const ATTEMPTS: u32 = 3;
+/// How long to wait for who holds a lease, unless something else is asked for.
+const LOCK_WAIT: Duration = Duration::from_secs(10);
 
 /// The surroundings of a command.
 pub struct Context {
@@ -69,6 +72,22 @@ impl Context {
             signals: OnceLock::new(),
             opened: OnceLock::new(),
         })
+    }
+
+    /// The surroundings of the other repository: `repo` or `GABION_OTHER_REPO`, and the passphrase for it.
+    pub fn other(&self, repo: Option<&str>) -> Result<Self, Failure> {
+        let environment = self.environment.other();
+        let named = match repo {
+            Some(named) => Some(named),
+            None => environment.repository()?,
+        };
+        let missing = "which other repository? name it by --other-repo or GABION_OTHER_REPO";
+        let repo = Some(named.ok_or_else(|| Failure::command(missing))?.to_owned());
+        let placeholders = Placeholders::of_machine(&self.environment, self.now())?;
+        let common = Common { repo, ..self.common.clone() };
+        let trace = Trace::new();
+        let (units, signals, opened) = (self.units, OnceLock::new(), OnceLock::new());
+        Ok(Self { common, environment, placeholders, units, trace, signals, opened })
     }
 
     /// When the command began.
@@ -290,6 +309,22 @@ impl Context {
     pub fn remover(&self, reason: &str) -> Remover {
         let Placeholders { hostname, user, .. } = &self.placeholders;
         Remover { host: hostname.clone(), user: user.clone(), reason: reason.to_owned() }
+    }
+
+    /// How long to wait for who holds a lease.
+    pub fn lock_wait(&self) -> Result<Duration, Failure> {
+        let seconds = match self.common.lock_wait {
+            Some(seconds) => Some(seconds),
+            None => self.environment.lock_wait()?,
+        };
+        match seconds {
+            None => Ok(LOCK_WAIT),
+            // beyond this a duration has no room: for ever
+            Some(seconds) if seconds.is_finite() && seconds >= 0.0 => {
+                Ok(Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX))
+            }
+            Some(seconds) => Err(Failure::command(format!("can not wait for {seconds} seconds"))),
+        }
     }
 
     /// All archives; what can not be read is a warning.

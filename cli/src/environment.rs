@@ -32,9 +32,16 @@ pub const VARIABLES: &[Variable] = &[
     variable("GABION_PASSPHRASE", "the passphrase"),
     variable("GABION_PASSCOMMAND", "a command (no shell) whose output is the passphrase"),
     variable("GABION_PASSPHRASE_FD", "an open file descriptor to read the passphrase from"),
+    variable("GABION_OTHER_REPO", "the repository that transfer and repo-create take from"),
+    variable("GABION_OTHER_PASSPHRASE", "the passphrase of that one; likewise:"),
+    variable("GABION_OTHER_PASSCOMMAND", "see GABION_PASSCOMMAND"),
+    variable("GABION_OTHER_PASSPHRASE_FD", "see GABION_PASSPHRASE_FD"),
+    variable("GABION_OTHER_KEY_FILE", "see GABION_KEY_FILE"),
     variable("GABION_NEW_PASSPHRASE", "the new passphrase, where one is set or changed"),
     variable("GABION_DISPLAY_PASSPHRASE", "yes or no: whether to show a new passphrase for verification"),
     variable("GABION_KEY_FILE", "the key file to use or to make"),
+    variable("GABION_LOCK_WAIT", "seconds to wait for who keeps `compact` away (default: 10)"),
+    variable("GABION_DELETE_I_KNOW_WHAT_I_AM_DOING", "YES: the answer repo-delete waits for"),
     variable("GABION_HOSTNAME", "the host name to use instead of the machine's"),
     variable("GABION_USERNAME", "the user name to use instead of the system's"),
     variable("GABION_BASE_DIR", "the directory that stands for the home directory below"),
@@ -47,7 +54,10 @@ pub const VARIABLES: &[Variable] = &[
     ),
     variable("GABION_KEYS_DIR", "key files (default: keys in the configuration directory)"),
     variable("GABION_UNITS", "how sizes are shown: si (default), iec or raw"),
+    variable("GABION_DIFF_FORMAT", "the default of diff --format"),
+    variable("GABION_FIND_FORMAT", "the default of find --format"),
     variable("GABION_LIST_FORMAT", "the default of list --format"),
+    variable("GABION_PRUNE_FORMAT", "the default of prune --format"),
     variable("GABION_REPO_LIST_FORMAT", "the default of repo-list --format"),
     variable("BORG_PASSPHRASE", "import: the passphrase of the old repository"),
     variable("BORG_PASSCOMMAND", "import: a command (no shell) whose output is that passphrase"),
@@ -67,6 +77,10 @@ pub const VARIABLES: &[Variable] = &[
 
 /// Bytes of stored objects kept on this machine unless the user says otherwise: the trees of some million files.
 const CACHE_BYTES: u64 = 2_000_000_000;
+
+/// Variables that are about one repository.
+const OF_REPOSITORY: [&str; 5] =
+    ["GABION_REPO", "GABION_PASSPHRASE", "GABION_PASSCOMMAND", "GABION_PASSPHRASE_FD", "GABION_KEY_FILE"];
 
 /// The values of [`VARIABLES`] that are set.
 #[derive(Clone, Default)]
@@ -93,6 +107,19 @@ impl Environment {
             None => (!name.starts_with("GABION_")).then(|| (*name, value.clone())),
         });
         Self(mapped.collect())
+    }
+
+    /// The environment of the other repository: what is said of it stands where it is said of the first one.
+    pub fn other(&self) -> Self {
+        let mut values = self.0.clone();
+        for name in OF_REPOSITORY {
+            let other = name.replacen("GABION_", "GABION_OTHER_", 1);
+            match self.0.get(&*other) {
+                Some(value) => values.insert(name, value.clone()),
+                None => values.remove(name),
+            };
+        }
+        Self(values)
     }
 
     fn bytes(&self, name: &str) -> Option<&Zeroizing<Vec<u8>>> {
@@ -153,6 +180,18 @@ impl Environment {
         self.path("GABION_KEY_FILE")
     }
 
+    /// Seconds to wait for leases.
+    pub fn lock_wait(&self) -> Result<Option<f64>, Failure> {
+        let Some(text) = self.text("GABION_LOCK_WAIT")? else { return Ok(None) };
+        let seconds = text.trim().parse().map(Some);
+        seconds.map_err(|_| Failure::command(format!("GABION_LOCK_WAIT is not a number of seconds: {text}")))
+    }
+
+    /// The answer to a question that a variable of this name gives.
+    pub fn answer(&self, variable: &str) -> Result<Option<&str>, Failure> {
+        self.text(variable)
+    }
+
     /// The host name that replaces the machine's.
     pub fn hostname(&self) -> Result<Option<&str>, Failure> {
         self.text("GABION_HOSTNAME")
@@ -181,9 +220,24 @@ impl Environment {
         units::parse(text.trim()).map_err(|failure| Failure::command(format!("GABION_CACHE_SIZE: {}", failure.message)))
     }
 
+    /// The default of `diff --format`.
+    pub fn diff_format(&self) -> Result<Option<&str>, Failure> {
+        self.text("GABION_DIFF_FORMAT")
+    }
+
+    /// The default of `find --format`.
+    pub fn find_format(&self) -> Result<Option<&str>, Failure> {
+        self.text("GABION_FIND_FORMAT")
+    }
+
     /// The default of `list --format`.
     pub fn list_format(&self) -> Result<Option<&str>, Failure> {
         self.text("GABION_LIST_FORMAT")
+    }
+
+    /// The default of `prune --format`.
+    pub fn prune_format(&self) -> Result<Option<&str>, Failure> {
+        self.text("GABION_PRUNE_FORMAT")
     }
 
     /// The default of `repo-list --format`.
@@ -256,6 +310,14 @@ mod tests {
         assert_eq!(set.new_passphrase(), None);
         assert_eq!(set.passphrase_descriptor(), Ok(Some(7)));
         assert_eq!(set.display_passphrase(), Ok(Some(false)));
+    }
+
+    #[test]
+    fn the_other_repository_has_variables_of_its_own() {
+        let set = of(&[("GABION_REPO", "a"), ("GABION_OTHER_REPO", "b"), ("GABION_PASSPHRASE", "x"), ("HOME", "/h")]);
+        let other = set.other();
+        assert_eq!((other.repository(), other.passphrase(), set.repository()), (Ok(Some("b")), None, Ok(Some("a"))));
+        assert_eq!(other.path("HOME"), set.path("HOME"));
     }
 
     #[test]

@@ -108,6 +108,8 @@ pub const COMMAND_ERROR: Code = code(4);
 pub const PARENT_PATH_MISSING: Code = code(18);
 /// A placeholder whose value can not be formatted as asked.
 pub const PLACEHOLDER_ERROR: Code = code(5);
+/// Somebody did not agree.
+pub const CANCELLED: Code = code(3);
 /// A placeholder that does not exist.
 pub const INVALID_PLACEHOLDER: Code = code(6);
 /// No way to get a passphrase.
@@ -176,6 +178,7 @@ fn code_of_kind(kind: ErrorKind) -> Option<Code> {
         ErrorKind::KeyInvalid => const { code(40) },
         ErrorKind::KeyNotFound => const { code(44) },
         ErrorKind::PassphraseWrong => const { code(52) },
+        ErrorKind::Locked => const { code(73) },
         ErrorKind::Connection | ErrorKind::StoreMissing => const { code(80) },
         ErrorKind::TimedOut => const { code(87) },
         ErrorKind::Damaged => const { code(90) },
@@ -280,6 +283,7 @@ mod tests {
             (ErrorKind::Damaged, 90, "IntegrityError"),
             (ErrorKind::NoSpace, 14, "Repository.InsufficientFreeSpaceError"),
             (ErrorKind::PatternInvalid, 4, "CommandError"),
+            (ErrorKind::Locked, 73, "LockTimeout"),
             (ErrorKind::Connection, 80, "ConnectionClosed"),
             (ErrorKind::Poisoned, 2, "Error"),
             (ErrorKind::LimitExceeded, 2, "Error"),

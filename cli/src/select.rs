@@ -48,7 +48,7 @@ impl ArchiveArgument {
     }
 
     /// The archive that is meant. Of archives with the same name it is the newest; `name@N` is the one `N`
-    /// before it. A name that is exactly `name@N` wins over that.
+    /// before it. A name that is exactly `name@N` wins over that. What names no archive may be a whole id.
     ///
     /// # Errors
     /// [`ErrorKind::ArchiveNotFound`] and [`ErrorKind::ArchiveAmbiguous`] with the fact `archive`.
@@ -64,6 +64,11 @@ impl ArchiveArgument {
                     let (series, number) = name.rsplit_once('@')?;
                     let digits = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
                     nth_newest(archives, series, number.parse().ok().filter(|_| digits)?)
+                })
+                // drivers name archives by their bare ids
+                .or_else(|| {
+                    let id = Some(name.to_ascii_lowercase()).filter(|name| name.len() == 2 * ArchiveId::BYTES)?;
+                    archives.iter().find(|archive| archive.id().starts_with(&id))
                 })
                 .ok_or_else(|| not_found(name)),
         }
@@ -329,6 +334,8 @@ mod tests {
             ("aid:D5D", Ok(0xd5)),
             ("aid:a", Err(ErrorKind::ArchiveAmbiguous)),
             ("aid:f", Err(ErrorKind::ArchiveNotFound)),
+            ("B2b2b2b2b2b2b2b2b2b2b2b2b2b2b2b2", Ok(0xb2)),
+            ("b2b2b2b2b2b2b2b2b2b2b2b2b2b2b2", Err(ErrorKind::ArchiveNotFound)),
         ] {
             let found = ArchiveArgument::parse(argument).unwrap().find(&archives()).map(|archive| archive.id);
             assert_eq!(found.map_err(|error| error.kind()), id, "{argument}");

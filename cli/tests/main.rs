@@ -4,6 +4,7 @@
 
 mod crowd;
 mod debug;
+mod diff;
 mod errors;
 mod help;
 mod import;

@@ -59,6 +59,8 @@ pub enum ErrorKind {
     PatternInvalid,
     /// The user asked to stop.
     Interrupted,
+    /// Somebody asked to be left alone with the repository for a while.
+    Locked,
     /// A collector deleted what this session relied on. A new session would look it up again.
     Overtaken,
     /// An earlier write of this session failed; it accepts no more.
@@ -94,6 +96,7 @@ impl ErrorKind {
             Self::ArchiveAmbiguous => "more than one archive fits",
             Self::PatternInvalid => "invalid pattern",
             Self::Interrupted => "interrupted",
+            Self::Locked => "somebody else is at work",
             Self::Overtaken => "overtaken by a collector",
             Self::Poisoned => "an earlier write failed",
             Self::SourceChanged => "source changed while it was read",

@@ -7,6 +7,7 @@ pub mod completion;
 pub mod create;
 pub mod debug;
 pub mod delete;
+pub mod diff;
 pub mod extract;
 pub mod help;
 pub mod import;

@@ -3,8 +3,10 @@
 pub mod archive;
 pub mod format;
 pub mod json;
+pub mod mode;
 pub mod rows;
 pub mod sink;
+pub mod sort;
 pub mod text;
 pub mod time;
 pub mod units;

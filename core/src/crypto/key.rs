@@ -75,6 +75,8 @@ pub struct Keyring([Option<Secret>; Purpose::ALL.len()]);
 impl Keyring {
     /// Bytes of the longest encoded keyring.
     pub const BYTES_MAX: usize = 1 + Purpose::ALL.len() * (1 + Secret::BYTES);
+    /// What related repositories have in common.
+    const SHARED: [Purpose; 3] = [Purpose::IdData, Purpose::IdTree, Purpose::Chunker];
 
     /// Draws a new key for every purpose.
     pub fn generate() -> Result<Self> {
@@ -83,6 +85,29 @@ impl Keyring {
             keyring.0[purpose.slot()] = Some(Secret::generate()?);
         }
         Ok(keyring)
+    }
+
+    /// New keys, but for those that name and cut chunks: these are those of `other`.
+    pub fn generate_related(other: &Self) -> Result<Self> {
+        let mut keyring = Self::generate()?;
+        for purpose in Self::SHARED {
+            let shared = other.get(purpose)?;
+            keyring.0[purpose.slot()] = Some(Secret::fill_with(|out| {
+                out.copy_from_slice(shared.expose());
+                Ok(())
+            })?);
+        }
+        Ok(keyring)
+    }
+
+    /// Whether chunks are named by the same keys.
+    pub fn names_chunks_as(&self, other: &Self) -> Result<bool> {
+        for purpose in [Purpose::IdData, Purpose::IdTree] {
+            if self.get(purpose)? != other.get(purpose)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// The key for `purpose`; kind [`ErrorKind::KeyNotFound`] if this role lacks it.

@@ -2,10 +2,12 @@
 //! [`Repository`](crate::repository::Repository), plain options, and a
 //! [`Monitor`](crate::monitor::Monitor), and never print.
 
+mod archived_input;
 pub mod check;
 pub mod compact;
 pub mod create;
 pub mod delete;
+pub mod diff;
 pub mod extract;
 pub mod import;
 pub mod list;

@@ -28,6 +28,7 @@ mod commit;
 mod config;
 mod inspect;
 mod keys;
+mod namer;
 mod pipeline;
 mod reader;
 mod removal;
@@ -40,6 +41,7 @@ pub use closed::ClosedRepository;
 pub use collector::Collector;
 pub use config::{Config, FORMAT_VERSION};
 pub use keys::{AskPassphrase, FoundSlot, KeyFiles, KeyLocation, NewSlot, OpenedBy};
+pub use namer::Namer;
 pub use reader::Reader;
 pub use removal::RemovalName;
 pub use session::Session;
@@ -133,10 +135,38 @@ impl Repository {
     /// The object `config` is written last: a store without it holds no repository.
     /// Fails with `RepositoryExists` or, where foreign objects lie, `NotARepository`.
     pub fn create(store: Store, client: Client, new: &NewRepository<'_>, clock: &dyn Clock) -> Result<Self> {
+        Self::create_with(store, client, new, clock, &mut Keyring::generate)
+    }
+
+    /// As [`Repository::create`], but chunks are cut and named as in `other`, so that what both hold shows without being
+    /// read. All other keys are new. `new` must have the id hash of `other`, or this is `InvalidInput`.
+    pub fn create_related(
+        store: Store,
+        client: Client,
+        new: &NewRepository<'_>,
+        other: &Self,
+        clock: &dyn Clock,
+    ) -> Result<Self> {
+        if new.id_hash != other.config().id_hash()? {
+            return Err(Error::new(ErrorKind::InvalidInput, "create repository")
+                .with("reason", "a related repository has the same id hash")
+                .with("id hash", other.config().id_hash()?));
+        }
+        let keyring = &other.office.keyring;
+        Self::create_with(store, client, new, clock, &mut || Keyring::generate_related(keyring))
+    }
+
+    fn create_with(
+        store: Store,
+        client: Client,
+        new: &NewRepository<'_>,
+        clock: &dyn Clock,
+        keyring: &mut dyn FnMut() -> Result<Keyring>,
+    ) -> Result<Self> {
         check_protected(&new.slot, new.suite, "create repository")?;
         refuse_occupied(&store)?;
         let created = clock.now();
-        let (config, keyring) = (Config::new(new.suite, new.id_hash, created)?, Keyring::generate()?);
+        let (config, keyring) = (Config::new(new.suite, new.id_hash, created)?, keyring()?);
         let (key_id, slot) = new.slot.seal(&keyring, &config.id, slot_suite(new.suite), created)?;
         keys::SlotStore { store: &store, files: &client.key_files, repository: &config.id, suite: new.suite }.keep(
             new.slot.location,
@@ -216,6 +246,12 @@ impl Repository {
     /// A key for hashes that name hard links.
     pub fn hard_link_key(&self) -> Result<[u8; 32]> {
         Ok(blake3::derive_key("gabion 1 hard links", self.office.keyring.get(Purpose::IdTree)?.expose()))
+    }
+
+    /// Whether a chunk has the same name here and in `other`.
+    pub fn names_chunks_as(&self, other: &Self) -> Result<bool> {
+        let same_hash = self.config().id_hash()? == other.config().id_hash()?;
+        Ok(same_hash && self.office.keyring.names_chunks_as(&other.office.keyring)?)
     }
 
     /// Loads the index and begins a session.

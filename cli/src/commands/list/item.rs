@@ -1,7 +1,7 @@
 //! What can be told of one entry of an archive.
 
 use gabion_core::archive::catalog::Archive;
-use gabion_core::archive::metadata::{FileType, Metadata, flag};
+use gabion_core::archive::metadata::FileType;
 use gabion_core::archive::walk::WalkItem;
 use gabion_core::archive::{Content, ContentItem, ContentReader, StatRow};
 use gabion_core::clock::Timestamp;
@@ -12,6 +12,7 @@ use serde_json::{Map, Value as Json};
 use super::hashes;
 use crate::output::archive::put_value;
 use crate::output::format::Value;
+use crate::output::mode::{flags_text, mode_text, type_letter};
 use crate::output::time;
 
 const KEYS: &[&str] = &[
@@ -79,7 +80,7 @@ impl<'a> Item<'a> {
             "target" => Value::Bytes(self.target()?.into()),
             "extra" => Value::Bytes([b" -> ", self.target()?].concat().into()),
             "hlid" => Value::Text(format!("{:016x}", entry.hard_link?).into()),
-            "flags" => Value::Text(flags_text(metadata).into()),
+            "flags" => Value::Text(flags_text(metadata.flags).into()),
             "size" => Value::Number(entry.size.into()),
             "num_chunks" => Value::Number(self.chunks().into()),
             "mtime" => Value::Time(metadata.modified),
@@ -169,63 +170,9 @@ fn owner(name: Option<&[u8]>, number: u32) -> Value<'_> {
     }
 }
 
-/// The first letter of a mode.
-pub fn type_letter(file_type: FileType) -> char {
-    match file_type {
-        FileType::File => '-',
-        FileType::Directory => 'd',
-        FileType::Symlink => 'l',
-        FileType::BlockDevice => 'b',
-        FileType::CharacterDevice => 'c',
-        FileType::Fifo => 'p',
-    }
-}
-
-/// `-rwxr-xr-x`, as `ls` has it.
-fn mode_text(file_type: FileType, mode: u32) -> String {
-    let mut text = String::from(type_letter(file_type));
-    for (shift, special, letter) in [(6, 0o4000, 's'), (3, 0o2000, 's'), (0, 0o1000, 't')] {
-        let bits = mode >> shift;
-        text.push(if bits & 4 != 0 { 'r' } else { '-' });
-        text.push(if bits & 2 != 0 { 'w' } else { '-' });
-        text.push(match (mode & special != 0, bits & 1 != 0) {
-            (false, false) => '-',
-            (false, true) => 'x',
-            (true, true) => letter,
-            (true, false) => letter.to_ascii_uppercase(),
-        });
-    }
-    text
-}
-
-fn flags_text(metadata: &Metadata) -> String {
-    let known = [
-        (flag::IMMUTABLE, "immutable"),
-        (flag::APPEND, "append"),
-        (flag::NODUMP, "nodump"),
-        (flag::COMPRESSED, "compressed"),
-    ];
-    let set = known.iter().filter(|(bit, _)| metadata.flags & bit != 0).map(|(_, name)| *name);
-    set.collect::<Vec<_>>().join(",")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn modes_are_those_of_ls() {
-        for (file_type, mode, text) in [
-            (FileType::File, 0o644, "-rw-r--r--"),
-            (FileType::Directory, 0o1777, "drwxrwxrwt"),
-            (FileType::File, 0o4755, "-rwsr-xr-x"),
-            (FileType::File, 0o7000, "---S--S--T"),
-            (FileType::Symlink, 0o777, "lrwxrwxrwx"),
-            (FileType::Fifo, 0o2710, "prwx--s---"),
-        ] {
-            assert_eq!(mode_text(file_type, mode), text);
-        }
-    }
 
     #[test]
     fn keys_are_unique() {
