@@ -153,6 +153,8 @@ pub enum Command {
     Compact(commands::compact::Args),
     /// Verify and repair the objects of a repository; needs no key
     Scrub(commands::scrub::Args),
+    /// Find files in many archives
+    Find(commands::find::Args),
     /// Show what differs between archives, or from the files as they are now
     Diff(Box<commands::diff::Args>),
     /// Show what is known of archives

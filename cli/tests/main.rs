@@ -6,6 +6,7 @@ mod crowd;
 mod debug;
 mod diff;
 mod errors;
+mod find;
 mod help;
 mod import;
 mod info;

@@ -17,6 +17,8 @@ mod engine;
 #[cfg(test)]
 mod faults;
 #[cfg(test)]
+mod find;
+#[cfg(test)]
 mod fuzz;
 #[cfg(test)]
 mod gc_model;

@@ -9,6 +9,7 @@ pub mod debug;
 pub mod delete;
 pub mod diff;
 pub mod extract;
+pub mod find;
 pub mod help;
 pub mod import;
 pub mod info;

@@ -9,6 +9,7 @@ pub mod create;
 pub mod delete;
 pub mod diff;
 pub mod extract;
+pub mod find;
 pub mod import;
 pub mod list;
 pub mod prune;

@@ -1,30 +1,28 @@
 //! `gabion list`
 
-mod hashes;
-mod item;
+pub mod hashes;
+pub mod item;
+pub mod printer;
 mod sort;
 
 use std::ffi::OsString;
 use std::io::Write as _;
 
 use anyhow::Result;
-use gabion_core::archive::catalog::Archive;
 use gabion_core::archive::walk::WalkItem;
 use gabion_core::error::{Error, ErrorKind};
 use gabion_core::ops::list::{list, list_with_stat};
-use gabion_core::repository::Reader;
-use serde_json::Value as Json;
 
 use crate::archives;
 use crate::context::Context;
 use crate::exit_code::Warnings;
-use crate::output::format::{Format, Manner};
+use crate::output::format::Format;
 use crate::output::sink::Sink;
+use crate::output::sort::SortKeys;
 use crate::patterns::{self, Patterns};
-use crate::progress::{Reporter, Settings, Work};
+use crate::progress::{Settings, Work};
 use hashes::Hashes;
-use item::Item;
-use sort::SortKeys;
+use printer::Printer;
 
 const DEFAULT_FORMAT: &str = "{mode} {user:6} {group:6} {size:8} {mtime} {path}{extra}{NL}";
 const SHORT_FORMAT: &str = "{path}{NL}";
@@ -51,7 +49,7 @@ pub struct Args {
     /// Sort by these, separated by commas: path, size, mtime, ctime, atime, type, mode, user, group, uid, gid; `>`
     /// before a key turns its order round. The whole list is held in memory
     #[arg(long, value_name = "SPEC")]
-    sort_by: Option<SortKeys>,
+    sort_by: Option<SortKeys<WalkItem>>,
     #[command(flatten)]
     patterns: Patterns,
     /// The archive: a name (the newest of the series), NAME@N (the Nth before it), or aid:HEX
@@ -80,7 +78,6 @@ pub fn run(context: &Context, args: &Args) -> Result<Warnings> {
     let needs_stat =
         format.keys().any(item::is_from_stat) || args.sort_by.iter().flat_map(SortKeys::names).any(item::is_from_stat);
     let mut printer = Printer {
-        archive: &archive,
         reader: &reader,
         reporter: &reporter,
         format: &format,
@@ -100,7 +97,7 @@ pub fn run(context: &Context, args: &Args) -> Result<Warnings> {
             collected.push(item);
             return Ok(());
         }
-        printer.print(&item).map_err(|error| {
+        printer.print(&archive, &item).map_err(|error| {
             failed = Some(error);
             // stops the walk; what really happened is told below
             Error::new(ErrorKind::Io, "write list")
@@ -114,39 +111,9 @@ pub fn run(context: &Context, args: &Args) -> Result<Warnings> {
     walked?;
     if let Some(keys) = &args.sort_by {
         keys.sort(&mut collected);
-        collected.iter().try_for_each(|item| printer.print(item))?;
+        collected.iter().try_for_each(|item| printer.print(&archive, item))?;
     }
     printer.out.flush()?;
     patterns::report(&matcher, &reporter);
     Ok(reporter.warnings())
-}
-
-/// Prints one item after the other.
-struct Printer<'a> {
-    archive: &'a Archive,
-    reader: &'a Reader,
-    reporter: &'a Reporter,
-    format: &'a Format,
-    hashes: &'a Hashes,
-    json: bool,
-    manner: Manner,
-    out: Sink,
-    line: Vec<u8>,
-}
-
-impl Printer<'_> {
-    fn print(&mut self, item: &WalkItem) -> Result<()> {
-        let digests = self.hashes.of(item, self.reader, self.reporter);
-        let item = Item { archive: self.archive, item, digests: &digests, reader: self.reader };
-        self.line.clear();
-        if self.json {
-            let object = item.json(self.format.keys(), &self.manner.zone);
-            serde_json::to_writer(&mut self.line, &Json::Object(object))?;
-            self.line.push(b'\n');
-        } else {
-            self.format.render(|key| item.value(key, &self.manner.zone), &self.manner, &mut self.line)?;
-        }
-        self.out.write_all(&self.line)?;
-        Ok(())
-    }
 }
