@@ -161,6 +161,16 @@ pub enum Command {
     Info(commands::info::Args),
     /// Show what a repository is, what it holds, and what it survives
     RepoInfo(commands::repo_info::Args),
+    /// Set room aside for the day the store is full
+    RepoSpace(commands::repo_space::Args),
+    /// Compress everything in a repository anew
+    RepoCompress(commands::repo_compress::Args),
+    /// Delete a repository with everything in it
+    RepoDelete(commands::repo_delete::Args),
+    /// Run a command while `compact` deletes no data
+    WithLock(commands::with_lock::WithLock),
+    /// Let `compact` go on where a program died that kept it away
+    BreakLock(commands::with_lock::BreakLock),
     /// Manage the keys of a repository
     Key(commands::key::Args),
     /// Measure how fast this machine is

@@ -17,6 +17,7 @@ mod patterns;
 mod placeholders;
 mod process;
 mod progress;
+mod question;
 mod report;
 mod requests;
 mod select;
@@ -80,6 +81,11 @@ fn dispatch(context: &Context, command: Command) -> anyhow::Result<Warnings> {
         Command::Diff(args) => commands::diff::run(context, &args),
         Command::Info(args) => commands::info::run(context, &args),
         Command::RepoInfo(args) => commands::repo_info::run(context, &args),
+        Command::RepoSpace(args) => commands::repo_space::run(context, &args),
+        Command::RepoCompress(args) => commands::repo_compress::run(context, &args),
+        Command::RepoDelete(args) => commands::repo_delete::run(context, &args),
+        Command::WithLock(args) => commands::with_lock::run(context, &args),
+        Command::BreakLock(args) => commands::with_lock::break_lock(context, &args),
         Command::Key(args) => commands::key::run(context, &args),
         Command::Benchmark(args) => commands::benchmark::run(&args),
         Command::Completion(args) => commands::completion::run(&args),

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "what can not be set up is a failed test")]
 
+mod care;
 mod crowd;
 mod debug;
 mod diff;

@@ -152,6 +152,10 @@ define_id!(
     PendingId, 16
 );
 define_id!(
+    /// Names a lease.
+    LeaseId, 16
+);
+define_id!(
     /// Names a key slot.
     KeyId, 16
 );

@@ -100,6 +100,8 @@ pub const COMMENT_BYTES_MAX: usize = 8 * KIB;
 pub const TAGS_MAX: usize = 64;
 /// Clients whose newest archive an archive record names.
 pub const HEADS_MAX: usize = 512;
+/// Reserves of a repository.
+pub const RESERVES_MAX: usize = 10_000;
 
 /// Seconds between two checkpoints.
 pub const CHECKPOINT_SECONDS: u64 = 60;

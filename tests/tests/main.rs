@@ -1,6 +1,8 @@
 //! Scenarios across the libraries, in one binary.
 
 #[cfg(test)]
+mod care;
+#[cfg(test)]
 mod check;
 #[cfg(test)]
 mod conformance;
@@ -24,6 +26,8 @@ mod fuzz;
 mod gc_model;
 #[cfg(test)]
 mod golden;
+#[cfg(test)]
+mod lease;
 #[cfg(test)]
 mod life;
 #[cfg(test)]

@@ -43,6 +43,7 @@ pub fn run(context: &Context, args: &Args) -> Result<Warnings> {
     let options = CompactOptions {
         threshold_percent: args.threshold,
         accept_damage: args.accept_damage.iter().map(|id| id.to_ascii_lowercase()).collect(),
+        lease_wait: context.lock_wait()?,
         ..CompactOptions::default()
     };
     let repository = context.open()?;

@@ -29,7 +29,7 @@ use crate::crypto::kdf::KdfParams;
 use crate::crypto::key::{Keyring, ObjectKey, Purpose};
 use crate::crypto::key_slot::{KeySlot, Protection};
 use crate::crypto::secret::Passphrase;
-use crate::gc::DoomRecord;
+use crate::gc::{DoomRecord, LeaseRecord};
 use crate::id::{ArchiveId, ChunkId, ClientId, RepositoryId, SegmentId, write_hex};
 use crate::index::{Fragment, Places};
 use crate::repository::{Client, Config, Repository};
@@ -162,6 +162,15 @@ fn records(out: &mut Goldens) {
     let segments = [1, 2].map(|kind| SegmentId::from_bytes(crate::id::object_id(kind, &SALT)));
     let record = DoomRecord { segments: segments.into(), extensions: Extensions::none() }.encode().unwrap();
     add(out, "doom-record", &record);
+    let lease = LeaseRecord {
+        host: "laptop".to_owned(),
+        user: "u".to_owned(),
+        process: 4711,
+        purpose: "rsync".to_owned(),
+        since: TIME,
+        extensions: Extensions::none(),
+    };
+    add(out, "lock-record", &lease.encode().unwrap());
     let keyring = keyring();
     for suite in Suite::all() {
         let sealed = Sealer::new(&keyring, REPOSITORY, suite).seal_with_salt(Kind::Doom, &record, SALT).unwrap();

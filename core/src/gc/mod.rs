@@ -7,10 +7,12 @@
 
 mod doom;
 mod epoch;
+mod lease;
 mod look;
 
 pub use doom::{Doom, DoomRecord};
 pub use epoch::EpochRecord;
 pub(crate) use epoch::bump_epoch;
+pub use lease::LeaseRecord;
 pub(crate) use look::list_segments;
 pub use look::{Look, Verdict};

@@ -1,30 +1,71 @@
 //! Room for those who make room: objects of random bytes that are given up when a store is full.
 //!
 //! Deleting archives and collecting garbage write a little before they free a lot. On a full store they delete one
-//! reserve and try again; who freed room puts the missing ones back.
+//! reserve and try again; who freed room puts the missing small ones back. People may reserve more: these are larger,
+//! are given up after the small ones, and are put back by people only.
 
-use super::{ObjectName, Office, Payload, Prefix, Store};
+use super::{ObjectName, Office, Payload, Prefix, Repository, Store};
+use crate::backend::ObjectMeta;
 use crate::crypto::random;
 use crate::error::{Error, ErrorKind, Result};
-use crate::limits::KIB;
+use crate::limits::{KIB, MIB, RESERVES_MAX};
 
-/// How many reserves a repository has.
-const RESERVES: usize = 4;
-const RESERVE_BYTES: usize = 256 * KIB;
+/// How many small reserves a repository has.
+const SMALL_RESERVES: usize = 4;
+const SMALL_BYTES: usize = 256 * KIB;
+const LARGE_BYTES: usize = 16 * MIB;
 
-/// Puts the reserves that are not there.
+/// Puts the small reserves that are not there.
 pub(super) fn fill(store: &Store) -> Result<()> {
-    let listed = store.list(&Prefix::of("reserve"))?;
-    for number in 0..RESERVES {
-        let name = ObjectName::of("reserve", number);
-        if listed.iter().any(|object| object.name == name) {
-            continue;
-        }
-        let mut bytes = vec![0; RESERVE_BYTES];
-        random::fill(&mut bytes)?;
-        store.put(&name, Payload::from(bytes))?;
+    let listed = reserves(store)?;
+    (0..SMALL_RESERVES).try_for_each(|number| put(store, &listed, number))
+}
+
+fn put(store: &Store, listed: &[(usize, ObjectMeta)], number: usize) -> Result<()> {
+    if listed.iter().any(|(known, _)| *known == number) {
+        return Ok(());
     }
-    Ok(())
+    let mut bytes = vec![0; if number < SMALL_RESERVES { SMALL_BYTES } else { LARGE_BYTES }];
+    random::fill(&mut bytes)?;
+    store.put(&ObjectName::of("reserve", number), Payload::from(bytes))
+}
+
+/// The reserves there are, in the order in which they are given up.
+fn reserves(store: &Store) -> Result<Vec<(usize, ObjectMeta)>> {
+    let listed = store.list(&Prefix::of("reserve"))?.into_iter();
+    let mut reserves: Vec<_> =
+        listed.filter_map(|object| Some((object.name.last_part().parse().ok()?, object))).collect();
+    reserves.sort_by_key(|(number, _)| *number);
+    Ok(reserves)
+}
+
+impl Repository {
+    /// Stored bytes of all reserves.
+    pub fn reserved_bytes(&self) -> Result<u64> {
+        Ok(reserves(&self.office.store)?.iter().map(|(_, object)| object.bytes).sum())
+    }
+
+    /// Puts reserves until they have `bytes` at least, and never fewer than the small ones. Returns what there is then.
+    ///
+    /// # Errors
+    /// `LimitExceeded` for more than [`RESERVES_MAX`] objects, `NoSpace` if the store is full: then what was put stays.
+    pub fn reserve(&self, bytes: u64) -> Result<u64> {
+        let store = &self.office.store;
+        let rest = bytes.saturating_sub((SMALL_RESERVES * SMALL_BYTES) as u64);
+        let count = rest.div_ceil(LARGE_BYTES as u64).saturating_add(SMALL_RESERVES as u64);
+        let count = usize::try_from(count).ok().filter(|count| *count <= RESERVES_MAX);
+        let too_much = || Error::new(ErrorKind::LimitExceeded, "reserve space").with("bytes", bytes);
+        let listed = reserves(store)?;
+        (0..count.ok_or_else(too_much)?).try_for_each(|number| put(store, &listed, number))?;
+        self.reserved_bytes()
+    }
+
+    /// Gives up all reserves; returns how many bytes that frees.
+    pub fn free_reserves(&self) -> Result<u64> {
+        let listed = reserves(&self.office.store)?;
+        listed.iter().try_for_each(|(_, object)| self.office.store.delete(&object.name))?;
+        Ok(listed.iter().map(|(_, object)| object.bytes).sum())
+    }
 }
 
 impl Office {
@@ -44,8 +85,7 @@ impl Office {
     /// Whether there was a reserve to give up.
     fn give_up_reserve(&self, full: &Error) -> Result<bool> {
         debug_assert_eq!(full.kind(), ErrorKind::NoSpace);
-        let listed = self.store.list(&Prefix::of("reserve"))?;
-        let Some(reserve) = listed.first() else { return Ok(false) };
+        let Some((_, reserve)) = reserves(&self.store)?.into_iter().next() else { return Ok(false) };
         self.store.delete(&reserve.name)?;
         Ok(true)
     }

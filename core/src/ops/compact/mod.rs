@@ -10,12 +10,14 @@ mod plan;
 mod roots;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use crate::clock::{Clock, Timestamp};
 use crate::error::{Error, ErrorKind, Result, Retry};
 use crate::gc::Doom;
 use crate::id::{ChunkId, SegmentId};
 use crate::monitor::{Counters, Event, Monitor, Warning};
+use crate::ops::lease::wait_for_leases;
 use crate::repository::{Collector, Repository, WriterOptions};
 
 use needs::Needs;
@@ -36,7 +38,23 @@ pub struct CompactOptions {
     /// After so many seconds an interrupted backup is given up: what only it needs may go with the next collection.
     /// If its client lives after all it has some more work, and loses nothing.
     pub give_up_seconds: i64,
+    /// How long to wait for who holds a lease.
+    pub lease_wait: Duration,
 }
+
+/// Which segments one collection chooses.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Choice<'a> {
+    /// Those that free room.
+    Waste,
+    /// Those that nothing needs: nothing is copied.
+    Dead,
+    /// These, whatever is in them.
+    These(&'a BTreeSet<SegmentId>),
+}
+
+/// Stored bytes of segments that are recompressed before the old ones go.
+const RECOMPRESSED_AT_ONCE: u64 = 2 << 30;
 
 impl Default for CompactOptions {
     /// Ten percent, fourteen days.
@@ -46,6 +64,7 @@ impl Default for CompactOptions {
             writer: WriterOptions::default(),
             accept_damage: BTreeSet::new(),
             give_up_seconds: 14 * 24 * 3600,
+            lease_wait: Duration::ZERO,
         }
     }
 }
@@ -67,6 +86,17 @@ pub struct Compacted {
     pub pendings: usize,
 }
 
+impl Compacted {
+    fn add(&mut self, other: &Self) {
+        self.deleted += other.deleted;
+        self.deleted_bytes += other.deleted_bytes;
+        self.kept_bytes += other.kept_bytes;
+        self.stuck += other.stuck;
+        self.adopted += other.adopted;
+        self.pendings += other.pendings;
+    }
+}
+
 /// Looks at everything and tells what [`compact`] would do, without changing anything.
 pub fn plan(
     repository: &Repository,
@@ -78,14 +108,15 @@ pub fn plan(
     let collector = repository.collector(&options.writer)?;
     let needs = Needs::find(&collector, &roots, monitor)?;
     refuse_damage(&roots, &needs, options)?;
-    Ok(Plan::new(&collector, &roots, &needs, options))
+    Ok(Plan::new(&collector, &roots, &needs, options, Choice::Waste))
 }
 
 /// Collects. When this returns `Ok`, everything that could be freed is.
 ///
 /// # Errors
 /// `Damaged` if an archive can not be read as far as its tree goes: what it needs is unknown, so nothing is deleted
-/// unless that was accepted. `PermissionDenied` with the fact `permissions` for a client that may not delete.
+/// unless that was accepted. `Locked` if somebody holds a lease: then nothing is deleted either. `PermissionDenied` with
+/// the fact `permissions` for a client that may not delete.
 pub fn compact(
     repository: &Repository,
     options: &CompactOptions,
@@ -93,24 +124,60 @@ pub fn compact(
     monitor: &dyn Monitor,
 ) -> Result<Compacted> {
     repository.permissions().require_all("compact")?;
+    wait_for_leases(repository, options.lease_wait, clock, monitor)?;
     repository.probe_delete()?;
     repository.probe_store(&|| clock.wait(repository.list_staleness()))?;
-    let done = match collect(repository, options, clock, monitor, false) {
+    let done = match collect(repository, options, clock, monitor, Choice::Waste) {
         // Nothing was doomed yet: what needs no room first.
-        Err(error) if error.kind() == ErrorKind::NoSpace => collect(repository, options, clock, monitor, true),
+        Err(error) if error.kind() == ErrorKind::NoSpace => collect(repository, options, clock, monitor, Choice::Dead),
         done => done,
     }?;
     repository.refill_reserves()?;
     Ok(done)
 }
 
-/// One collection; with `only_dead` one that copies nothing.
+/// Stores everything that is needed again, as `options.writer` says, and deletes what it was stored in.
+///
+/// This goes some segments at a time, so that little more room is needed than before. What an interruption leaves is
+/// whole; the next call begins anew, because no segment tells how hard it was compressed.
+///
+/// # Errors
+/// Those of [`compact`].
+pub fn recompress(
+    repository: &Repository,
+    options: &CompactOptions,
+    clock: &dyn Clock,
+    monitor: &dyn Monitor,
+) -> Result<Compacted> {
+    repository.permissions().require_all("recompress")?;
+    wait_for_leases(repository, options.lease_wait, clock, monitor)?;
+    repository.probe_delete()?;
+    repository.probe_store(&|| clock.wait(repository.list_staleness()))?;
+    let mut records = repository.session()?.segment_records();
+    let total = records.iter().map(|record| record.bytes).sum();
+    Counters::set(&monitor.counters().bytes_expected, total);
+    let mut done = Compacted::default();
+    while !records.is_empty() {
+        let (mut batch, mut bytes) = (BTreeSet::new(), 0);
+        while bytes < RECOMPRESSED_AT_ONCE
+            && let Some(record) = records.pop()
+        {
+            bytes += record.bytes;
+            batch.insert(record.id);
+        }
+        done.add(&collect(repository, options, clock, monitor, Choice::These(&batch))?);
+    }
+    repository.refill_reserves()?;
+    Ok(done)
+}
+
+/// One collection.
 fn collect(
     repository: &Repository,
     options: &CompactOptions,
     clock: &dyn Clock,
     monitor: &dyn Monitor,
-    only_dead: bool,
+    choice: Choice<'_>,
 ) -> Result<Compacted> {
     let lag = repository.list_staleness();
     let wait_twice = || clock.wait(lag * 2);
@@ -119,10 +186,7 @@ fn collect(
     let collector = repository.collector(&options.writer)?;
     let needs = Needs::find(&collector, &roots, monitor)?;
     refuse_damage(&roots, &needs, options)?;
-    let mut plan = Plan::new(&collector, &roots, &needs, options);
-    if only_dead {
-        plan.victims.retain(|victim| victim.needed_chunks == 0);
-    }
+    let plan = Plan::new(&collector, &roots, &needs, options, choice);
     let orphans = collector.orphans();
     let adopted = |doom: &&Doom| !doom.record.segments.is_disjoint(orphans);
     let mut done = Compacted { adopted: collector.dooms().iter().filter(adopted).count(), ..Compacted::default() };
@@ -137,6 +201,8 @@ fn collect(
         let sizes: BTreeMap<SegmentId, &Victim> = plan.victims.iter().map(|victim| (victim.id, victim)).collect();
         let stuck = save_what_became_needed(repository, &chosen, options, clock, monitor)?;
         let deleted: BTreeSet<SegmentId> = chosen.difference(&stuck).copied().collect();
+        // Whoever took a lease before the dooms were there did not see them.
+        wait_for_leases(repository, options.lease_wait, clock, monitor)?;
         delete(&collector, &deleted, &wait_twice, &|| clock.wait(lag))?;
         // What stays because it can not be read stays doomed, by this doom unless by another one.
         lift(&collector, &dooms, &stuck.difference(orphans).copied().collect())?;

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use super::CompactOptions;
 use super::needs::Needs;
 use super::roots::Roots;
+use super::{Choice, CompactOptions};
 use crate::id::SegmentId;
 use crate::index::SegmentUse;
 use crate::limits::{DATA_SEGMENT_BYTES, TREE_SEGMENT_BYTES};
@@ -58,10 +58,18 @@ pub enum Reason {
     Waste,
     /// It is small, and there are others to merge it with.
     Small,
+    /// It was asked for.
+    Wanted,
 }
 
 impl Plan {
-    pub(super) fn new(collector: &Collector, roots: &Roots, needs: &Needs, options: &CompactOptions) -> Self {
+    pub(super) fn new(
+        collector: &Collector,
+        roots: &Roots,
+        needs: &Needs,
+        options: &CompactOptions,
+        choice: Choice<'_>,
+    ) -> Self {
         let census = collector.census(&needs.marks);
         // What no fragment names may be a client's that is writing at this moment. Dooming it would be safe, but
         // a waste of that client's time.
@@ -76,7 +84,11 @@ impl Plan {
             ..Self::default()
         };
         for found in &census {
-            let reason = reason(found, options.threshold_percent, small.contains(&found.record.id));
+            let reason = match choice {
+                Choice::Waste => reason(found, options.threshold_percent, small.contains(&found.record.id)),
+                Choice::Dead => (found.needed_chunks == 0).then_some(Reason::Dead),
+                Choice::These(chosen) => chosen.contains(&found.record.id).then_some(Reason::Wanted),
+            };
             match reason.filter(|_| !young(&found.record.id)) {
                 Some(reason) => plan.victims.push(victim(found, reason)),
                 None => plan.waste_bytes += waste(found),

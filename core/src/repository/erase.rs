@@ -1,0 +1,89 @@
+//! Erasing a repository: its own objects, and nothing else that lies in the store.
+//!
+//! The order is such that what is left after every step says what it is. Archives go first, so the rest needs nothing
+//! that is gone; keys and then `config` go last, so that until then it is a repository, which can be looked at and
+//! erased again.
+
+use super::{ClosedRepository, ObjectName, Prefix, config_name};
+use crate::backend::ObjectMeta;
+use crate::error::{ErrorKind, Result};
+use crate::id::parse_object_id;
+
+/// The namespaces of a repository, in the order in which they are erased; `config` comes after them.
+pub const ERASURE: [&str; 12] = [
+    "archives",
+    "pending",
+    "index",
+    "segments",
+    "removed",
+    "damage",
+    "gc/doom",
+    "gc/epoch",
+    "gc/expired",
+    "gc/probe",
+    "locks",
+    "reserve",
+];
+const KEYS: &str = "keys";
+
+impl ClosedRepository {
+    /// The repository's own objects of a namespace. What has another name belongs to somebody else.
+    pub fn objects(&self, namespace: &'static str) -> Result<Vec<ObjectMeta>> {
+        let mut listed = self.object_store().list(&Prefix::of(namespace))?;
+        listed.retain(|object| is_ours(namespace, object.name.last_part()));
+        Ok(listed)
+    }
+
+    /// Whether somebody holds a lease.
+    pub fn is_leased(&self) -> Result<bool> {
+        Ok(!self.objects("locks")?.is_empty())
+    }
+
+    /// Deletes an object of the repository; one that is gone is fine.
+    pub fn erase_object(&self, object: &ObjectMeta) -> Result<()> {
+        self.forget(&object.name)
+    }
+
+    /// The end: the keys, then what makes it a repository. Only after all of [`ERASURE`].
+    pub fn erase_identity(&self) -> Result<()> {
+        self.objects(KEYS)?.iter().try_for_each(|key| self.erase_object(key))?;
+        self.forget(&config_name())
+    }
+
+    fn forget(&self, name: &ObjectName) -> Result<()> {
+        match self.object_store().delete(name) {
+            Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn is_ours(namespace: &str, name: &str) -> bool {
+    let id = |text: &str| parse_object_id(text).is_some();
+    match namespace {
+        "index" => name.split_once('.').is_some_and(|(level, rest)| level.len() == 1 && id(rest)),
+        "removed" => name.split_once('.').is_some_and(|(archive, own)| id(archive) && id(own)),
+        "reserve" => name.bytes().all(|byte| byte.is_ascii_digit()),
+        _ => id(name),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn foreign_names_are_left_alone() {
+        let id = "ab".repeat(16);
+        let (fragment, removal) = (format!("0.{id}"), format!("{id}.{id}"));
+        for (namespace, ours, foreign) in [
+            ("segments", &*id, "readme.txt"),
+            ("index", &*fragment, &*id),
+            ("removed", &*removal, &*id),
+            ("reserve", "12", "x"),
+            ("keys", &*id, "backup.key"),
+        ] {
+            assert!(is_ours(namespace, ours) && !is_ours(namespace, foreign), "{namespace}");
+        }
+    }
+}
