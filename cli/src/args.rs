@@ -153,6 +153,10 @@ pub enum Command {
     Compact(commands::compact::Args),
     /// Verify and repair the objects of a repository; needs no key
     Scrub(commands::scrub::Args),
+    /// Make archives again without files that should not have been in them
+    Recreate(Box<commands::recreate::Args>),
+    /// Copy archives from another repository into this one
+    Transfer(Box<commands::transfer::Args>),
     /// Find files in many archives
     Find(commands::find::Args),
     /// Show what differs between archives, or from the files as they are now

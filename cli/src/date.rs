@@ -40,6 +40,14 @@ pub fn parse_moment(text: &str, local: &TimeZone) -> Result<Timestamp, Failure> 
     Interval::parse(text, local).map(|interval| interval.start)
 }
 
+/// As [`parse_moment`], or the time of modification of the file that `text` names.
+pub fn parse_moment_or_file(text: &str, local: &TimeZone) -> Result<Timestamp, Failure> {
+    parse_moment(text, local).or_else(|failure| match std::fs::metadata(text).and_then(|file| file.modified()) {
+        Ok(modified) => Ok(Timestamp::from_system(modified)),
+        Err(_) => Err(failure),
+    })
+}
+
 fn read(text: &str, local: &TimeZone) -> Result<Interval, String> {
     if let Some(epoch) = text.strip_prefix('@') {
         return read_epoch(epoch);

@@ -77,6 +77,8 @@ fn dispatch(context: &Context, command: Command) -> anyhow::Result<Warnings> {
         Command::Check(args) => commands::check::run(context, &args),
         Command::Compact(args) => commands::compact::run(context, &args),
         Command::Scrub(args) => commands::scrub::run(context, &args),
+        Command::Recreate(args) => commands::recreate::run(context, &args),
+        Command::Transfer(args) => commands::transfer::run(context, &args),
         Command::Find(args) => commands::find::run(context, &args),
         Command::Diff(args) => commands::diff::run(context, &args),
         Command::Info(args) => commands::info::run(context, &args),

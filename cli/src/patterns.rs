@@ -13,6 +13,7 @@ use clap::builder::ValueParser;
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches};
 use gabion_core::error::Error;
 use gabion_core::monitor::Warning;
+use gabion_core::ops::recreate::TagRules;
 use gabion_core::pattern::{Line, Matcher, Pattern, Rule, Style, parse_exclude_file, parse_patterns_file};
 
 use crate::exit_code;
@@ -32,6 +33,32 @@ pub struct Patterns {
 enum Given {
     Exclude(OsString),
     Pattern(OsString),
+}
+
+/// Directories that are left out by a mark in them.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Include and exclude")]
+pub struct TagFiles {
+    /// Leave out directories that hold a CACHEDIR.TAG
+    #[arg(long)]
+    pub exclude_caches: bool,
+    /// Leave out directories that hold something of this name
+    #[arg(long, value_name = "NAME")]
+    pub exclude_if_present: Vec<OsString>,
+    /// Of such directories keep themselves and what marks them
+    #[arg(long)]
+    pub keep_exclude_tags: bool,
+}
+
+impl TagFiles {
+    /// The same for directories of an archive.
+    pub fn rules(&self) -> TagRules {
+        TagRules {
+            exclude_caches: self.exclude_caches,
+            exclude_if_present: self.exclude_if_present.iter().map(|name| name.as_bytes().to_vec()).collect(),
+            keep_exclude_tags: self.keep_exclude_tags,
+        }
+    }
 }
 
 /// A matcher, and the roots that patterns named.

@@ -20,6 +20,7 @@ mod output;
 mod place;
 mod privileged;
 mod readme;
+mod rewrite;
 mod round_trip;
 mod scrub;
 mod signals;

@@ -37,6 +37,8 @@ mod protocol;
 #[cfg(test)]
 mod redundancy;
 #[cfg(test)]
+mod rewrite;
+#[cfg(test)]
 mod roundtrip;
 #[cfg(test)]
 mod simulation;

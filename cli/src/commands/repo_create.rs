@@ -24,9 +24,9 @@ pub struct Args {
     /// How data is encrypted: aes256-gcm, chacha20-poly1305, none [default: what this machine is fastest at]
     #[arg(short, long, value_name = "SUITE")]
     encryption: Option<Suite>,
-    /// The hash that names pieces of data: blake3, blake2b, hmac-sha256
-    #[arg(short, long, value_name = "HASH", default_value_t)]
-    id_hash: IdHash,
+    /// The hash that names pieces of data: blake3, blake2b, hmac-sha256 [default: blake3, or that of --other-repo]
+    #[arg(short, long, value_name = "HASH")]
+    id_hash: Option<IdHash>,
     /// Where the key is kept, protected by the passphrase
     #[arg(long, value_name = "LOCATION", default_value = "repokey")]
     key_location: Place,
@@ -36,6 +36,10 @@ pub struct Args {
     /// A label for the key
     #[arg(long, value_name = "LABEL", default_value = "")]
     label: String,
+    /// Cut and name pieces of data as in this repository, so that `transfer` between both is quick. Who has the keys of
+    /// one can then tell which data of the other is the same; nothing else is shared [env: GABION_OTHER_REPO]
+    #[arg(long, value_name = "URL", num_args = 0..=1, default_missing_value = "")]
+    other_repo: Option<String>,
 }
 
 /// Where a key is kept.
@@ -84,15 +88,25 @@ fn memory_kib() -> u32 {
 
 /// Makes the repository.
 pub fn run(context: &Context, args: &Args) -> Result<Warnings> {
+    let other = args.other_repo.as_deref().map(|url| open_other(context, url)).transpose()?;
+    let id_hash = match (&other, args.id_hash) {
+        (Some(other), None) => other.config().id_hash()?,
+        (_, chosen) => chosen.unwrap_or_default(),
+    };
     let choice = Choice {
         suite: args.encryption.unwrap_or_else(Suite::fastest),
-        id_hash: args.id_hash,
+        id_hash,
         place: args.key_location,
         cost: args.kdf,
         label: args.label.clone(),
+        other,
     };
     make(context, &choice)?;
     Ok(Warnings::default())
+}
+
+fn open_other(context: &Context, url: &str) -> Result<Repository> {
+    context.other(Some(url).filter(|url| !url.is_empty()))?.open()
 }
 
 /// What a new repository shall be.
@@ -103,6 +117,8 @@ pub struct Choice {
     place: Place,
     cost: Cost,
     label: String,
+    /// Where pieces of data are cut and named alike.
+    other: Option<Repository>,
 }
 
 impl Default for Choice {
@@ -114,6 +130,7 @@ impl Default for Choice {
             place: Place::Repokey,
             cost: Cost::Default,
             label: String::new(),
+            other: None,
         }
     }
 }
@@ -130,7 +147,10 @@ pub fn make(context: &Context, choice: &Choice) -> Result<Repository> {
         location: choice.place.into(),
     };
     let new = NewRepository { suite: choice.suite, id_hash: choice.id_hash, slot };
-    let repository = Repository::create(store, context.client()?, &new, &SystemClock)?;
+    let repository = match &choice.other {
+        None => Repository::create(store, context.client()?, &new, &SystemClock)?,
+        Some(other) => Repository::create_related(store, context.client()?, &new, other, &SystemClock)?,
+    };
     tell(context, choice, &repository)?;
     Ok(repository)
 }

@@ -15,5 +15,8 @@ pub mod import;
 pub mod lease;
 pub mod list;
 pub mod prune;
+pub mod recreate;
 pub mod republish;
 mod resolve;
+mod rewrite;
+pub mod transfer;

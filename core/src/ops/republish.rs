@@ -35,6 +35,20 @@ pub fn replace(
     Ok(id)
 }
 
+/// Makes a second archive of the tree of a live one. The old one stays.
+///
+/// # Errors
+/// `ArchiveNotFound` if the old archive is removed meanwhile.
+pub fn copy(
+    repository: &Repository,
+    old: &Archive,
+    record: &ArchiveRecord,
+    clock: &dyn Clock,
+    monitor: &dyn Monitor,
+) -> Result<ArchiveId> {
+    publish(repository, Some(&old.id), record, clock, monitor)
+}
+
 /// Brings a removed archive back, under a new id.
 ///
 /// # Errors

@@ -19,7 +19,7 @@ use gabion_core::repository::Repository;
 use crate::args::parse_mode;
 use crate::context::Context;
 use crate::exit_code::{Failure, Warnings};
-use crate::patterns::{Compiled, Patterns};
+use crate::patterns::{Compiled, Patterns, TagFiles};
 use crate::progress::{Level, Reporter, Settings, Work};
 use input::Source;
 use options::{ChangeSign, FilesCache, Size};
@@ -175,21 +175,6 @@ struct About {
     /// Threads that compress and encrypt [default: one per core]
     #[arg(long, value_name = "N")]
     workers: Option<usize>,
-}
-
-/// Directories that are left out by a mark in them.
-#[derive(Debug, Group)]
-#[command(next_help_heading = "Include and exclude")]
-struct TagFiles {
-    /// Leave out directories that hold a CACHEDIR.TAG
-    #[arg(long)]
-    exclude_caches: bool,
-    /// Leave out directories that hold something of this name
-    #[arg(long, value_name = "NAME")]
-    exclude_if_present: Vec<OsString>,
-    /// Of such directories keep themselves and what marks them
-    #[arg(long)]
-    keep_exclude_tags: bool,
 }
 
 /// Options of other programs with this grammar, which get an answer.

@@ -9,7 +9,6 @@ use std::str::FromStr;
 use anyhow::Result;
 use gabion_backends::Location;
 use gabion_core::archive::check_archive_name;
-use gabion_core::clock::Timestamp;
 use gabion_core::fs::attributes::AttributeOptions;
 use gabion_core::fs::stat::MetadataOptions;
 use gabion_core::ops::create::{Change, Compare, CreateOptions, Rules};
@@ -17,7 +16,7 @@ use gabion_core::repository::WriterOptions;
 
 use super::Args;
 use crate::context::Context;
-use crate::date::parse_moment;
+use crate::date::parse_moment_or_file;
 use crate::exit_code::Failure;
 use crate::output::units;
 
@@ -89,7 +88,12 @@ impl Args {
             name: self.archive_name(context)?,
             comment: context.placeholders.replace(&self.archive.comment)?,
             tags: self.archive.tags.iter().filter(|tag| !tag.is_empty()).cloned().collect(),
-            timestamp: self.archive.timestamp.as_deref().map(|text| timestamp(context, text)).transpose()?,
+            timestamp: self
+                .archive
+                .timestamp
+                .as_deref()
+                .map(|text| parse_moment_or_file(text, context.zone()))
+                .transpose()?,
             host: context.placeholders.hostname.clone(),
             user: context.placeholders.user.clone(),
             working_directory: std::env::current_dir().ok().map(|path| path.as_os_str().as_bytes().to_vec()),
@@ -142,16 +146,6 @@ fn never(context: &Context) -> Result<HashSet<(u64, u64)>> {
     let directories = repository.into_iter().chain(context.directories().ok().map(|found| found.cache));
     let identity = |path: &Path| std::fs::metadata(path).ok().map(|found| (found.dev(), found.ino()));
     Ok(directories.filter_map(|path| identity(&path)).collect())
-}
-
-/// A moment, or the time of modification of a file.
-fn timestamp(context: &Context, text: &str) -> Result<Timestamp> {
-    parse_moment(text, context.zone()).or_else(|failure| {
-        match std::fs::metadata(text).and_then(|file| file.modified()) {
-            Ok(modified) => Ok(Timestamp::from_system(modified)),
-            Err(_) => Err(failure.into()),
-        }
-    })
 }
 
 #[cfg(test)]

@@ -25,7 +25,7 @@ use crate::repository::{Repository, Session, Writer, WriterOptions};
 
 mod archiver;
 mod base;
-mod content;
+pub(super) mod content;
 mod dry_run;
 mod plan;
 mod reported;
