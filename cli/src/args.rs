@@ -157,6 +157,8 @@ pub enum Command {
     Recreate(Box<commands::recreate::Args>),
     /// Copy archives from another repository into this one
     Transfer(Box<commands::transfer::Args>),
+    /// Show where the room of a repository goes
+    Analyze(commands::analyze::Args),
     /// Find files in many archives
     Find(commands::find::Args),
     /// Show what differs between archives, or from the files as they are now

@@ -79,6 +79,7 @@ fn dispatch(context: &Context, command: Command) -> anyhow::Result<Warnings> {
         Command::Scrub(args) => commands::scrub::run(context, &args),
         Command::Recreate(args) => commands::recreate::run(context, &args),
         Command::Transfer(args) => commands::transfer::run(context, &args),
+        Command::Analyze(args) => commands::analyze::run(context, &args),
         Command::Find(args) => commands::find::run(context, &args),
         Command::Diff(args) => commands::diff::run(context, &args),
         Command::Info(args) => commands::info::run(context, &args),

@@ -1,6 +1,8 @@
 //! Scenarios across the libraries, in one binary.
 
 #[cfg(test)]
+mod analyze;
+#[cfg(test)]
 mod care;
 #[cfg(test)]
 mod check;

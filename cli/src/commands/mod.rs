@@ -1,5 +1,6 @@
 //! One file per command: what may be typed, what it means, and running it.
 
+pub mod analyze;
 pub mod benchmark;
 pub mod check;
 pub mod compact;

@@ -3,7 +3,7 @@
 //! Of several copies of a chunk one is marked, always the one that became known first, so that the others turn
 //! into waste instead of each keeping a part. Memory is a bit per chunk, whatever the number of archives.
 
-use super::{Index, Segment};
+use super::{ChunkPlace, Index, Segment};
 use crate::id::{ChunkId, SegmentId};
 use crate::segment::SegmentRecord;
 
@@ -23,6 +23,17 @@ pub enum Mark {
     Known,
     /// There is no copy to mark.
     Missing,
+}
+
+/// How much some chunks are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ChunkSizes {
+    /// How many chunks.
+    pub chunks: u64,
+    /// Their bytes.
+    pub plain_bytes: u64,
+    /// Stored bytes: of a frame with several chunks the share of their plaintext.
+    pub stored_bytes: u64,
 }
 
 /// How much of a segment is marked.
@@ -64,6 +75,52 @@ impl Marks {
         Mark::New
     }
 
+    /// Marks every chunk, of several copies all.
+    pub fn mark_everything(&mut self, index: &Index) {
+        for (bits, segment) in self.bits.iter_mut().zip(&index.segments) {
+            for ordinal in 0..segment.places.chunks() {
+                if let Some(word) = bits.get_mut(ordinal as usize / 64) {
+                    *word |= 1 << (ordinal % 64);
+                }
+            }
+        }
+    }
+
+    /// Marks what `other` marks, too. Both must have been made of the same index.
+    pub fn add_all(&mut self, other: &Self) {
+        self.combine(other, |own, other| own | other);
+    }
+
+    /// Keeps only what `other` marks, too.
+    pub fn keep_all(&mut self, other: &Self) {
+        self.combine(other, |own, other| own & other);
+    }
+
+    /// Unmarks what `other` marks.
+    pub fn remove_all(&mut self, other: &Self) {
+        self.combine(other, |own, other| own & !other);
+    }
+
+    fn combine(&mut self, other: &Self, of: impl Fn(u64, u64) -> u64) {
+        for (own, other) in self.bits.iter_mut().zip(&other.bits) {
+            own.iter_mut().zip(other.iter()).for_each(|(own, other)| *own = of(*own, *other));
+        }
+    }
+
+    /// How much is marked.
+    pub fn sizes(&self, index: &Index) -> ChunkSizes {
+        let mut sizes = ChunkSizes::default();
+        for (number, segment) in index.segments.iter().enumerate() {
+            let places = (0u32..).zip(segment.places.iter());
+            for (_, place) in places.filter(|(ordinal, _)| self.has(number, *ordinal)) {
+                sizes.chunks += 1;
+                sizes.plain_bytes += u64::from(place.bytes);
+                sizes.stored_bytes += share(&place);
+            }
+        }
+        sizes
+    }
+
     /// The marked chunks of a segment, by ordinal.
     pub fn of_segment(&self, index: &Index, id: &SegmentId) -> Vec<bool> {
         let Some(number) = index.numbers.get(id).map(|number| *number as usize) else { return Vec::new() };
@@ -82,22 +139,21 @@ impl Marks {
         for (ordinal, place) in (0u32..).zip(segment.places.iter()) {
             if self.has(number, ordinal) {
                 needed_chunks += 1;
-                let share = u128::from(place.frame.stored_bytes) * u128::from(place.bytes);
-                needed_bytes += share / u128::from(place.frame.plain_bytes.max(1));
+                needed_bytes += share(&place);
             }
         }
-        SegmentUse {
-            record: segment.record.clone(),
-            chunks: segment.places.chunks(),
-            needed_chunks,
-            needed_bytes: u64::try_from(needed_bytes).unwrap_or(u64::MAX),
-        }
+        SegmentUse { record: segment.record.clone(), chunks: segment.places.chunks(), needed_chunks, needed_bytes }
     }
 
     fn has(&self, segment: usize, ordinal: u32) -> bool {
         let word = self.bits.get(segment).and_then(|bits| bits.get(ordinal as usize / 64));
         word.is_some_and(|word| word & 1 << (ordinal % 64) != 0)
     }
+}
+
+/// The stored bytes of a chunk: of a frame with several the share of its plaintext.
+fn share(place: &ChunkPlace) -> u64 {
+    u64::from(place.frame.stored_bytes) * u64::from(place.bytes) / u64::from(place.frame.plain_bytes.max(1))
 }
 
 #[cfg(test)]
@@ -123,6 +179,35 @@ mod tests {
         assert!(census.iter().all(|found| 0 < found.needed_bytes && found.needed_bytes < found.record.bytes));
         assert_eq!(marks.of_segment(&index, &census[0].record.id), [false, false, true]);
         assert_eq!(marks.of_segment(&index, &census[1].record.id), [false, true]);
+    }
+
+    #[test]
+    fn marks_are_sets() {
+        let mut index = Index::new();
+        for (number, chunks) in [(1, vec![1, 2, 3]), (2, vec![3, 4])] {
+            let (record, directory) = samples::segment_of(number, &chunks);
+            index.add_segment(record, &directory).unwrap();
+        }
+        let of = |chunks: &[u64]| {
+            let mut marks = Marks::of(&index);
+            let found = chunks.iter().map(|chunk| marks.mark(&index, &samples::chunk(*chunk)));
+            assert!(found.into_iter().all(|mark| mark == Mark::New));
+            marks
+        };
+        let count = |marks: &Marks| marks.sizes(&index).chunks;
+        let (left, right) = (of(&[1, 2, 3]), of(&[3, 4]));
+        let combined = |combine: fn(&mut Marks, &Marks)| {
+            let mut marks = left.clone();
+            combine(&mut marks, &right);
+            count(&marks)
+        };
+        assert_eq!([Marks::add_all, Marks::keep_all, Marks::remove_all].map(combined), [4, 1, 2]);
+        let mut all = Marks::of(&index);
+        all.mark_everything(&index);
+        assert_eq!(count(&all), 5, "a chunk with two copies counts twice");
+        let (sizes, census) = (left.sizes(&index), left.census(&index));
+        assert_eq!(sizes.stored_bytes, census.iter().map(|found| found.needed_bytes).sum::<u64>());
+        assert!(sizes.plain_bytes > 0);
     }
 
     #[test]

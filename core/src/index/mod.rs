@@ -32,7 +32,7 @@ use table::{NO_SEGMENT, Table};
 
 pub use fragment::{Fragment, SegmentEntry, fragment_name, parse_name};
 pub use load::{Loaded, load, merge_stored, read};
-pub use marks::{Mark, Marks, SegmentUse};
+pub use marks::{ChunkSizes, Mark, Marks, SegmentUse};
 pub use merge::{merge, to_merge};
 pub use places::{ChunkPlace, FramePlace, Places};
 pub use sealed::FRAGMENT_HEAD_BYTES;

@@ -2,6 +2,7 @@
 //! [`Repository`](crate::repository::Repository), plain options, and a
 //! [`Monitor`](crate::monitor::Monitor), and never print.
 
+pub mod analyze;
 mod archived_input;
 pub mod check;
 pub mod compact;

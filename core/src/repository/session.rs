@@ -10,7 +10,7 @@ use crate::backend::ObjectMeta;
 use crate::error::{Error, Result};
 use crate::gc::{Doom, Look};
 use crate::id::{ChunkId, SegmentId};
-use crate::index::{self, Fragment, Index, Loaded, Mark, Marks};
+use crate::index::{self, ChunkSizes, Fragment, Index, Loaded, Mark, Marks};
 use crate::limits::SEGMENT_BYTES_MAX;
 use crate::segment::{Directory, SegmentRecord, open_directory};
 
@@ -96,6 +96,16 @@ impl Session {
     /// Marks a copy of a chunk in a segment that exists and is not doomed.
     pub fn mark(&self, marks: &mut Marks, id: &ChunkId) -> Mark {
         marks.mark(&self.index.read(), id)
+    }
+
+    /// Marks every chunk.
+    pub fn mark_everything(&self, marks: &mut Marks) {
+        marks.mark_everything(&self.index.read());
+    }
+
+    /// How much is marked.
+    pub fn sizes(&self, marks: &Marks) -> ChunkSizes {
+        marks.sizes(&self.index.read())
     }
 
     /// The segments that are said to hold a copy of this chunk, and exist.
