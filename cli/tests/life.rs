@@ -69,6 +69,12 @@ fn prune_keeps_what_the_rules_say_and_explains() {
     let listed = place.run(&["prune", "-n", "--list", "-d", "3", "-w", "2"]).succeeded().out;
     assert!(listed.contains("Keeping archive (rule: daily #1):") && listed.contains("weekly #1"), "{listed}");
     assert_eq!(listed.matches("Would prune:").count(), 15, "{listed}");
+    let told = place.run(&["prune", "-n", "--json", "--stats", "-d", "3", "-w", "2"]).succeeded().out;
+    let told: Value = serde_json::from_str(&told).unwrap();
+    // the content of 15 files, and some nodes
+    assert!(told["exclusive"]["source_size"].as_u64() > Some(15 * 3000), "{told:#}");
+    let text = place.run(&["prune", "-n", "-s", "-d", "3"]).succeeded().out;
+    assert!(text.starts_with("Only archives that go need: ") && text.lines().count() == 1, "{text}");
     place.run(&["tag", "daily@19", "--add", "@PROT"]).succeeded();
     place.run(&["prune", "-d", "3", "-w", "2"]).succeeded();
     // the 15th and the 8th are Sundays; the first is protected
@@ -77,6 +83,37 @@ fn prune_keeps_what_the_rules_say_and_explains() {
     assert!(run.rc == 4 && run.err.contains("@PROT"), "{}", run.err);
     place.run(&["prune", "--keep", "2d", "--from", "2026-03-20T12:00:00"]).succeeded();
     assert_eq!(names(&place, &[]), ["daily 01", "daily 18", "daily 19", "daily 20"]);
+}
+
+#[test]
+fn prune_knows_the_spellings_of_both_borgs() {
+    let place = days(6);
+    let from = ["--from", "2026-03-06T12:00:00"];
+    let kept = |rules: &[&str]| {
+        let run = place.run(&[&["prune", "-n", "--list-kept", "--short"], rules, &from].concat());
+        (run.rc, run.out.lines().map(|line| line[23..].split(')').next().unwrap().to_owned()).collect::<Vec<_>>())
+    };
+    assert_eq!(kept(&["--keep-within", "1d"]), (0, vec!["keep #1".into(), "keep #2".into()]));
+    let both = kept(&["--keep-within", "1d", "--keep-last", "2"]);
+    assert_eq!(both, (0, ["keep #1", "keep #2", "secondly #1", "secondly #2"].map(str::to_owned).into()));
+    assert_eq!(kept(&["--keep", "1", "--keep-last", "2"]).0, 4);
+    let listed = place.run_with(&[("GABION_PRUNE_FORMAT", "{time:%d}{NL}")], &["prune", "-n", "--list", "--keep", "1"]);
+    assert!(listed.succeeded().out.starts_with("Keeping archive (rule: keep #1):         06\nWould prune:"));
+}
+
+#[test]
+fn an_archive_that_can_not_be_read_goes_by_force() {
+    let place = days(2);
+    let id = place.run(&["repo-list", "--format", "{id}{NL}", "--last", "1"]).succeeded().out;
+    let (id, path) = (id.trim(), place.path(&format!("repo/archives/{}", id.trim())));
+    std::fs::write(&path, "garbage").unwrap();
+    assert_eq!(place.run(&["delete", &format!("aid:{id}")]).rc, 31);
+    place.run(&["delete", "--force", &format!("aid:{id}"), "--dry-run"]).ended(1);
+    assert!(path.exists());
+    place.run(&["delete", "--force", &format!("aid:{id}")]).ended(1);
+    assert!(!path.exists());
+    assert_eq!(names(&place, &[]), ["daily 01"]);
+    place.run(&["compact"]).succeeded();
 }
 
 #[test]

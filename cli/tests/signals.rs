@@ -40,6 +40,8 @@ fn the_first_signal_leaves_a_checkpoint_that_the_next_backup_uses() {
         assert!(run.err.contains(&format!("stopped by signal {}", rc - 128)), "{run:?}");
         assert!(run.err.contains("goes on there"), "{run:?}");
         assert_eq!(place.archives(), [""; 0]);
+        let unfinished = place.run(&["repo-list", "--consider-checkpoints", "--short"]).succeeded().out;
+        assert_eq!(unfinished, "one.checkpoint\n");
 
         let next = place.run(&["create", "--list", "one", "d"]).succeeded();
         assert!(next.err.contains("U d/a\n") && next.err.contains("U d/b\n"), "{next:?}");

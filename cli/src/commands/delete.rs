@@ -3,9 +3,10 @@
 use std::io::Write as _;
 
 use anyhow::Result;
-use gabion_core::archive::catalog::Archive;
+use gabion_core::archive::catalog::{Archive, Catalog};
 use gabion_core::clock::SystemClock;
-use gabion_core::ops::delete::delete;
+use gabion_core::id::ArchiveId;
+use gabion_core::ops::delete::{delete, remove};
 
 use crate::archives::{ArchiveFilter, named_or_selected};
 use crate::context::Context;
@@ -33,6 +34,12 @@ pub struct Args {
     /// List the archives that are removed
     #[arg(long)]
     list: bool,
+    /// Remove an archive too whose record can not be read, named by aid: and its id
+    #[arg(long, action = clap::ArgAction::Count)]
+    force: u8,
+    /// Accepted; the numbers are told by `gabion compact --stats`
+    #[arg(short, long, hide = true)]
+    stats: bool,
     #[command(flatten)]
     filter: ArchiveFilter,
 }
@@ -45,6 +52,12 @@ pub fn run(context: &Context, args: &Args) -> Result<Warnings> {
     }
     let reporter = context.reporter(context.settings())?;
     let catalog = context.catalog(&repository, &reporter)?;
+    if let Some(id) = args.unreadable(&catalog) {
+        if !args.dry_run {
+            remove(&repository, &id, None, &context.remover("delete"), &SystemClock)?;
+        }
+        return Ok(reporter.warnings());
+    }
     let archives = named_or_selected(context, catalog, args.name.as_deref(), &args.filter)?;
     if args.list {
         list(context, &archives)?;
@@ -59,6 +72,17 @@ pub fn run(context: &Context, args: &Args) -> Result<Warnings> {
         &format!("Removed {} archives; `gabion compact` gives their room back", archives.len()),
     );
     Ok(reporter.warnings())
+}
+
+impl Args {
+    /// The archive that is meant, if it is one of those that can not be read and that may go all the same.
+    fn unreadable(&self, catalog: &Catalog) -> Option<ArchiveId> {
+        let prefix = self.name.as_deref()?.strip_prefix("aid:")?.to_ascii_lowercase();
+        let mut fitting = catalog.unreadable.iter().map(|(id, _)| *id).filter(|id| id.starts_with(&prefix));
+        let only = fitting.next().filter(|_| fitting.next().is_none() && self.force > 0)?;
+        // one that can be read is meant first
+        catalog.archives.iter().all(|archive| !archive.id.starts_with(&prefix)).then_some(only)
+    }
 }
 
 /// Prints archives as `repo-list` does.

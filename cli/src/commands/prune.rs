@@ -9,10 +9,12 @@ use clap::ValueEnum;
 use gabion_core::archive::catalog::Archive;
 use gabion_core::clock::{SystemClock, Timestamp};
 use gabion_core::id::ArchiveId;
+use gabion_core::index::ChunkSizes;
 use gabion_core::ops::delete::{delete, is_protected};
 use gabion_core::ops::prune::{Amount, Candidate, Kept, Period, Policy, keep};
 use serde_json::{Value as Json, json};
 
+use super::analyze::{exclusive, size_json, size_text};
 use crate::archives::{ArchiveFilter, find};
 use crate::context::Context;
 use crate::date::parse_moment;
@@ -60,14 +62,14 @@ pub struct Args {
     /// List names only
     #[arg(long, conflicts_with = "format")]
     short: bool,
-    /// List archives in this format
+    /// List archives in this format [env: GABION_PRUNE_FORMAT]
     #[arg(long, value_name = "FORMAT")]
     format: Option<String>,
     /// Print one JSON object
     #[arg(long)]
     json: bool,
-    /// Accepted; the numbers are told by `gabion compact --stats`
-    #[arg(short, long, hide = true)]
+    /// Tell how much only the archives need that go: so much `gabion compact` will free
+    #[arg(short, long)]
     stats: bool,
     /// Remove archives even if the rules keep none
     #[arg(long)]
@@ -95,9 +97,9 @@ enum Group {
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Rules")]
 struct Rules {
-    /// Keep the newest X archives, or all of a span of time
-    #[arg(long, value_name = "X", visible_alias = "keep-last", alias = "keep-within", allow_hyphen_values = true)]
-    keep: Option<Wish>,
+    /// Keep the newest X archives, or all of a span of time; of each kind once, also as --keep-last and --keep-within
+    #[arg(long, value_name = "X", visible_aliases = ["keep-last", "keep-within"], allow_hyphen_values = true)]
+    keep: Vec<Wish>,
     /// Keep the last archive of a second
     #[arg(long, value_name = "X", allow_hyphen_values = true)]
     keep_secondly: Option<Wish>,
@@ -152,10 +154,19 @@ impl FromStr for Wish {
 }
 
 impl Rules {
-    fn policy(&self, from: Timestamp) -> Policy {
+    fn policy(&self, from: Timestamp) -> Result<Policy, Failure> {
+        let (spans, counts): (Vec<Wish>, Vec<Wish>) =
+            self.keep.iter().copied().partition(|wish| matches!(wish, Wish::Within(_)));
+        // a number beside a span counts seconds, as Borg has it: no two archives share one
+        let (each, seconds) = match (&spans[..], &counts[..]) {
+            ([], []) => (None, None),
+            ([one], []) | ([], [one]) => (Some(*one), None),
+            ([span], [count]) if self.keep_secondly.is_none() => (Some(*span), Some(*count)),
+            _ => return Err(Failure::command("--keep takes one number and one span of time at most")),
+        };
         let wishes = [
-            self.keep,
-            self.keep_secondly,
+            each,
+            self.keep_secondly.or(seconds),
             self.keep_minutely,
             self.keep_hourly,
             self.keep_daily,
@@ -171,14 +182,14 @@ impl Rules {
             Wish::Within(span) => Amount::Since(span.before(from)),
         };
         let named = Period::ALL.into_iter().zip(wishes);
-        named.filter_map(|(period, wish)| Some((period, amount(wish?)))).collect()
+        Ok(named.filter_map(|(period, wish)| Some((period, amount(wish?)))).collect())
     }
 }
 
 /// Removes what no rule keeps.
 pub fn run(context: &Context, args: &Args) -> Result<Warnings> {
     let from = args.from.as_deref().map(|text| parse_moment(text, context.zone())).transpose()?;
-    let policy = args.rules.policy(from.unwrap_or(context.now()));
+    let policy = args.rules.policy(from.unwrap_or(context.now()))?;
     if policy.is_empty() {
         let rules = "name at least one rule: --keep, --keep-daily, --keep-weekly, ...";
         return Err(Failure::command(rules).into());
@@ -186,7 +197,7 @@ pub fn run(context: &Context, args: &Args) -> Result<Warnings> {
     let format = match (&args.format, args.short) {
         (Some(format), _) => format,
         (None, true) => SHORT_FORMAT,
-        (None, false) => FORMAT,
+        (None, false) => context.environment.prune_format()?.unwrap_or(FORMAT),
     };
     let format = Format::parse(format, KEYS)?;
     let repository = context.open()?;
@@ -195,6 +206,7 @@ pub fn run(context: &Context, args: &Args) -> Result<Warnings> {
     }
     let reporter = context.reporter(context.settings())?;
     let mut catalog = context.catalog(&repository, &reporter)?;
+    let everything = if args.stats { catalog.archives.clone() } else { Vec::new() };
     if let Some(name) = &args.name {
         let series = context.placeholders.replace(name)?;
         if catalog.series(&series).next().is_none() {
@@ -213,8 +225,12 @@ pub fn run(context: &Context, args: &Args) -> Result<Warnings> {
     }
     let rows: Vec<(&Archive, Option<Kept>)> =
         archives.iter().rev().map(|archive| (archive, kept.get(&archive.id).copied())).collect();
-    args.show(context, &rows, &format)?;
     let gone: Vec<&Archive> = rows.iter().filter(|(_, kept)| kept.is_none()).map(|(archive, _)| *archive).collect();
+    let freed = match args.stats {
+        true => Some(exclusive(&repository, &everything, &gone, &reporter)?),
+        false => None,
+    };
+    args.show(context, &rows, &format, freed.as_ref())?;
     if !args.dry_run {
         delete(&repository, &gone, &context.remover("prune"), &SystemClock)?;
     }
@@ -238,7 +254,13 @@ impl Args {
         groups.values().flat_map(|group| keep(group, policy, &|moment| date(moment, zone))).collect()
     }
 
-    fn show(&self, context: &Context, rows: &[(&Archive, Option<Kept>)], format: &Format) -> Result<()> {
+    fn show(
+        &self,
+        context: &Context,
+        rows: &[(&Archive, Option<Kept>)],
+        format: &Format,
+        freed: Option<&ChunkSizes>,
+    ) -> Result<()> {
         let (everything, mut out) = (self.list && !self.list_kept && !self.list_pruned, Sink::new());
         let shown = |kept: bool| everything || (kept && self.list_kept) || (!kept && self.list_pruned);
         if self.json {
@@ -251,6 +273,9 @@ impl Args {
             let mut root = serde_json::Map::new();
             root.insert("archives".to_owned(), rows.iter().map(object).collect());
             root.insert("dry_run".to_owned(), json!(self.dry_run));
+            if let Some(freed) = freed {
+                root.insert("exclusive".to_owned(), size_json(freed));
+            }
             out.write_all(answer(root)?.as_bytes())?;
             return Ok(out.flush()?);
         }
@@ -265,6 +290,9 @@ impl Args {
             write!(line, "{verdict:<40} ")?;
             format.render(|key| archive::value(archive, key), &manner, &mut line)?;
             out.write_all(&line)?;
+        }
+        if let Some(freed) = freed {
+            writeln!(out, "Only archives that go need: {}", size_text(context, freed))?;
         }
         Ok(out.flush()?)
     }

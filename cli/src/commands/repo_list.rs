@@ -3,6 +3,7 @@
 use std::io::Write as _;
 
 use anyhow::Result;
+use gabion_core::archive::catalog::{Archive, Catalog};
 use serde_json::Value as Json;
 
 use super::undelete;
@@ -34,6 +35,9 @@ pub struct Args {
     /// List archives that were removed instead
     #[arg(long)]
     deleted: bool,
+    /// List backups too that were not finished, as NAME.checkpoint; the next backup goes on there
+    #[arg(long, conflicts_with = "deleted")]
+    consider_checkpoints: bool,
     #[command(flatten)]
     filter: ArchiveFilter,
 }
@@ -48,10 +52,13 @@ pub fn run(context: &Context, args: &Args) -> Result<Warnings> {
     let format = Format::parse(wanted, KEYS)?;
     let repository = context.open()?;
     let reporter = context.reporter(context.settings())?;
-    let catalog = match args.deleted {
+    let mut catalog = match args.deleted {
         true => undelete::catalog(&undelete::removals(&repository, &reporter)?),
         false => context.catalog(&repository, &reporter)?,
     };
+    if args.consider_checkpoints {
+        catalog.archives.extend(Catalog::unfinished(&repository)?.into_iter().map(as_checkpoint));
+    }
     let mut out = Sink::new();
     if args.json {
         let mut root = archive::repository(&repository, &catalog, context.zone())?;
@@ -77,4 +84,10 @@ pub fn run(context: &Context, args: &Args) -> Result<Warnings> {
     }
     out.flush()?;
     Ok(reporter.warnings())
+}
+
+/// An archive that was not finished, under a name that says so.
+fn as_checkpoint(mut archive: Archive) -> Archive {
+    archive.record.name.push_str(".checkpoint");
+    archive
 }

@@ -1,6 +1,8 @@
 //! Which archives a repository holds: `archives/*` without those in `removed/*`.
 
-use super::record::ArchiveRecord;
+use std::collections::BTreeMap;
+
+use super::record::{ArchiveRecord, PendingRecord};
 use crate::error::{Error, ErrorKind, Result, Retry};
 use crate::id::ArchiveId;
 use crate::limits::RECORD_BYTES_MAX;
@@ -45,6 +47,25 @@ impl Catalog {
         }
         catalog.archives.sort_by_key(|archive| (archive.record.start, archive.id));
         Ok(catalog)
+    }
+
+    /// Archives that were not finished, as far as their clients published them: of each run the last state.
+    ///
+    /// Their ids are those of the pending records. What can not be read is left out.
+    pub fn unfinished(repository: &Repository) -> Result<Vec<Archive>> {
+        let ids = repository.record_ids(Kind::Pending)?;
+        let mut runs = BTreeMap::<_, Archive>::new();
+        for (id, plain) in repository.read_records(Kind::Pending, ids, 2 * RECORD_BYTES_MAX) {
+            let Ok(pending) = plain.and_then(|plain| PendingRecord::decode(&plain)) else { continue };
+            let Some(record) = pending.record else { continue };
+            let run = (pending.started, record.name.clone(), record.host.clone());
+            let archive = Archive { id: ArchiveId::from_bytes(id), record };
+            let newer = runs.get(&run).is_none_or(|known| known.record.end <= archive.record.end);
+            if newer {
+                runs.insert(run, archive);
+            }
+        }
+        Ok(runs.into_values().collect())
     }
 
     /// The archives of one series (that share a name), oldest first.
