@@ -13,7 +13,9 @@ mod open;
 pub mod parity;
 mod reed_solomon;
 pub mod scrub;
-#[cfg_attr(not(test), expect(dead_code, reason = "the first stores that are reached by URLs are being built"))]
+#[cfg(feature = "sftp")]
+pub mod sftp;
+pub mod ssh;
 mod url;
 
 pub use erasure::ErasureBackend;
@@ -21,6 +23,9 @@ pub use local::LocalBackend;
 pub use location::Location;
 pub use open::{Access, OpenOptions, Opened, open, open_for_scrub};
 pub use parity::ParityBackend;
+#[cfg(feature = "sftp")]
+pub use sftp::SftpBackend;
+pub use ssh::SshBackend;
 pub use url::Hidden;
 
 use computing::computing;

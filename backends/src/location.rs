@@ -13,6 +13,7 @@ use gabion_core::error::{Error, ErrorKind, Result};
 use crate::erasure::{self, Split};
 use crate::local;
 use crate::parity::{self, Percent};
+use crate::ssh::Target;
 use crate::url::invalid;
 
 /// Where a repository is.
@@ -27,11 +28,15 @@ pub enum Location {
     Parity(Percent, Box<Location>),
     /// `erasure:4+2:URL,URL,...`: objects spread over stores.
     Erasure(Split, Vec<Location>),
+    /// `ssh://[user@]host[:port]/path`: a server over there.
+    Ssh(Target),
+    /// `sftp://[user@]host[:port]/path`.
+    #[cfg(feature = "sftp")]
+    Sftp(Target),
 }
 
 /// Schemes of stores that are planned but not built.
-const LATER: [&str; 12] =
-    ["ssh", "sftp", "s3", "gs", "az", "redb", "redis", "rediss", "rest", "http", "https", "rclone"];
+const LATER: [&str; 10] = ["s3", "gs", "az", "redb", "redis", "rediss", "rest", "http", "https", "rclone"];
 
 impl Location {
     /// Understands a location.
@@ -58,6 +63,9 @@ impl Location {
             Self::Local(_) | Self::Memory => false,
             Self::Parity(_, store) => store.is_remote(),
             Self::Erasure(_, stores) => stores.iter().any(Self::is_remote),
+            Self::Ssh(_) => true,
+            #[cfg(feature = "sftp")]
+            Self::Sftp(_) => true,
         }
     }
 
@@ -68,6 +76,11 @@ impl Location {
             "file" => local::file_path(rest).map(Self::Local),
             "parity" => parity::location(rest),
             "erasure" => erasure::location(rest),
+            "ssh" => Target::parse(rest).map(Self::Ssh),
+            #[cfg(feature = "sftp")]
+            "sftp" => Target::parse(rest).map(Self::Sftp),
+            #[cfg(not(feature = "sftp"))]
+            "sftp" => Err(not_built(scheme)),
             _ if LATER.contains(&scheme) || scheme.starts_with("opendal+") => Err(not_built(scheme)),
             _ if rest.starts_with("//") => Err(invalid("unknown scheme").with("scheme", scheme.escape_debug())),
             host => Err(remote_path(host, rest)),
@@ -106,6 +119,9 @@ impl fmt::Display for Location {
                     write!(f, "{comma}{}", store.to_string().replace(',', "%2C"))
                 })
             }
+            Self::Ssh(target) => write!(f, "ssh:{target}"),
+            #[cfg(feature = "sftp")]
+            Self::Sftp(target) => write!(f, "sftp:{target}"),
         }
     }
 }
@@ -144,8 +160,6 @@ mod tests {
     #[test]
     fn stores_to_come_are_unsupported_and_their_secrets_stay_secret() {
         for text in [
-            "ssh://u@h/p",
-            "sftp://u:hunter2@h/p",
             "s3://b/p?secret=hunter2",
             "gs://b",
             "az://b",
@@ -161,6 +175,19 @@ mod tests {
             let error = Location::parse(text).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Unsupported, "{text}");
             assert_eq!(error.context("scheme"), text.split(':').next(), "{text}");
+            assert!(!format!("{error} {error:?}").contains("hunter2"), "{error:?}");
+        }
+    }
+
+    #[cfg(feature = "sftp")]
+    #[test]
+    fn other_machines_are_named_without_secrets() {
+        for text in ["ssh://me@host:22/srv/b", "ssh://host/./b", "sftp://me@host:22/srv/b?list-staleness=90"] {
+            assert_eq!(Location::parse(text).unwrap().to_string(), text);
+        }
+        for text in ["ssh://u:hunter2@h/p", "sftp://u:hunter2@h/p"] {
+            let error = Location::parse(text).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::InvalidInput);
             assert!(!format!("{error} {error:?}").contains("hunter2"), "{error:?}");
         }
     }

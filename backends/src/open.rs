@@ -14,6 +14,9 @@ use crate::layer::{
     Bandwidth, CacheBackend, CachePlace, LimitBackend, Limits, RetryBackend, RetryOptions, Trace, TraceBackend,
 };
 use crate::scrub::{PlainStore, Scrub};
+#[cfg(feature = "sftp")]
+use crate::sftp::SftpBackend;
+use crate::ssh::{SshBackend, SshOptions};
 use crate::{ErasureBackend, LocalBackend, Location, ParityBackend};
 
 /// What is expected at a location.
@@ -53,12 +56,15 @@ pub struct OpenOptions {
     pub cache: Option<CachePlace>,
     /// Whether a put must reach all stores of a set; one more than reading needs otherwise.
     pub require_all_stores: bool,
+    /// How servers behind ssh are reached.
+    pub ssh: SshOptions,
 }
 
 /// Opens the store at a location. Whether there is, or may be, a repository in it is for the engine to see.
 ///
 /// Of a set of stores some may be missing; on first use it turns out whether there are enough. Errors: those of
-/// [`LocalBackend::create`] and [`LocalBackend::open`]; `InvalidInput` for [`Access::Replace`] of what is no set.
+/// [`LocalBackend::create`], [`LocalBackend::open`] and [`SshBackend::open`]; `InvalidInput` for [`Access::Replace`] of what
+/// is no set.
 pub fn open(location: &Location, access: Access, options: &OpenOptions) -> Result<Arc<dyn Backend>> {
     open_for_scrub(location, access, options).map(|opened| opened.backend)
 }
@@ -139,6 +145,9 @@ impl Opener<'_> {
             (Location::Parity(..) | Location::Erasure(..), _) => {
                 return self.redundant(location, access).map(|opened| opened.backend);
             }
+            (Location::Ssh(target), access) => Arc::new(SshBackend::open(target, access, &self.options.ssh)?),
+            #[cfg(feature = "sftp")]
+            (Location::Sftp(target), access) => Arc::new(SftpBackend::open(target, access, &self.options.ssh)?),
         };
         let traced = Arc::new(TraceBackend::new(store, &self.options.trace));
         let limited = Arc::new(LimitBackend::new(traced, self.limits.clone()));

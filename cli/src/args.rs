@@ -88,6 +88,12 @@ pub struct Common {
     /// Keep no copies of small objects on this machine, and use none
     #[arg(long, global = true)]
     pub no_cache: bool,
+    /// The command that connects to other machines [env: GABION_RSH]
+    #[arg(long, global = true, value_name = "COMMAND")]
+    pub rsh: Option<String>,
+    /// The name of gabion on the other machine [env: GABION_REMOTE_PATH]
+    #[arg(long, global = true, value_name = "PATH")]
+    pub remote_path: Option<String>,
     /// Permissions that new files shall not have, octal
     #[arg(long, global = true, value_name = "M", default_value = "0077", value_parser = parse_mode)]
     pub umask: u32,
@@ -179,6 +185,8 @@ pub enum Command {
     BreakLock(commands::with_lock::BreakLock),
     /// Manage the keys of a repository
     Key(commands::key::Args),
+    /// Give clients that log in by ssh access to repositories of this machine
+    Serve(commands::serve::Args),
     /// Measure how fast this machine is
     Benchmark(commands::benchmark::Args),
     /// Print a script that lets a shell complete commands and options

@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use gabion_backends::layer::{CachePlace, Trace};
 use gabion_backends::scrub::{Health, Scrub};
+use gabion_backends::ssh::{SshCommand, SshOptions};
 use gabion_backends::{Access, Location, OpenOptions, Opened, open_for_scrub};
 use gabion_core::archive::catalog::Catalog;
 use gabion_core::backend::Store;
@@ -34,6 +35,7 @@ use crate::progress::{Form, Level, Reporter, Settings};
 use crate::report::Advised;
 use crate::requests;
 use crate::signals::Signals;
+use crate::words;
 
 /// How often a person may try a passphrase.
 const ATTEMPTS: u32 = 3;
@@ -132,6 +134,7 @@ impl Context {
             trace: self.trace.clone(),
             cache,
             require_all_stores: self.common.require_all_stores,
+            ssh: self.ssh()?,
             ..OpenOptions::default()
         };
         let Opened { backend, scrub } = open_for_scrub(&self.location()?, access, &options)?;
@@ -176,6 +179,23 @@ impl Context {
             warnings.add(exit_code::DAMAGE_HEALED);
         }
         warnings
+    }
+
+    /// How other machines are reached.
+    fn ssh(&self) -> Result<SshOptions> {
+        let mut command = SshCommand::default();
+        if let Some(rsh) = self.common.rsh.as_deref().map_or_else(|| self.environment.rsh(), |rsh| Ok(Some(rsh)))? {
+            let program = words::split(rsh)?;
+            if program.is_empty() {
+                return Err(Failure::command("--rsh and GABION_RSH name no command").into());
+            }
+            command.program = program.into_iter().map(Into::into).collect();
+        }
+        let remote = self.common.remote_path.as_deref();
+        if let Some(remote) = remote.map_or_else(|| self.environment.remote_path(), |remote| Ok(Some(remote)))? {
+            command.remote_program = remote.to_owned();
+        }
+        Ok(SshOptions { command, ..SshOptions::default() })
     }
 
     /// Where copies of stored objects are kept, if they are.

@@ -44,6 +44,8 @@ pub const VARIABLES: &[Variable] = &[
     variable("GABION_DELETE_I_KNOW_WHAT_I_AM_DOING", "YES: the answer repo-delete waits for"),
     variable("GABION_HOSTNAME", "the host name to use instead of the machine's"),
     variable("GABION_USERNAME", "the user name to use instead of the system's"),
+    variable("GABION_RSH", "the command that connects to other machines (default: ssh)"),
+    variable("GABION_REMOTE_PATH", "the name of gabion on the other machine (default: gabion)"),
     variable("GABION_BASE_DIR", "the directory that stands for the home directory below"),
     variable("GABION_CACHE_DIR", "caches (default: $XDG_CACHE_HOME/gabion or ~/.cache/gabion)"),
     variable("GABION_CACHE_SIZE", "bytes of stored objects kept on this machine (default: 2G), 0 for none"),
@@ -190,6 +192,16 @@ impl Environment {
     /// The answer to a question that a variable of this name gives.
     pub fn answer(&self, variable: &str) -> Result<Option<&str>, Failure> {
         self.text(variable)
+    }
+
+    /// The command that connects to other machines.
+    pub fn rsh(&self) -> Result<Option<&str>, Failure> {
+        self.text("GABION_RSH")
+    }
+
+    /// The name of this program on other machines.
+    pub fn remote_path(&self) -> Result<Option<&str>, Failure> {
+        self.text("GABION_REMOTE_PATH")
     }
 
     /// The host name that replaces the machine's.

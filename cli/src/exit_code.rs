@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use std::error::Error as StdError;
 use std::fmt;
 
+use gabion_backends::ssh::errors::{CLIENT_SENT, REFUSED_PATH, SERVER_SENT, SERVER_SPEAKS};
 use gabion_core::error::{Error, ErrorKind};
 use gabion_core::monitor::Warning;
 
@@ -211,7 +212,14 @@ pub fn of_error(error: &anyhow::Error) -> Code {
     error.chain().find_map(code).unwrap_or(ERROR)
 }
 
+/// Facts that tell more than the kind: what servers and their clients hold against each other.
+const FACTS: [(&str, Code); 4] =
+    [(REFUSED_PATH, code(83)), (SERVER_SPEAKS, code(84)), (CLIENT_SENT, code(85)), (SERVER_SENT, code(86))];
+
 fn of_engine(error: &Error) -> Code {
+    if let Some((_, code)) = FACTS.iter().find(|(fact, _)| error.context(fact).is_some()) {
+        return *code;
+    }
     match (error.kind(), error.context("object")) {
         (ErrorKind::Damaged, Some("config")) => const { code(16) },
         (kind, _) => of_kind(kind),
@@ -294,6 +302,9 @@ mod tests {
         }
         assert_eq!(of_error(&Failure::new(NO_PASSPHRASE, "none").into()).msgid, "NoPassphraseFailure");
         assert_eq!(of_error(&anyhow::anyhow!("anything")), ERROR);
+        for (fact, rc) in [(REFUSED_PATH, 83), (SERVER_SPEAKS, 84), (CLIENT_SENT, 85), (SERVER_SENT, 86)] {
+            assert_eq!(of_error(&Error::new(ErrorKind::Connection, "test").with(fact, "x").into()).rc, rc);
+        }
         assert_eq!(of_error(&Error::damaged("read config", "tail").with("object", "config").into()).rc, 16);
     }
 

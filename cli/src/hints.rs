@@ -1,5 +1,6 @@
 //! Advice. Errors say what is; what to do about it is said here, in one line.
 
+use gabion_backends::ssh::errors::{REFUSED_PATH, SERVER_SENT, SERVER_SPEAKS};
 use gabion_core::error::{Error, ErrorKind};
 
 /// One line of advice for whoever got this error.
@@ -16,6 +17,22 @@ pub fn for_error(error: &Error) -> Option<&'static str> {
         }
         ErrorKind::KeyInvalid => {
             "check GABION_KEY_FILE and the directory of keys, or bring an exported key back with `gabion key import`"
+        }
+        _ if error.context(SERVER_SENT).is_some() => {
+            "what the other machine says before gabion does breaks the connection: look into its shell's start-up files"
+        }
+        _ if error.context(SERVER_SPEAKS).is_some() => "update gabion on the machine with the lower version",
+        _ if error.context(REFUSED_PATH).is_some() => {
+            "the server serves other paths only: see --restrict-to-path in its authorized_keys"
+        }
+        ErrorKind::NoSpace if error.context("quota").is_some() => {
+            "the server grants no more: prune and compact with all permissions, or raise its --quota"
+        }
+        ErrorKind::Connection if error.context("ssh ended with").is_some_and(|status| status.ends_with(" 127")) => {
+            "gabion was not found over there: name it by --remote-path or GABION_REMOTE_PATH"
+        }
+        ErrorKind::Connection if error.context("ssh ended with").is_some() => {
+            "ssh said why, above; what was stored is safe: run the same command again when it works"
         }
         ErrorKind::PermissionDenied if error.context("permissions").is_some() => {
             "this client may only add: do it where the store is reached with all permissions"
@@ -70,7 +87,7 @@ pub fn for_verb(word: &str) -> Option<&'static str> {
 }
 
 /// Commands that are planned. They are no part of the help, but who types one shall not be told nonsense.
-pub const PLANNED: &[&str] = &["export-tar", "import-tar", "mount", "serve", "umount", "webdav"];
+pub const PLANNED: &[&str] = &["export-tar", "import-tar", "mount", "umount", "webdav"];
 
 /// What to say of a verb, this program's or another one's, whose command is planned but not there.
 pub fn not_built(word: &str) -> Option<String> {

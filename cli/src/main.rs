@@ -90,6 +90,7 @@ fn dispatch(context: &Context, command: Command) -> anyhow::Result<Warnings> {
         Command::WithLock(args) => commands::with_lock::run(context, &args),
         Command::BreakLock(args) => commands::with_lock::break_lock(context, &args),
         Command::Key(args) => commands::key::run(context, &args),
+        Command::Serve(args) => commands::serve::run(context, &args),
         Command::Benchmark(args) => commands::benchmark::run(&args),
         Command::Completion(args) => commands::completion::run(&args),
         Command::Version(args) => commands::version::run(&args),

@@ -48,7 +48,7 @@ fn places_without_a_repository() {
         ("files/photo.jpg", 15, "not a Gabion repository", "--repo"),
         ("host:path", 4, "neither a path nor a URL", "did you mean `ssh://host/./path`?"),
         ("nonsense://x", 4, "unknown scheme", ""),
-        ("sftp://host/x", 25, "does not have that store", ""),
+        ("rest://host/x", 25, "does not have that store", ""),
         ("", 4, "no repository", ""),
     ] {
         let variables = repo(name);

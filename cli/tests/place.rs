@@ -138,6 +138,15 @@ impl Run {
     }
 }
 
+impl Run {
+    /// Checks that a program whose output is for programs told an error on the side.
+    #[track_caller]
+    pub fn failed_with_output(self, rc: i32, error: &str) {
+        assert!(self.err.contains(error), "{self:#?}");
+        self.ended(rc);
+    }
+}
+
 impl From<std::process::Output> for Run {
     fn from(output: std::process::Output) -> Self {
         Self {

@@ -10,6 +10,8 @@ mod hello;
 mod local_backup;
 #[path = "../progress.rs"]
 mod progress;
+#[path = "../sftp_backup.rs"]
+mod sftp_backup;
 
 #[test]
 fn hello_runs() {
@@ -34,4 +36,28 @@ fn progress_runs() {
 #[test]
 fn error_corrected_archive_survives() {
     error_corrected_archive::main().unwrap();
+}
+
+/// With the server of OpenSSH in place of a host that has it.
+#[test]
+fn sftp_backup_runs() {
+    let servers = ["/usr/lib/openssh/sftp-server", "/usr/libexec/openssh/sftp-server", "/usr/libexec/sftp-server"];
+    let Some(server) = servers.iter().find(|server| std::path::Path::new(server).exists()) else {
+        assert_ne!(std::env::var("GABION_TEST_REQUIRE").as_deref(), Ok("all"), "sftp_backup_runs: no sftp-server");
+        eprintln!("skipped: sftp_backup_runs: no sftp-server");
+        return;
+    };
+    let place = tempfile::tempdir().unwrap();
+    let folder = place.path().join("folder");
+    std::fs::create_dir(&folder).unwrap();
+    std::fs::write(folder.join("letter.txt"), "Dear Alice,\n").unwrap();
+    let url = format!("sftp://host{}", place.path().join("repository").display());
+    for archives in 1..=2 {
+        let program = ["sh".into(), "-c".into(), format!("exec {server}").into()].to_vec();
+        let command = gabion_backends::ssh::SshCommand { program, ..Default::default() };
+        let ssh = gabion_backends::ssh::SshOptions { command, ..Default::default() };
+        let told = sftp_backup::back_up(&url, &folder, ssh).unwrap();
+        assert_eq!(told.len(), archives);
+        assert!(told[0].ends_with("documents: 1 files, 12 bytes"), "{told:?}");
+    }
 }

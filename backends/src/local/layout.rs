@@ -14,19 +14,19 @@
 use gabion_core::backend::ObjectName;
 
 /// The folder that fans out.
-pub(super) const SEGMENTS: &str = "segments";
+pub(crate) const SEGMENTS: &str = "segments";
 /// Digits of an id that has a fan-out folder.
 const ID_DIGITS: usize = 32;
 
 /// The file of an object: folders from the root down, and a name in the last of them.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Spot {
+pub(crate) struct Spot {
     pub folders: Vec<String>,
     pub file: String,
 }
 
 /// Where an object lies; `None` for the few names whose place belongs to another name.
-pub(super) fn spot_of(name: &ObjectName) -> Option<Spot> {
+pub(crate) fn spot_of(name: &ObjectName) -> Option<Spot> {
     let mut parts: Vec<String> = name.as_str().split('/').map(str::to_owned).collect();
     let file = parts.pop()?;
     match parts.as_slice() {
@@ -38,7 +38,7 @@ pub(super) fn spot_of(name: &ObjectName) -> Option<Spot> {
 }
 
 /// Which object a file is; `None` for files that are no objects.
-pub(super) fn name_of(folders: &[String], file: &str) -> Option<ObjectName> {
+pub(crate) fn name_of(folders: &[String], file: &str) -> Option<ObjectName> {
     let text = match folders {
         [top] if top == SEGMENTS && is_id(file) => return None,
         [top, folder] if top == SEGMENTS && fans_out(folder, file) => format!("{top}/{file}"),
@@ -49,12 +49,12 @@ pub(super) fn name_of(folders: &[String], file: &str) -> Option<ObjectName> {
 }
 
 /// The names of the 256 folders below `segments`.
-pub(super) fn fan_out() -> impl Iterator<Item = String> {
+pub(crate) fn fan_out() -> impl Iterator<Item = String> {
     (0..=u8::MAX).map(|byte| format!("{byte:02x}"))
 }
 
 /// Whether `folders` is one of the 256.
-pub(super) fn is_fan_out(folders: &[String]) -> bool {
+pub(crate) fn is_fan_out(folders: &[String]) -> bool {
     matches!(folders, [top, folder] if top == SEGMENTS && folder.len() == 2 && is_hex(folder))
 }
 

@@ -16,7 +16,7 @@
 
 mod filesystem;
 mod folder;
-mod layout;
+pub(crate) mod layout;
 mod location;
 mod object;
 mod walk;

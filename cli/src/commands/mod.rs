@@ -26,6 +26,7 @@ pub mod repo_info;
 pub mod repo_list;
 pub mod repo_space;
 pub mod scrub;
+pub mod serve;
 pub mod tag;
 pub mod transfer;
 pub mod undelete;

@@ -1,0 +1,264 @@
+//! One object: written beside its place in many pieces at once, flushed, renamed; read exactly.
+
+use std::io::SeekFrom;
+use std::pin::Pin;
+
+use bytes::{Bytes, BytesMut};
+use futures_util::stream::{self, StreamExt, TryStreamExt};
+use gabion_core::backend::{ByteRange, ObjectMeta, ObjectName, Payload};
+use gabion_core::error::{Error, ErrorKind, Result};
+use gabion_core::limits::OBJECT_BYTES_MAX;
+use openssh_sftp_client::file::File;
+use tokio::io::AsyncSeek;
+
+use super::failure::is_missing;
+use super::folder;
+use super::session::Session;
+use crate::local::layout::{self, Spot};
+
+/// Bytes of a piece; servers that take less in a request get it in several.
+const PIECE_BYTES: usize = 128 << 10;
+/// Pieces of one object under way at once.
+const PIECES_AHEAD: usize = 32;
+
+type SftpResult<T> = Result<T, openssh_sftp_client::Error>;
+
+/// Stores an object.
+pub(super) async fn put(session: &Session, name: &ObjectName, payload: &Payload) -> Result<()> {
+    let call = Call { session, operation: "put object", name };
+    let spot = call.spot()?;
+    call.check_length(payload.len() as u64)?;
+    let folder = folder::path(session, &spot.folders);
+    let temporary = format!("{folder}/{}", temporary_name(call)?);
+    let file = match call.create(&temporary).await {
+        Err(error) if is_missing(&error) => {
+            folder::make(session, &spot.folders).await.map_err(|error| call.told(error))?;
+            call.create(&temporary).await
+        }
+        created => created,
+    };
+    let file = file.map_err(|error| call.failed(error))?;
+    let written = async {
+        write(&file, payload).await?;
+        if session.sftp.support_fsync() {
+            file.clone().sync_all().await?;
+        }
+        file.close().await?;
+        publish(session, &temporary, &format!("{folder}/{}", spot.file)).await
+    };
+    let written: SftpResult<()> = written.await;
+    if let Err(error) = written {
+        // What has to be told is why, not how the cleaning went.
+        let _ = session.sftp.fs().remove_file(&temporary).await;
+        return Err(call.explain_full(error, payload).await);
+    }
+    Ok(())
+}
+
+fn temporary_name(call: Call<'_>) -> Result<String> {
+    let mut random = [0; 16];
+    getrandom::fill(&mut random).map_err(|error| call.error(ErrorKind::System).because(error))?;
+    Ok(format!(".tmp-{:032x}", u128::from_le_bytes(random)))
+}
+
+/// Gives a file its name. Without `posix-rename` a server refuses names that are taken.
+async fn publish(session: &Session, temporary: &str, place: &str) -> SftpResult<()> {
+    let mut fs = session.sftp.fs();
+    let renamed = fs.rename(temporary, place).await;
+    if renamed.is_ok() || session.sftp.support_posix_rename() {
+        return renamed;
+    }
+    // The same object, put once more: whoever reads it in between finds nothing and tries again.
+    match fs.remove_file(place).await {
+        Ok(()) => fs.rename(temporary, place).await,
+        Err(_) => renamed,
+    }
+}
+
+/// Writes all pieces at their places.
+async fn write(file: &File, payload: &Payload) -> SftpResult<()> {
+    let mut offset = 0;
+    let mut pieces = Vec::new();
+    for whole in payload.pieces() {
+        let mut rest = whole.clone();
+        while !rest.is_empty() {
+            let piece = rest.split_to(rest.len().min(PIECE_BYTES));
+            let length = piece.len() as u64;
+            pieces.push((offset, piece));
+            offset += length;
+        }
+    }
+    let write = |(offset, piece): (u64, Bytes)| {
+        let mut file = file.clone();
+        async move {
+            seek(&mut file, offset)?;
+            file.write_all(&piece).await
+        }
+    };
+    stream::iter(pieces.into_iter().map(write)).buffer_unordered(PIECES_AHEAD).try_collect().await
+}
+
+/// Sets where a handle reads and writes; the server is not asked.
+fn seek(file: &mut File, offset: u64) -> SftpResult<()> {
+    Ok(Pin::new(file).start_seek(SeekFrom::Start(offset))?)
+}
+
+/// Reads an object or a range of it.
+pub(super) async fn get(session: &Session, name: &ObjectName, range: ByteRange) -> Result<Bytes> {
+    let call = Call { session, operation: "get object", name };
+    let spot = call.spot()?;
+    let path = format!("{}/{}", folder::path(session, &spot.folders), spot.file);
+    let opened = session.sftp.options().read(true).open(&path).await;
+    let mut file = match opened {
+        Ok(file) => file,
+        Err(error) => return Err(call.not_opened(&path, error).await),
+    };
+    let metadata = file.metadata().await.map_err(|error| call.failed(error))?;
+    if metadata.file_type().is_some_and(|kind| !kind.is_file()) {
+        return Err(call.error(ErrorKind::NotFound));
+    }
+    let size = metadata.len().ok_or_else(|| call.told(Error::damaged(call.operation, "no size")))?;
+    let (offset, length) = range.within(name, size)?;
+    call.check_length(length)?;
+    let pieces = (0..length).step_by(PIECE_BYTES).map(|start| {
+        let (file, bytes) = (file.clone(), PIECE_BYTES.min((length - start) as usize));
+        async move { read(file, offset + start, bytes).await.map_err(|error| call.failed(error)) }
+    });
+    let mut pieces = stream::iter(pieces).buffered(PIECES_AHEAD);
+    // The server may lie about sizes, so memory is only taken by what comes.
+    let mut object = BytesMut::new();
+    while let Some(piece) = pieces.try_next().await? {
+        object.extend_from_slice(&piece);
+    }
+    if object.len() as u64 != length {
+        return Err(call.told(Error::damaged(call.operation, "object is shorter than the range")));
+    }
+    Ok(object.freeze())
+}
+
+/// Reads a piece; what is missing at its end is beyond the end of the file.
+async fn read(mut file: File, offset: u64, bytes: usize) -> SftpResult<BytesMut> {
+    let mut piece = BytesMut::new();
+    while piece.len() < bytes {
+        seek(&mut file, offset + piece.len() as u64)?;
+        let wanted = u32::try_from(bytes - piece.len()).unwrap_or(u32::MAX);
+        match file.read(wanted, BytesMut::with_capacity(wanted as usize)).await? {
+            Some(more) if !more.is_empty() && more.len() <= bytes - piece.len() => {
+                if piece.is_empty() {
+                    piece = more
+                } else {
+                    piece.extend_from_slice(&more)
+                }
+            }
+            _ => break,
+        }
+    }
+    Ok(piece)
+}
+
+/// Tells the size of an object.
+pub(super) async fn head(session: &Session, name: &ObjectName) -> Result<ObjectMeta> {
+    let call = Call { session, operation: "head object", name };
+    let spot = call.spot()?;
+    let path = format!("{}/{}", folder::path(session, &spot.folders), spot.file);
+    match session.sftp.fs().symlink_metadata(&path).await {
+        Ok(metadata) if metadata.file_type().is_some_and(|kind| kind.is_dir()) => Err(call.error(ErrorKind::NotFound)),
+        Ok(metadata) if metadata.file_type().is_some_and(|kind| !kind.is_file()) => {
+            Err(call.told(Error::damaged(call.operation, "not a regular file")))
+        }
+        Ok(metadata) => match metadata.len() {
+            Some(bytes) => Ok(ObjectMeta { name: name.clone(), bytes }),
+            None => Err(call.told(Error::damaged(call.operation, "no size"))),
+        },
+        Err(error) => Err(call.not_opened(&path, error).await),
+    }
+}
+
+/// Removes an object.
+pub(super) async fn delete(session: &Session, name: &ObjectName) -> Result<()> {
+    let call = Call { session, operation: "delete object", name };
+    let spot = call.spot()?;
+    let path = format!("{}/{}", folder::path(session, &spot.folders), spot.file);
+    match session.sftp.fs().remove_file(&path).await {
+        Ok(()) => Ok(()),
+        Err(error) => match call.not_opened(&path, error).await {
+            missing if missing.kind() == ErrorKind::NotFound => Ok(()),
+            error => Err(error),
+        },
+    }
+}
+
+/// A call under way, for its errors.
+#[derive(Clone, Copy)]
+struct Call<'a> {
+    session: &'a Session,
+    operation: &'static str,
+    name: &'a ObjectName,
+}
+
+impl Call<'_> {
+    fn spot(self) -> Result<Spot> {
+        layout::spot_of(self.name)
+            .ok_or_else(|| self.error(ErrorKind::InvalidInput).with("reason", "the place of another object"))
+    }
+
+    fn check_length(self, bytes: u64) -> Result<()> {
+        if bytes <= OBJECT_BYTES_MAX as u64 {
+            return Ok(());
+        }
+        Err(self.error(ErrorKind::LimitExceeded).with("bytes", bytes).with("limit", OBJECT_BYTES_MAX))
+    }
+
+    async fn create(self, path: &str) -> SftpResult<File> {
+        self.session.sftp.options().write(true).create_new(true).open(path).await
+    }
+
+    /// The error of a file that can not be opened. A missing directory of the repository looks like a missing
+    /// object; it must not be taken for that. A folder, or what lies below an object, is no object either.
+    async fn not_opened(self, path: &str, error: openssh_sftp_client::Error) -> Error {
+        let error = self.failed(error);
+        let missing = match error.kind() {
+            ErrorKind::NotFound => true,
+            ErrorKind::Io => {
+                let kind = self.session.sftp.fs().symlink_metadata(path).await;
+                // OpenSSH has only a plain failure for a path that leads through a file.
+                kind.map_or(true, |metadata| metadata.file_type().is_some_and(|kind| kind.is_dir()))
+            }
+            _ => false,
+        };
+        if !missing {
+            return error;
+        }
+        match folder::check_root(self.session).await {
+            Ok(()) => self.error(ErrorKind::NotFound),
+            Err(error) => self.told(error),
+        }
+    }
+
+    /// SFTP has no word for a full disk: whoever asks how much room there is knows.
+    async fn explain_full(self, error: openssh_sftp_client::Error, payload: &Payload) -> Error {
+        let error = self.failed(error);
+        if error.kind() != ErrorKind::Io || !self.session.sftp.support_statvfs() {
+            return error;
+        }
+        let root = if self.session.root.is_empty() { "/" } else { &self.session.root };
+        match self.session.sftp.fs().statvfs(root).await {
+            Ok(room) if room.bavail.saturating_mul(room.frsize) < payload.len() as u64 + (1 << 20) => {
+                self.error(ErrorKind::NoSpace).because(error)
+            }
+            _ => error,
+        }
+    }
+
+    fn failed(self, error: openssh_sftp_client::Error) -> Error {
+        self.told(self.session.failed(self.operation, error))
+    }
+
+    fn error(self, kind: ErrorKind) -> Error {
+        self.told(Error::new(kind, self.operation))
+    }
+
+    fn told(self, error: Error) -> Error {
+        error.with("object", self.name)
+    }
+}

@@ -1,0 +1,191 @@
+//! The directory of a repository and the folders in it.
+
+use std::sync::Arc;
+
+use futures_util::stream::{self, StreamExt, TryStreamExt};
+use gabion_core::backend::{ObjectMeta, ObjectName, Prefix};
+use gabion_core::error::{Error, ErrorKind, Result};
+use openssh_sftp_client::metadata::{MetaData, Permissions};
+
+use super::failure::is_missing;
+use super::session::{Remote, Session};
+use crate::local::layout;
+
+/// Folders that are read or made at once.
+const FOLDERS_AT_ONCE: usize = 16;
+/// Folders above a file: names have three parts.
+const DEPTH_MAX: usize = 2;
+
+/// The path of a folder.
+pub(super) fn path(session: &Session, folders: &[String]) -> String {
+    let mut path = session.root.clone();
+    for folder in folders {
+        path.push('/');
+        path.push_str(folder);
+    }
+    path
+}
+
+/// The path of the directory itself.
+fn root(session: &Session) -> &str {
+    if session.root.is_empty() { "/" } else { &session.root }
+}
+
+/// Makes sure that the directory exists.
+pub(super) async fn check_root(session: &Session) -> Result<()> {
+    let operation = "open repository folder";
+    match session.sftp.fs().metadata(root(session)).await {
+        Ok(metadata) if metadata.file_type().is_some_and(|kind| kind.is_dir()) => Ok(()),
+        Ok(_) => Err(Error::new(ErrorKind::NotARepository, operation).with("reason", "not a directory")),
+        Err(error) if is_missing(&error) => Err(Error::new(ErrorKind::RepositoryNotFound, operation)),
+        Err(error) => Err(session.failed(operation, error)),
+    }
+    .map_err(|error| error.with("path", root(session)))
+}
+
+/// Makes the directory unless it exists, and in an empty one the folders of segments.
+pub(super) async fn create_root(session: &Session) -> Result<()> {
+    let operation = "create repository folder";
+    match check_root(session).await {
+        Ok(()) => {}
+        Err(error) if error.kind() == ErrorKind::RepositoryNotFound => {
+            make_one(session, root(session)).await.map_err(|error| {
+                let above = root(session).rsplit_once('/').map_or("", |(above, _)| above);
+                session.failed(operation, error).with("path", if above.is_empty() { "/" } else { above })
+            })?;
+        }
+        Err(error) => return Err(error),
+    }
+    let mut empty = true;
+    for (name, _) in read(session, operation, &[]).await? {
+        if matches!(&*name, "lost+found") || name.starts_with(".tmp-") {
+            continue;
+        }
+        empty = false;
+        // The engine sees objects only; what it can not see must not be taken for an empty place.
+        if ObjectName::new(&*name).is_err() {
+            return Err(Error::new(ErrorKind::NotARepository, operation)
+                .with("reason", "the place is not empty")
+                .with("found", name.escape_debug()));
+        }
+    }
+    if empty { make(session, &[layout::SEGMENTS.to_owned(), "00".to_owned()]).await } else { Ok(()) }
+}
+
+/// Makes a folder and those above it; where segments fan out, all 256 at once.
+pub(super) async fn make(session: &Session, folders: &[String]) -> Result<()> {
+    let operation = "create folder";
+    for depth in 1..=folders.len() {
+        let above = path(session, &folders[..depth - 1]);
+        let names: Vec<String> = match layout::is_fan_out(&folders[..depth]) {
+            true => layout::fan_out().collect(),
+            false => vec![folders[depth - 1].clone()],
+        };
+        let paths = names.into_iter().map(|name| format!("{above}/{name}"));
+        let made = paths.map(|path| async move {
+            match make_one(session, &path).await {
+                Ok(()) => Ok(()),
+                // Servers do not say why; another client may have made it.
+                Err(error) => match session.sftp.fs().symlink_metadata(&path).await {
+                    Ok(there) if is_folder(&there) => Ok(()),
+                    Ok(_) => Err(Error::new(ErrorKind::AlreadyExists, operation)
+                        .with("reason", "an object bears the name of the folder")),
+                    Err(_) => Err(session.failed(operation, error)),
+                }
+                .map_err(|error| error.with("folder", &path)),
+            }
+        });
+        stream::iter(made).buffer_unordered(FOLDERS_AT_ONCE).try_collect::<()>().await?;
+    }
+    Ok(())
+}
+
+/// Makes a folder that only its owner can use.
+async fn make_one(session: &Session, path: &str) -> Result<(), openssh_sftp_client::Error> {
+    let mut fs = session.sftp.fs();
+    let mut only_owner = Permissions::new();
+    only_owner.set_read_by_owner(true).set_write_by_owner(true).set_execute_by_owner(true);
+    fs.dir_builder().permissions(only_owner).create(path).await
+}
+
+fn is_folder(metadata: &MetaData) -> bool {
+    metadata.file_type().is_some_and(|kind| kind.is_dir())
+}
+
+/// What some folders hold.
+#[derive(Debug, Default)]
+pub(super) struct Level {
+    /// Objects in them.
+    pub objects: Vec<ObjectMeta>,
+    /// Folders in them.
+    pub folders: Vec<Vec<String>>,
+}
+
+/// Reads folders, several at once. One that is missing holds nothing, if the repository is there.
+pub(super) async fn read_level(remote: &Arc<Remote>, folders: Vec<Vec<String>>, prefix: &Prefix) -> Result<Level> {
+    let operation = "list objects";
+    let found =
+        folders.into_iter().map(|folder| {
+            let (remote, prefix) = (Arc::clone(remote), prefix.clone());
+            async move {
+                remote.run(operation, move |session| async move { level_of(&session, folder, &prefix).await }).await
+            }
+        });
+    let add = |mut sum: Level, found: Level| {
+        sum.objects.extend(found.objects);
+        sum.folders.extend(found.folders);
+        std::future::ready(Ok(sum))
+    };
+    stream::iter(found).buffer_unordered(FOLDERS_AT_ONCE).try_fold(Level::default(), add).await
+}
+
+async fn level_of(session: &Session, folder: Vec<String>, prefix: &Prefix) -> Result<Level> {
+    let operation = "list objects";
+    let mut level = Level::default();
+    for (file, metadata) in read(session, operation, &folder).await? {
+        if ObjectName::new(&*file).is_err() || file.contains('/') {
+            continue;
+        }
+        let kind = metadata.file_type();
+        if kind.is_some_and(|kind| kind.is_dir()) {
+            if folder.len() < DEPTH_MAX {
+                level.folders.push([&*folder, &[file]].concat());
+            }
+        } else if kind.is_some_and(|kind| !kind.is_file()) {
+            // Left out, it would look deleted.
+            return Err(Error::damaged(operation, "not a regular file")
+                .with("folder", folder.join("/"))
+                .with("object", file));
+        } else if let Some(name) = layout::name_of(&folder, &file).filter(|name| prefix.covers(name)) {
+            let bytes = metadata.len().ok_or_else(|| Error::damaged(operation, "no size").with("object", &name))?;
+            level.objects.push(ObjectMeta { name, bytes });
+        }
+    }
+    Ok(level)
+}
+
+/// The entries of a folder whose names are text; none if it is missing, or an object.
+async fn read(session: &Session, operation: &'static str, folder: &[String]) -> Result<Vec<(String, MetaData)>> {
+    let place = if folder.is_empty() { root(session).to_owned() } else { path(session, folder) };
+    let told = |error: Error| error.with("folder", folder.join("/"));
+    let opened = session.sftp.fs().open_dir(&place).await;
+    let directory = match opened {
+        Ok(directory) => directory,
+        Err(error) => {
+            let there = session.sftp.fs().symlink_metadata(&place).await;
+            return match there {
+                Ok(there) if is_folder(&there) => Err(told(session.failed(operation, error))),
+                Ok(_) => Ok(Vec::new()),
+                Err(why) if is_missing(&why) => check_root(session).await.map(|()| Vec::new()),
+                Err(_) => Err(told(session.failed(operation, error))),
+            };
+        }
+    };
+    let mut entries = Vec::new();
+    let mut found = Box::pin(directory.read_dir());
+    while let Some(entry) = found.try_next().await.map_err(|error| told(session.failed(operation, error)))? {
+        let name = entry.filename().to_str().filter(|name| !matches!(*name, "." | ".."));
+        entries.extend(name.map(|name| (name.to_owned(), entry.metadata())));
+    }
+    Ok(entries)
+}

@@ -1,0 +1,74 @@
+//! Why a connection ended: told to everybody who waits for it.
+
+use std::process::ExitStatus;
+use std::time::Duration;
+
+use gabion_core::backend::ObjectName;
+use gabion_core::error::{Error, ErrorKind};
+
+use super::errors::{SERVER_SENT, SERVER_SPEAKS};
+
+/// The reason, which several calls get.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Loss {
+    kind: ErrorKind,
+    temporary: bool,
+    fact: (&'static str, String),
+    status: Option<String>,
+}
+
+impl Loss {
+    /// It was closed.
+    pub fn closed(why: impl Into<String>) -> Self {
+        Self { kind: ErrorKind::Connection, temporary: true, fact: ("reason", why.into()), status: None }
+    }
+
+    /// The server could not be started at all.
+    pub fn not_started(why: impl Into<String>) -> Self {
+        Self { temporary: false, ..Self::closed(why) }
+    }
+
+    /// The server sent what is no answer.
+    pub fn garbage(what: impl Into<String>) -> Self {
+        Self { kind: ErrorKind::Connection, temporary: true, fact: (SERVER_SENT, what.into()), status: None }
+    }
+
+    /// Another attempt will not help.
+    pub fn for_good(self) -> Self {
+        Self { temporary: false, ..self }
+    }
+
+    /// The server speaks no version of the protocol that is known here; the newest it knows is told.
+    pub fn version(newest: u16) -> Self {
+        let fact = (SERVER_SPEAKS, format!("version {newest} of the protocol at most"));
+        Self { kind: ErrorKind::Unsupported, temporary: false, fact, status: None }
+    }
+
+    /// The server was silent for so long.
+    pub fn silent(time: Duration) -> Self {
+        let fact = ("reason", format!("no sign of life for {} seconds", time.as_secs()));
+        Self { kind: ErrorKind::TimedOut, temporary: true, fact, status: None }
+    }
+
+    /// The child ended like this. A shell that knows no such command ends with 127.
+    pub fn after(self, status: ExitStatus) -> Self {
+        let temporary = self.temporary && !matches!(status.code(), Some(126 | 127));
+        match status.success() {
+            true => self,
+            false => Self { temporary, status: Some(status.to_string()), ..self },
+        }
+    }
+
+    /// The error of a call.
+    pub fn error(&self, operation: &'static str, name: Option<&ObjectName>) -> Error {
+        let mut error = Error::new(self.kind, operation);
+        if let Some(name) = name {
+            error = error.with("object", name);
+        }
+        error = error.with(self.fact.0, &self.fact.1);
+        if let Some(status) = &self.status {
+            error = error.with("ssh ended with", status);
+        }
+        if self.temporary { error.temporary() } else { error }
+    }
+}

@@ -1,0 +1,156 @@
+//! Which directory a client means, and whether it may.
+//!
+//! Paths are compared after every symbolic link in them was followed, and the path that was compared is the one that
+//! is opened.
+
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt;
+use std::path::{Component, Path, PathBuf};
+
+use gabion_core::error::{Error, ErrorKind, Result};
+
+use super::errors::REFUSED_PATH;
+use super::protocol::RemotePath;
+use super::serve::ServeOptions;
+
+const OPERATION: &str = "open repository";
+
+/// The directories a server serves.
+#[derive(Debug)]
+pub(super) struct Places {
+    home: Option<PathBuf>,
+    paths: Vec<PathBuf>,
+    repositories: Vec<PathBuf>,
+}
+
+impl Places {
+    /// Follows the links in what the server was started with. A directory that does not exist yet may be served.
+    pub fn new(options: &ServeOptions) -> Result<Self> {
+        let home = options.home.as_deref().map(real).transpose()?;
+        let all = |paths: &[PathBuf]| -> Result<Vec<PathBuf>> {
+            paths.iter().map(|path| real(&from(home.as_deref(), path)?)).collect()
+        };
+        let (paths, repositories) = (all(&options.restrict_to_paths)?, all(&options.restrict_to_repositories)?);
+        Ok(Self { home, paths, repositories })
+    }
+
+    /// The directory a client means.
+    ///
+    /// # Errors
+    /// `PermissionDenied` with the fact [`REFUSED_PATH`] if this server does not serve it, whether or not it exists.
+    pub fn resolve(&self, path: &RemotePath) -> Result<PathBuf> {
+        let named = PathBuf::from(OsString::from_vec(path.bytes.clone()));
+        let refused = |reason: &'static str| {
+            Error::new(ErrorKind::InvalidInput, OPERATION).with("reason", reason).with("path", named.display())
+        };
+        let absolute = match path.in_home {
+            true if named.is_absolute() => return Err(refused("the path is not relative")),
+            true => from(self.home.as_deref(), &named)?,
+            false if named.is_absolute() => named.clone(),
+            false => return Err(refused("the path is not absolute")),
+        };
+        let real = real(&absolute)?;
+        let free = self.paths.is_empty() && self.repositories.is_empty();
+        if free || self.repositories.contains(&real) || self.paths.iter().any(|allowed| real.starts_with(allowed)) {
+            return Ok(real);
+        }
+        Err(Error::new(ErrorKind::PermissionDenied, OPERATION).with(REFUSED_PATH, named.display()))
+    }
+}
+
+/// A path as it is meant by whoever is at home.
+fn from(home: Option<&Path>, path: &Path) -> Result<PathBuf> {
+    match home {
+        _ if path.is_absolute() => Ok(path.to_owned()),
+        Some(home) => Ok(home.join(path)),
+        None => Err(Error::new(ErrorKind::NotFound, OPERATION).with("reason", "there is no home directory")),
+    }
+}
+
+/// The path without links, `.` and `..`. What does not exist yet has none; there `..` is refused, because nobody
+/// knows where it will lead.
+fn real(path: &Path) -> Result<PathBuf> {
+    let mut missing = Vec::new();
+    let mut there = path;
+    loop {
+        match std::fs::canonicalize(there) {
+            Ok(real) => return Ok(missing.into_iter().rev().fold(real, |path, part: OsString| path.join(part))),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                // A link that leads nowhere exists; who makes its target would decide what is served.
+                if there.symlink_metadata().is_ok() {
+                    return Err(Error::from_io(OPERATION, error).with("path", path.display()));
+                }
+                match (there.components().next_back(), there.parent()) {
+                    (Some(Component::Normal(part)), Some(parent)) => {
+                        missing.push(part.to_owned());
+                        there = parent;
+                    }
+                    _ => return Err(Error::from_io(OPERATION, error).with("path", path.display())),
+                }
+            }
+            Err(error) => return Err(Error::from_io(OPERATION, error).with("path", path.display())),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    fn remote(in_home: bool, path: &Path) -> RemotePath {
+        RemotePath { in_home, bytes: path.as_os_str().as_encoded_bytes().to_vec() }
+    }
+
+    #[test]
+    fn only_what_is_served_is_opened_wherever_links_lead() {
+        let place = tempfile::tempdir().unwrap();
+        let root = place.path().canonicalize().unwrap();
+        for folder in ["served/one", "served-too", "other", "home"] {
+            std::fs::create_dir_all(root.join(folder)).unwrap();
+        }
+        symlink(root.join("other"), root.join("served/out")).unwrap();
+        symlink(root.join("served"), root.join("in")).unwrap();
+        symlink(root.join("nowhere"), root.join("served/dangling")).unwrap();
+        let options = ServeOptions {
+            restrict_to_paths: vec![root.join("in")],
+            restrict_to_repositories: vec![root.join("home/mine"), "relative".into()],
+            home: Some(root.join("home")),
+            ..ServeOptions::default()
+        };
+        let places = Places::new(&options).unwrap();
+        for (path, real) in [
+            ("served", "served"),
+            ("served/one", "served/one"),
+            ("served/new", "served/new"),
+            ("in/one/../new", "served/new"),
+            ("home/mine", "home/mine"),
+            ("home/relative", "home/relative"),
+        ] {
+            assert_eq!(places.resolve(&remote(false, &root.join(path))).unwrap(), root.join(real), "{path}");
+        }
+        assert_eq!(places.resolve(&remote(true, Path::new("mine"))).unwrap(), root.join("home/mine"));
+        for path in
+            ["", "other", "served-too", "served/out", "served/out/new", "served/../other", "home", "home/mine/x"]
+        {
+            let error = places.resolve(&remote(false, &root.join(path))).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::PermissionDenied, "{path}");
+            assert!(error.context(REFUSED_PATH).is_some());
+        }
+        assert!(places.resolve(&remote(true, Path::new("../other"))).is_err());
+        assert!(places.resolve(&remote(false, &root.join("served/none/../../other"))).is_err());
+        assert!(places.resolve(&remote(false, &root.join("served/dangling"))).is_err());
+        assert!(places.resolve(&remote(false, Path::new("served"))).is_err());
+        assert!(places.resolve(&remote(true, &root.join("served"))).is_err());
+    }
+
+    #[test]
+    fn without_restrictions_everything_is_served_and_without_home_nothing_is_relative() {
+        let place = tempfile::tempdir().unwrap();
+        let root = place.path().canonicalize().unwrap();
+        let places = Places::new(&ServeOptions::default()).unwrap();
+        assert_eq!(places.resolve(&remote(false, &root.join("x/y"))).unwrap(), root.join("x/y"));
+        assert!(places.resolve(&remote(true, Path::new("x"))).is_err());
+    }
+}
