@@ -16,7 +16,9 @@ use crate::error::{Error, ErrorKind, Result};
 ///
 /// Under both nothing is replaced or deleted, and a name that exists takes no other bytes. The record of a removal is
 /// something that is put; a client that must not destroy must not write one.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+///
+/// The more is refused, the greater the value.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Permissions {
     /// Everything.
     #[default]

@@ -22,7 +22,7 @@ mod sections;
 mod table;
 
 use std::collections::hash_map::Entry;
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::{ChunkId, SegmentId};
@@ -80,6 +80,8 @@ pub struct Index {
     offered: Vec<bool>,
     numbers: HashMap<SegmentId, u32>,
     withdrawn: HashSet<SegmentId>,
+    /// Segments of which fragments say different things.
+    disputed: BTreeSet<SegmentId>,
     offered_segments: usize,
     offered_chunks: usize,
 }
@@ -105,6 +107,7 @@ impl Index {
             offered: Vec::new(),
             numbers: HashMap::new(),
             withdrawn: HashSet::new(),
+            disputed: BTreeSet::new(),
             offered_segments: 0,
             offered_chunks: 0,
         }
@@ -131,6 +134,11 @@ impl Index {
         self.places(id).collect()
     }
 
+    /// The copy that [`Marks`] mark: the one that became known first.
+    pub fn marked_copy(&self, id: &ChunkId) -> Option<Place> {
+        self.entries(id).min_by_key(|entry| entry.segment).and_then(|entry| self.place(entry))
+    }
+
     /// Copies of the chunk in segments that are no longer on offer. They may still exist: a doomed segment holds its
     /// chunks until it is deleted. To be read only where there is nothing else, and never to be relied on.
     pub fn withdrawn_copies(&self, id: &ChunkId) -> Vec<Place> {
@@ -154,7 +162,8 @@ impl Index {
 
     /// Takes in the segments of a fragment that are `usable`: those which exist and are not
     /// doomed, as the caller saw. The index offers all of these and no others, and a segment
-    /// that several fragments name counts once.
+    /// that several fragments name counts once. Of a segment about which they differ, the first counts until it is
+    /// [learned anew](Index::relearn).
     pub fn add_fragment(&mut self, fragment: &Fragment, usable: &dyn Fn(&SegmentId) -> bool) -> Result<Added> {
         let mut added = Added::default();
         let mut numbers = Vec::with_capacity(fragment.segments.len());
@@ -162,12 +171,18 @@ impl Index {
             let number = if usable(&segment.record.id) {
                 let number = self.add(segment.record.clone(), segment.places.clone())?;
                 *if number.is_some() { &mut added.new } else { &mut added.known } += 1;
+                if number.is_none() {
+                    self.compare(segment);
+                }
                 number
             } else {
                 added.skipped += 1;
                 None
             };
             numbers.push(number);
+        }
+        if added.known > 0 {
+            self.compare_keys(fragment, &numbers, usable);
         }
         if added.new == 0 {
             return Ok(added);
@@ -177,6 +192,58 @@ impl Index {
             self.table.insert_sorted(&entries);
         }
         Ok(added)
+    }
+
+    /// Segments of which fragments say different things: one of them lies, or is damaged in a way no seal shows.
+    pub fn disputed(&self) -> &BTreeSet<SegmentId> {
+        &self.disputed
+    }
+
+    /// Takes in what a disputed segment says of itself, in place of what fragments say.
+    ///
+    /// # Errors
+    /// `Damaged` if the counts and lengths of the directory do not add up.
+    pub fn relearn(&mut self, record: SegmentRecord, directory: &Directory) -> Result<()> {
+        let places = Places::of(directory)?;
+        if let Some(number) = self.numbers.remove(&record.id).map(|number| number as usize)
+            && let (Some(offered), Some(segment)) = (self.offered.get_mut(number), self.segments.get(number))
+            && std::mem::take(offered)
+        {
+            self.offered_segments -= 1;
+            self.offered_chunks -= segment.places.chunks() as usize;
+        }
+        self.disputed.remove(&record.id);
+        if let Some(segment) = self.add(record, places)? {
+            for (ordinal, chunk) in (0u32..).zip(&directory.chunks) {
+                self.table.insert(KeyEntry { key: ChunkKey::of(&chunk.id), segment, ordinal });
+            }
+        }
+        Ok(())
+    }
+
+    /// Notes whether a fragment says of a known segment what was said before.
+    fn compare(&mut self, entry: &SegmentEntry) {
+        let known = self.numbers.get(&entry.record.id).and_then(|number| self.segments.get(*number as usize));
+        if known.is_some_and(|known| known.record != entry.record || known.places != entry.places) {
+            self.disputed.insert(entry.record.id);
+        }
+    }
+
+    /// The same for its chunks. The places were compared, so the count of chunks is the same.
+    fn compare_keys(&mut self, fragment: &Fragment, new: &[Option<u32>], usable: &dyn Fn(&SegmentId) -> bool) {
+        let known = |(segment, new): (&SegmentEntry, &Option<u32>)| {
+            let number = self.numbers.get(&segment.record.id).filter(|_| new.is_none() && usable(&segment.record.id));
+            number.copied()
+        };
+        let numbers: Vec<Option<u32>> = fragment.segments.iter().zip(new).map(known).collect();
+        for key in &fragment.keys {
+            let position = key.segment as usize;
+            let Some(number) = numbers.get(position).copied().flatten() else { continue };
+            let mut copies = self.table.find(key.key);
+            if !copies.any(|entry| entry.segment == number && entry.ordinal == key.ordinal) {
+                self.disputed.extend(fragment.segments.get(position).map(|segment| segment.record.id));
+            }
+        }
     }
 
     /// No longer offers a segment, now or when it is added later.
@@ -264,7 +331,7 @@ fn renumber(entry: &KeyEntry, numbers: &[Option<u32>]) -> Option<KeyEntry> {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::{BTreeMap, BTreeSet};
+    use std::collections::BTreeMap;
 
     use proptest::prelude::*;
 
@@ -393,6 +460,39 @@ mod tests {
                 prop_assert_eq!(index.segment(&record.id), offered.then_some(record));
             }
         }
+    }
+
+    #[test]
+    fn what_fragments_differ_about_is_noted_and_learned_anew() {
+        let truth = samples::segment_of(1, &[1, 2, 3]);
+        let fragment = |segments: &[_]| Fragment::from_segments(0, segments).unwrap().pop().unwrap();
+        let (other_count, other_chunks) = (samples::segment_of(1, &[1]), samples::segment_of(1, &[1, 2, 9]));
+        let mut other_record = truth.clone();
+        other_record.0.content_hash[0] ^= 1;
+        for lie in [other_count, other_chunks, other_record] {
+            for order in [[&lie, &truth], [&truth, &lie]] {
+                let mut index = Index::new();
+                for segment in order {
+                    // Besides the truth about another segment.
+                    let fragment = fragment(&[segment.clone(), samples::segment_of(2, &[7, 8])]);
+                    index.add_fragment(&fragment, &|_| true).unwrap();
+                }
+                assert_eq!(index.disputed().iter().collect::<Vec<_>>(), [&truth.0.id]);
+                index.relearn(truth.0.clone(), &truth.1).unwrap();
+                assert!(index.disputed().is_empty());
+                assert_eq!(
+                    [1, 2, 3, 9, 7].map(|chunk| index.contains(&samples::chunk(chunk))),
+                    [true, true, true, false, true]
+                );
+                assert_eq!((index.segment_count(), index.chunk_count()), (2, 5));
+                assert_eq!(index.segment(&truth.0.id), Some(&truth.0));
+            }
+        }
+        let mut index = Index::new();
+        for _ in 0..2 {
+            index.add_fragment(&fragment(std::slice::from_ref(&truth)), &|_| true).unwrap();
+        }
+        assert!(index.disputed().is_empty());
     }
 
     #[test]

@@ -32,6 +32,8 @@ pub struct Collector {
     dooms: Vec<Doom>,
     orphans: BTreeSet<SegmentId>,
     unnamed: BTreeSet<SegmentId>,
+    /// Segments about which fragments differ.
+    disputed: BTreeSet<SegmentId>,
     damaged_fragments: usize,
 }
 
@@ -42,9 +44,11 @@ impl Repository {
     pub fn collector(&self, options: &WriterOptions) -> Result<Collector> {
         let mut session = self.session()?;
         let unnamed = session.recover_unnamed();
+        let disputed = session.end_disputes();
         let (dooms, damaged_fragments) = (session.dooms().to_vec(), session.damaged_fragments().len());
         let orphans = session.doomed_segments();
-        Ok(Collector { writer: session.into_writer(options)?, dooms, orphans, unnamed, damaged_fragments })
+        let writer = session.into_writer(options)?;
+        Ok(Collector { writer, dooms, orphans, unnamed, disputed, damaged_fragments })
     }
 
     /// Asks whether the store would delete something now. Whoever is going to delete asks before it begins: a set of
@@ -140,6 +144,27 @@ impl Collector {
         self.writer.index.read().withdrawn_copies(id).into_iter().map(|place| place.segment).collect()
     }
 
+    /// Segments this collector wrote and published.
+    pub fn own_segments(&self) -> BTreeSet<SegmentId> {
+        self.writer.ledger().own.clone()
+    }
+
+    /// Whether doomed segments are said to hold a copy of this chunk beside the marked one.
+    pub fn has_doomed_copy(&self, id: &ChunkId) -> bool {
+        !self.dooms.is_empty() && !self.writer.index.read().withdrawn_copies(id).is_empty()
+    }
+
+    /// Reads the marked copy of a chunk, unless it is in one of the segments that are `trusted`, and compares it with
+    /// its name.
+    pub fn prove(&self, reader: &Reader, class: Class, id: &ChunkId, trusted: &BTreeSet<SegmentId>) -> Result<()> {
+        let marked = self.writer.index.read().marked_copy(id);
+        match marked {
+            Some(place) if trusted.contains(&place.segment) => Ok(()),
+            Some(place) => reader.fetch_from(class, id, &place).map(|_| ()),
+            None => Err(Error::new(ErrorKind::NotFound, "read chunk").with("chunk", id)),
+        }
+    }
+
     /// How much of every segment is marked.
     pub fn census(&self, marks: &Marks) -> Vec<SegmentUse> {
         marks.census(&self.writer.index.read())
@@ -217,7 +242,8 @@ impl Collector {
 
     /// Rewrites the fragments that name segments which were deleted; `wait` passes the time a list may lag.
     ///
-    /// A segment is dropped only if it is among `deleted` or absent from a list that is later than the fragment.
+    /// A segment is dropped only if it is among `deleted` or absent from a list that is later than the fragment. So is
+    /// what fragments say of segments about which they differ: this collector's own fragment says what is true.
     pub fn rewrite_index(&self, deleted: &BTreeSet<SegmentId>, wait: &dyn Fn()) -> Result<()> {
         let office = &self.writer.office;
         let (store, sealer) = (&office.store, office.sealer());
@@ -235,8 +261,13 @@ impl Collector {
         }
         wait();
         let existing = gc::list_segments(store)?;
-        let keep = |id: &SegmentId| existing.contains(id) && !deleted.contains(id);
-        found.retain(|(_, _, segments)| !segments.iter().all(keep));
+        let there = |id: &SegmentId| existing.contains(id) && !deleted.contains(id);
+        let keep = |id: &SegmentId| there(id) && !self.disputed.contains(id);
+        let own = self.writer.ledger().own_fragments.clone();
+        found.retain(|(_, name, segments)| {
+            let keep: &dyn Fn(&SegmentId) -> bool = if own.contains(name) { &there } else { &keep };
+            !segments.iter().all(keep)
+        });
         let mut batch = Vec::new();
         let mut bytes = 0;
         for (length, name, _) in found {

@@ -179,8 +179,10 @@ impl Writer {
         }
         for (record, _) in &segments {
             ledger.look.add_own(record.id);
+            ledger.own.insert(record.id);
         }
         let names = put_fragments(&self.office, Fragment::from_segments(0, &segments)?)?;
+        ledger.own_fragments.extend(names.iter().map(|object| object.name.clone()));
         ledger.fragments.extend(names);
         Ok(())
     }

@@ -68,7 +68,8 @@ impl Reader {
         Err(failed.with("chunk", id).with("object", ObjectName::of("segments", place.segment)))
     }
 
-    fn fetch_from(&self, class: Class, id: &ChunkId, place: &Place) -> Result<Bytes> {
+    /// Reads this copy of a chunk and no other.
+    pub(super) fn fetch_from(&self, class: Class, id: &ChunkId, place: &Place) -> Result<Bytes> {
         if place.class != class {
             return Err(Error::damaged("read chunk", "chunk is of another class"));
         }

@@ -36,6 +36,8 @@ pub struct Session {
     loaded: Loaded,
     /// Segments that no fragment names any more: the next fragment will.
     recovered: Vec<(SegmentRecord, Directory)>,
+    /// Segments about which fragments differ, as they are.
+    disputed: Vec<(SegmentRecord, Directory)>,
     gone: Vec<SegmentId>,
 }
 
@@ -53,9 +55,10 @@ impl Session {
         look.see_segments(&office.store)?;
         let gone: Vec<SegmentId> = index.segments().map(|segment| segment.id).filter(|id| !look.usable(id)).collect();
         gone.iter().for_each(|id| index.withdraw(id));
+        let disputed = settle_disputes(&office, &mut index);
         let damaged = !loaded.damaged.is_empty();
         let index = SharedIndex(Arc::new(RwLock::new(index)));
-        let mut session = Self { index, look, loaded, recovered: Vec::new(), gone, office };
+        let mut session = Self { index, look, loaded, recovered: Vec::new(), disputed, gone, office };
         if damaged {
             session.recover_unnamed();
         }
@@ -70,6 +73,15 @@ impl Session {
             self.look.usable_segments().filter(|id| index.segment(id).is_none()).copied().collect();
         self.recovered.extend(add_from_segments(&self.office, &mut index, &unnamed));
         unnamed.into_iter().collect()
+    }
+
+    /// Has the next fragment say what segments are about which fragments differ; returns which these are. The fragments
+    /// that were there must go.
+    pub(super) fn end_disputes(&mut self) -> BTreeSet<SegmentId> {
+        let disputed = std::mem::take(&mut self.disputed);
+        let ids = disputed.iter().map(|(record, _)| record.id).collect();
+        self.recovered.extend(disputed);
+        ids
     }
 
     /// The dooms that were there.
@@ -208,9 +220,26 @@ pub(super) fn complete_index(office: &Office, index: &SharedIndex) -> Result<boo
     let gone: Vec<SegmentId> = named.filter(|id| !known.contains(id) && !listed.contains(id)).collect();
     gone.iter().for_each(|id| index.withdraw(id));
     loaded.and(seen)?;
+    settle_disputes(office, &mut index);
     let unnamed: Vec<SegmentId> = listed.into_iter().filter(|id| index.segment(id).is_none()).collect();
     add_from_segments(office, &mut index, &unnamed);
     Ok(index.segments().any(|segment| !known.contains(&segment.id)))
+}
+
+/// Where fragments say different things of a segment, the segment itself is asked: it can not be changed by somebody who
+/// may only add. One that can not be read stays as the first fragment described it.
+fn settle_disputes(office: &Office, index: &mut Index) -> Vec<(SegmentRecord, Directory)> {
+    let mut settled = Vec::new();
+    for id in index.disputed().clone() {
+        let bytes = office.store.get_bounded(&ObjectName::of("segments", id), SEGMENT_BYTES_MAX);
+        if let Ok((record, directory)) = bytes.and_then(|bytes| open_directory(&office.sealer(), &id, &bytes)) {
+            // Fails only for a directory that does not add up, and then changes nothing.
+            if index.relearn(record.clone(), &directory).is_ok() {
+                settled.push((record, directory));
+            }
+        }
+    }
+    settled
 }
 
 /// Adds segments by their own directories, and returns those. What does not open is left out.

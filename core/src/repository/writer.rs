@@ -8,7 +8,7 @@ use crossbeam_channel::{Receiver, bounded};
 use super::pipeline::{Job, Pipeline};
 use super::session::SharedIndex;
 use super::{ChunkSink, Office, Reader};
-use crate::backend::ObjectMeta;
+use crate::backend::{ObjectMeta, ObjectName};
 use crate::compress::Compression;
 use crate::error::{Error, ErrorKind, Result};
 use crate::gc::Look;
@@ -58,6 +58,10 @@ pub(super) struct Ledger {
     pub fragments: Vec<ObjectMeta>,
     /// Own pendings, the first one first.
     pub pendings: Vec<PendingId>,
+    /// Segments this session wrote and published.
+    pub own: BTreeSet<SegmentId>,
+    /// Fragments this session put.
+    pub own_fragments: BTreeSet<ObjectName>,
 }
 
 impl Writer {
@@ -69,7 +73,13 @@ impl Writer {
         options: &WriterOptions,
     ) -> Result<Self> {
         let pipeline = Pipeline::new(Arc::clone(&office), index.clone(), options)?;
-        let ledger = Mutex::new(Ledger { look, fragments, pendings: Vec::new() });
+        let ledger = Mutex::new(Ledger {
+            look,
+            fragments,
+            pendings: Vec::new(),
+            own: BTreeSet::new(),
+            own_fragments: BTreeSet::new(),
+        });
         Ok(Self { office, index, pipeline, ledger, groups: Default::default() })
     }
 

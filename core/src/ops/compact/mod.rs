@@ -192,6 +192,7 @@ fn collect(
     let mut done = Compacted { adopted: collector.dooms().iter().filter(adopted).count(), ..Compacted::default() };
     // G4
     let mut chosen = evacuate(&collector, &needs, &plan, monitor)?;
+    let own = collector.own_segments();
     // G5, with what others doomed: whoever carries a doom out has written it
     chosen.extend(orphans);
     if !chosen.is_empty() {
@@ -199,7 +200,7 @@ fn collect(
         wait_twice();
         // G6 to G10
         let sizes: BTreeMap<SegmentId, &Victim> = plan.victims.iter().map(|victim| (victim.id, victim)).collect();
-        let stuck = save_what_became_needed(repository, &chosen, options, clock, monitor)?;
+        let stuck = save_what_became_needed(repository, &chosen, own, options, clock, monitor)?;
         let deleted: BTreeSet<SegmentId> = chosen.difference(&stuck).copied().collect();
         // Whoever took a lease before the dooms were there did not see them.
         wait_for_leases(repository, options.lease_wait, clock, monitor)?;
@@ -268,6 +269,7 @@ fn evacuate(collector: &Collector, needs: &Needs, plan: &Plan, monitor: &dyn Mon
 fn save_what_became_needed(
     repository: &Repository,
     doomed: &BTreeSet<SegmentId>,
+    mut own: BTreeSet<SegmentId>,
     options: &CompactOptions,
     clock: &dyn Clock,
     monitor: &dyn Monitor,
@@ -290,10 +292,30 @@ fn save_what_became_needed(
             }
         }
         collector.publish()?;
+        own.extend(collector.own_segments());
         if !saved {
+            lost.extend(unproven(&collector, &needs, &own)?);
             return Ok(stuck(&collector, doomed, &lost, monitor));
         }
     }
+}
+
+/// The chunks of doomed segments whose other copy, the one that would be left, is none.
+///
+/// Who may only add can write an index that says of some segment that it holds a chunk. Copies this collector wrote
+/// need no proof.
+fn unproven(collector: &Collector, needs: &Needs, own: &BTreeSet<SegmentId>) -> Result<BTreeMap<ChunkId, Error>> {
+    let (reader, mut unproven) = (collector.reader(), BTreeMap::new());
+    for (id, class) in &needs.rivals {
+        match collector.prove(&reader, *class, id, own) {
+            Ok(()) => {}
+            Err(error) if error.retry() == Retry::Temporary => return Err(error),
+            Err(error) => {
+                unproven.insert(*id, error.with("chunk", id));
+            }
+        }
+    }
+    Ok(unproven)
 }
 
 /// The doomed segments that hold a copy of something lost: `check` shall see them before they go.

@@ -19,6 +19,8 @@ pub(super) struct Needs {
     pub marks: Marks,
     /// Chunks without such a copy: all their copies are doomed, or gone.
     pub missing: BTreeMap<ChunkId, Class>,
+    /// Chunks with such a copy, and others in doomed segments: before these go, somebody should look at the first.
+    pub rivals: Vec<(ChunkId, Class)>,
     /// Live archives, by their ids in hexadecimal form, with a tree node that can not be read: what lies below
     /// is unknown.
     pub broken: Vec<(String, Error)>,
@@ -27,7 +29,7 @@ pub(super) struct Needs {
 impl Needs {
     /// Visits all trees.
     pub fn find(collector: &Collector, roots: &Roots, monitor: &dyn Monitor) -> Result<Self> {
-        let needs = Self { marks: collector.marks(), missing: BTreeMap::new(), broken: Vec::new() };
+        let needs = Self { marks: collector.marks(), missing: BTreeMap::new(), rivals: Vec::new(), broken: Vec::new() };
         let mut visit = Visit { collector, reader: collector.reader(), needs };
         for root in roots.trees() {
             visit.tree(&root, monitor)?;
@@ -85,7 +87,12 @@ impl Visit<'_> {
     /// Notes that a chunk is needed. Whether that is new.
     fn note(&mut self, class: Class, id: ChunkId) -> bool {
         match self.collector.mark(&mut self.needs.marks, &id) {
-            Mark::New => true,
+            Mark::New => {
+                if self.collector.has_doomed_copy(&id) {
+                    self.needs.rivals.push((id, class));
+                }
+                true
+            }
             Mark::Known => false,
             Mark::Missing => self.needs.missing.insert(id, class).is_none(),
         }
