@@ -4,19 +4,29 @@
 //! Every store and every layer keeps the numbered contract of `gabion_core::backend` and is run through its
 //! conformance suite.
 
+mod class;
 mod computing;
 pub mod erasure;
+#[cfg(any(feature = "redb", feature = "redis"))]
+pub mod kv;
 pub mod layer;
 pub mod local;
 mod location;
+#[cfg(feature = "s3")]
+pub mod object_store;
 mod open;
 pub mod parity;
 mod reed_solomon;
 pub mod scrub;
+mod seen;
 #[cfg(feature = "sftp")]
 pub mod sftp;
 pub mod ssh;
+#[cfg_attr(not(all(feature = "s3", feature = "redis")), allow(dead_code, reason = "each store needs some of it"))]
 mod url;
+mod variables;
+
+use std::time::Duration;
 
 pub use erasure::ErasureBackend;
 pub use local::LocalBackend;
@@ -27,5 +37,10 @@ pub use parity::ParityBackend;
 pub use sftp::SftpBackend;
 pub use ssh::SshBackend;
 pub use url::Hidden;
+pub use variables::Variables;
 
 use computing::computing;
+
+/// How old a list of a store that nobody knows may be.
+#[cfg_attr(not(feature = "s3"), allow(dead_code, reason = "only such stores ask"))]
+const UNKNOWN_STALENESS: Duration = Duration::from_secs(90);

@@ -11,7 +11,13 @@ use std::path::PathBuf;
 use gabion_core::error::{Error, ErrorKind, Result};
 
 use crate::erasure::{self, Split};
+#[cfg(feature = "redb")]
+use crate::kv::RedbLocation;
+#[cfg(feature = "redis")]
+use crate::kv::RedisLocation;
 use crate::local;
+#[cfg(feature = "s3")]
+use crate::object_store::{ObjectStoreLocation, Service};
 use crate::parity::{self, Percent};
 use crate::ssh::Target;
 use crate::url::invalid;
@@ -33,10 +39,21 @@ pub enum Location {
     /// `sftp://[user@]host[:port]/path`.
     #[cfg(feature = "sftp")]
     Sftp(Target),
+    /// A bucket: `s3://bucket/path`, `gs://bucket/path`, `az://container/path`.
+    #[cfg(feature = "s3")]
+    ObjectStore(Box<ObjectStoreLocation>),
+    /// A database in one file: `redb:/path/file.redb`.
+    #[cfg(feature = "redb")]
+    Redb(RedbLocation),
+    /// A Redis server: `redis://host/database`, `rediss://` with TLS.
+    #[cfg(feature = "redis")]
+    Redis(RedisLocation),
 }
 
 /// Schemes of stores that are planned but not built.
-const LATER: [&str; 10] = ["s3", "gs", "az", "redb", "redis", "rediss", "rest", "http", "https", "rclone"];
+const LATER: [&str; 4] = ["rest", "http", "https", "rclone"];
+/// Schemes of stores that a program may be built without.
+const OPTIONAL: [&str; 7] = ["sftp", "s3", "gs", "az", "redb", "redis", "rediss"];
 
 impl Location {
     /// Understands a location.
@@ -66,6 +83,12 @@ impl Location {
             Self::Ssh(_) => true,
             #[cfg(feature = "sftp")]
             Self::Sftp(_) => true,
+            #[cfg(feature = "redb")]
+            Self::Redb(_) => false,
+            #[cfg(feature = "redis")]
+            Self::Redis(_) => true,
+            #[cfg(feature = "s3")]
+            Self::ObjectStore(_) => true,
         }
     }
 
@@ -79,19 +102,33 @@ impl Location {
             "ssh" => Target::parse(rest).map(Self::Ssh),
             #[cfg(feature = "sftp")]
             "sftp" => Target::parse(rest).map(Self::Sftp),
-            #[cfg(not(feature = "sftp"))]
-            "sftp" => Err(not_built(scheme)),
-            _ if LATER.contains(&scheme) || scheme.starts_with("opendal+") => Err(not_built(scheme)),
+            #[cfg(feature = "s3")]
+            "s3" => bucket(Service::S3, rest),
+            #[cfg(feature = "s3")]
+            "gs" => bucket(Service::Google, rest),
+            #[cfg(feature = "s3")]
+            "az" => bucket(Service::Azure, rest),
+            #[cfg(feature = "redb")]
+            "redb" => RedbLocation::parse(rest).map(Self::Redb),
+            #[cfg(feature = "redis")]
+            "redis" | "rediss" => RedisLocation::parse(scheme == "rediss", rest).map(Self::Redis),
+            _ if OPTIONAL.contains(&scheme) => Err(not_there("this program was built without that store", scheme)),
+            _ if LATER.contains(&scheme) || scheme.starts_with("opendal+") => {
+                Err(not_there("this version does not have that store yet", scheme))
+            }
             _ if rest.starts_with("//") => Err(invalid("unknown scheme").with("scheme", scheme.escape_debug())),
             host => Err(remote_path(host, rest)),
         }
     }
 }
 
-fn not_built(scheme: &str) -> Error {
-    Error::new(ErrorKind::Unsupported, "understand location")
-        .with("reason", "this version does not have that store yet")
-        .with("scheme", scheme)
+#[cfg(feature = "s3")]
+fn bucket(service: Service, rest: &str) -> Result<Location> {
+    ObjectStoreLocation::parse(service, rest).map(Box::new).map(Location::ObjectStore)
+}
+
+fn not_there(reason: &'static str, scheme: &str) -> Error {
+    Error::new(ErrorKind::Unsupported, "understand location").with("reason", reason).with("scheme", scheme)
 }
 
 /// `host:path` is a file name to one program and a remote directory to the next, so it is neither here.
@@ -122,6 +159,12 @@ impl fmt::Display for Location {
             Self::Ssh(target) => write!(f, "ssh:{target}"),
             #[cfg(feature = "sftp")]
             Self::Sftp(target) => write!(f, "sftp:{target}"),
+            #[cfg(feature = "s3")]
+            Self::ObjectStore(location) => location.fmt(f),
+            #[cfg(feature = "redb")]
+            Self::Redb(location) => location.fmt(f),
+            #[cfg(feature = "redis")]
+            Self::Redis(location) => location.fmt(f),
         }
     }
 }
@@ -160,11 +203,6 @@ mod tests {
     #[test]
     fn stores_to_come_are_unsupported_and_their_secrets_stay_secret() {
         for text in [
-            "s3://b/p?secret=hunter2",
-            "gs://b",
-            "az://b",
-            "redb:/x",
-            "redis://:hunter2@h/0",
             "opendal+webdav:hunter2",
             "rest://h",
             "rest:https://u:hunter2@h",
@@ -233,6 +271,29 @@ mod tests {
         }
         let error = Location::parse("erasure:1+1:/a,foo://u:hunter2@h/b").unwrap_err();
         assert!(!error.to_string().contains("hunter2"), "{error}");
+    }
+
+    #[test]
+    #[cfg(all(feature = "s3", feature = "redis", feature = "redb"))]
+    fn stores_are_shown_without_their_secrets_and_understood_again() {
+        for (text, shown, remote) in [
+            ("s3://b/p/q?region=x", "s3://b/p/q", true),
+            ("gs://b", "gs://b", true),
+            ("az://b/p?account=a", "az://b/p?account=a", true),
+            ("redb:/x/y", "redb:/x/y", false),
+            ("redis://:hunter2@h/1", "redis://h:6379/1?prefix=gabion%3A", true),
+            ("rediss://u@h", "rediss://h:6379/0?prefix=gabion%3A", true),
+        ] {
+            let location = Location::parse(text).unwrap();
+            assert_eq!((location.to_string().as_str(), location.is_remote()), (shown, remote), "{text}");
+            assert!(!format!("{location:?}").contains("hunter2"));
+            assert_eq!(Location::parse(shown).unwrap().to_string(), shown);
+        }
+        for text in ["s3://b/p?secret=hunter2", "redis://:hunter2@", "redb:?hunter2"] {
+            let error = Location::parse(text).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::InvalidInput, "{text}");
+            assert!(!format!("{error} {error:?}").contains("hunter2"), "{error:?}");
+        }
     }
 
     #[test]

@@ -10,14 +10,22 @@ use gabion_core::backend::{Backend, MemoryBackend};
 use gabion_core::error::{Error, ErrorKind, Result};
 
 use crate::erasure::{Member, Purpose, Split};
+#[cfg(any(feature = "redb", feature = "redis"))]
+use crate::kv::KvBackend;
+#[cfg(feature = "redb")]
+use crate::kv::RedbStore;
+#[cfg(feature = "redis")]
+use crate::kv::RedisStore;
 use crate::layer::{
     Bandwidth, CacheBackend, CachePlace, LimitBackend, Limits, RetryBackend, RetryOptions, Trace, TraceBackend,
 };
+#[cfg(feature = "s3")]
+use crate::object_store::ObjectStoreBackend;
 use crate::scrub::{PlainStore, Scrub};
 #[cfg(feature = "sftp")]
 use crate::sftp::SftpBackend;
 use crate::ssh::{SshBackend, SshOptions};
-use crate::{ErasureBackend, LocalBackend, Location, ParityBackend};
+use crate::{ErasureBackend, LocalBackend, Location, ParityBackend, Variables};
 
 /// What is expected at a location.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,13 +66,15 @@ pub struct OpenOptions {
     pub require_all_stores: bool,
     /// How servers behind ssh are reached.
     pub ssh: SshOptions,
+    /// Environment variables that stores listen to: credentials and the like.
+    pub variables: Variables,
 }
 
 /// Opens the store at a location. Whether there is, or may be, a repository in it is for the engine to see.
 ///
 /// Of a set of stores some may be missing; on first use it turns out whether there are enough. Errors: those of
-/// [`LocalBackend::create`], [`LocalBackend::open`] and [`SshBackend::open`]; `InvalidInput` for [`Access::Replace`] of what
-/// is no set.
+/// opening the store in question, such as [`LocalBackend::create`], [`LocalBackend::open`] and [`SshBackend::open`];
+/// `InvalidInput` for [`Access::Replace`] of what is no set. A bucket or Redis is asked nothing before the first call.
 pub fn open(location: &Location, access: Access, options: &OpenOptions) -> Result<Arc<dyn Backend>> {
     open_for_scrub(location, access, options).map(|opened| opened.backend)
 }
@@ -148,6 +158,18 @@ impl Opener<'_> {
             (Location::Ssh(target), access) => Arc::new(SshBackend::open(target, access, &self.options.ssh)?),
             #[cfg(feature = "sftp")]
             (Location::Sftp(target), access) => Arc::new(SftpBackend::open(target, access, &self.options.ssh)?),
+            #[cfg(feature = "s3")]
+            (Location::ObjectStore(location), _) => {
+                Arc::new(ObjectStoreBackend::new(location, &self.options.variables)?)
+            }
+            #[cfg(feature = "redb")]
+            (Location::Redb(location), access) => {
+                Arc::new(KvBackend::new(RedbStore::open(&location.0, access == Access::Create)?))
+            }
+            #[cfg(feature = "redis")]
+            (Location::Redis(location), _) => {
+                Arc::new(KvBackend::new(RedisStore::new(location, &self.options.variables)?))
+            }
         };
         let traced = Arc::new(TraceBackend::new(store, &self.options.trace));
         let limited = Arc::new(LimitBackend::new(traced, self.limits.clone()));

@@ -2,6 +2,8 @@
 
 #[path = "../custom_backend.rs"]
 mod custom_backend;
+#[path = "../embedded_kv.rs"]
+mod embedded_kv;
 #[path = "../error_corrected_archive.rs"]
 mod error_corrected_archive;
 #[path = "../hello.rs"]
@@ -10,6 +12,8 @@ mod hello;
 mod local_backup;
 #[path = "../progress.rs"]
 mod progress;
+#[path = "../s3_backup.rs"]
+mod s3_backup;
 #[path = "../sftp_backup.rs"]
 mod sftp_backup;
 
@@ -60,4 +64,20 @@ fn sftp_backup_runs() {
         assert_eq!(told.len(), archives);
         assert!(told[0].ends_with("documents: 1 files, 12 bytes"), "{told:?}");
     }
+}
+
+#[test]
+fn embedded_kv_runs() {
+    embedded_kv::main().unwrap();
+}
+
+#[test]
+fn s3_backup_runs() {
+    use gabion_tests::servers::{ACCESS_KEY, S3Server, SECRET_KEY};
+
+    let directory = tempfile::tempdir().unwrap();
+    let server = S3Server::start(directory.path());
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let keys = [("AWS_ACCESS_KEY_ID", ACCESS_KEY), ("AWS_SECRET_ACCESS_KEY", SECRET_KEY)];
+    s3_backup::back_up(&server.url("example"), folder, keys.into_iter().collect()).unwrap();
 }

@@ -1,7 +1,7 @@
 //! The testkit: stores that record, fail on cue or take everything literally, and trees of files that are made from
 //! a seed and compared to the last byte.
 //!
-//! It depends on the engine alone, so that every crate of the workspace can use it in its tests.
+//! It depends on the libraries alone, so that every crate of the workspace can use it in its tests.
 
 pub mod compare;
 pub mod faulty;
@@ -12,6 +12,7 @@ pub mod hooked;
 pub mod notes;
 pub mod objects;
 pub mod recording;
+pub mod servers;
 pub mod strict;
 
 pub use compare::{Aspects, compare};

@@ -45,4 +45,6 @@ mod roundtrip;
 #[cfg(test)]
 mod simulation;
 #[cfg(test)]
+mod stores;
+#[cfg(test)]
 mod tidy;

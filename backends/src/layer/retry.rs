@@ -4,7 +4,6 @@
 //! the call is used up. The identical call is made again, so a put whose answer was lost is put once more: the
 //! contract makes that harmless. A list that breaks off is begun again, and what was told already is left out.
 
-use std::collections::HashSet;
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
 use std::sync::Arc;
@@ -16,6 +15,8 @@ use futures_util::stream::{self, BoxStream, StreamExt};
 use gabion_core::backend::{Backend, ByteRange, Capabilities, ObjectMeta, ObjectName, Payload, Prefix, PutMode};
 use gabion_core::error::{Error, Result, Retry};
 use tokio::time::{Instant, sleep};
+
+use crate::seen::Seen;
 
 /// How patiently calls are repeated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -138,7 +139,7 @@ impl Backend for RetryBackend {
             inner: Arc::clone(&self.inner),
             prefix: prefix.clone(),
             under_way: self.inner.list(prefix),
-            told: Told::default(),
+            told: Seen::default(),
             patience: Patience::new(self.options),
             options: self.options,
         };
@@ -151,7 +152,7 @@ struct PatientList {
     inner: Arc<dyn Backend>,
     prefix: Prefix,
     under_way: BoxStream<'static, Result<ObjectMeta>>,
-    told: Told,
+    told: Seen,
     patience: Patience,
     options: RetryOptions,
 }
@@ -174,21 +175,6 @@ impl PatientList {
                 }
             }
         }
-    }
-}
-
-/// Which names were told: 128 bits of each, hashed by two keys nobody knows, so that millions of them need little
-/// memory and nobody can make two of them meet.
-#[derive(Default)]
-struct Told {
-    keys: [RandomState; 2],
-    hashes: HashSet<[u64; 2]>,
-}
-
-impl Told {
-    fn is_new(&mut self, name: &ObjectName) -> bool {
-        let [first, second] = &self.keys;
-        self.hashes.insert([first.hash_one(name), second.hash_one(name)])
     }
 }
 

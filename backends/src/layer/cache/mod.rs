@@ -22,6 +22,7 @@ use gabion_core::error::Result;
 use gabion_core::seal::Kind;
 use gabion_core::segment::Class;
 
+use crate::class::class;
 use shelf::Shelf;
 pub use shelf::{Shelved, clean, contents};
 
@@ -73,11 +74,6 @@ impl Habit {
             Self::KeepTrees => class(bytes) == Some(Class::Tree),
         }
     }
-}
-
-/// The class a segment's header claims.
-fn class(header: &[u8]) -> Option<Class> {
-    header.get(4).and_then(|number| Class::try_from(*number).ok())
 }
 
 /// The part of a header that tells the class.

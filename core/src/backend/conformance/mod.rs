@@ -94,6 +94,7 @@ impl fmt::Display for Report {
 pub async fn check(backend: Arc<dyn Backend>, options: Options) -> Report {
     let place = Place::new(backend, options);
     let mut report = Report::default();
+    place.try_replacing().await;
     for (rule, name, run) in CHECKS {
         report.checks.push(name);
         // A task of its own turns a panic of the backend into a finding.

@@ -1,0 +1,90 @@
+//! Servers that are programs of others.
+
+use std::net::{TcpListener, TcpStream};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::all_required;
+
+/// How long a server may take until it can be reached.
+const START_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// A running server. It is killed when dropped.
+#[derive(Debug)]
+pub struct Program {
+    child: Child,
+    /// Where it listens on the loopback.
+    pub port: u16,
+}
+
+impl Program {
+    /// Starts a program that listens on the port it is given; `None`, with a word about it, if it is not installed.
+    ///
+    /// # Panics
+    /// If it is required and missing, or can not be reached within a minute.
+    pub fn start(name: &str, arguments: impl FnOnce(&mut Command, u16)) -> Option<Self> {
+        let port = free_port();
+        Self::start_at(name, port, arguments)
+    }
+
+    /// Starts a program on a port that is known to be free, such as that of one that was killed.
+    ///
+    /// # Panics
+    /// As [`Program::start`].
+    pub fn start_at(name: &str, port: u16, arguments: impl FnOnce(&mut Command, u16)) -> Option<Self> {
+        let mut command = Command::new(name);
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        arguments(&mut command, port);
+        let child = match command.spawn() {
+            Ok(child) => child,
+            Err(error) => {
+                assert!(!all_required(), "{name} is required: {error}");
+                eprintln!("skipped: {name} is not installed");
+                return None;
+            }
+        };
+        let mut program = Self { child, port };
+        let deadline = Instant::now() + START_TIMEOUT;
+        while TcpStream::connect(("127.0.0.1", port)).is_err() {
+            assert!(program.child.try_wait().is_ok_and(|ended| ended.is_none()), "{name} ended at once");
+            assert!(Instant::now() < deadline, "{name} can not be reached");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        Some(program)
+    }
+
+    /// Kills it without a warning.
+    pub fn kill(&mut self) {
+        // It may have ended by itself.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// A port nobody listens on at this moment.
+pub fn free_port() -> u16 {
+    #[expect(clippy::unwrap_used, reason = "a machine without a free port runs no tests")]
+    TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).unwrap().port()
+}
+
+/// A Redis server that keeps nothing on disk.
+pub fn redis(directory: &Path) -> Option<Program> {
+    Program::start("redis-server", |command, port| {
+        command.args(["--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]);
+        command.arg("--port").arg(port.to_string()).arg("--dir").arg(directory);
+    })
+}
+
+/// An S3 server that keeps everything in memory, the second opinion beside [`super::S3Server`].
+pub fn moto() -> Option<Program> {
+    Program::start("moto_server", |command, port| {
+        command.args(["-H", "127.0.0.1", "-p", &port.to_string()]);
+    })
+}

@@ -1,0 +1,228 @@
+//! Stores that are servers: the contract with real ones, and with a line between that does to requests what networks
+//! do. What has to run is started here, on this machine.
+
+use std::process::Command;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::TryStreamExt;
+use gabion_backends::layer::{Method, RetryOptions, Trace};
+use gabion_backends::{Access, Location, OpenOptions, Variables, open};
+use gabion_core::backend::conformance::{Options, check};
+use gabion_core::backend::{Backend, ByteRange, ObjectName, Prefix, PutMode};
+use gabion_core::error::{ErrorKind, Result};
+use gabion_tests::servers::{self, ACCESS_KEY, BUCKET, Fault, Program, Proxy, S3Server, SECRET_KEY};
+use tokio::runtime::{Builder, Runtime};
+
+fn runtime() -> Runtime {
+    Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap()
+}
+
+fn named(name: &str) -> ObjectName {
+    ObjectName::new(name).unwrap()
+}
+
+/// Options whose patience costs no time worth mentioning.
+fn options() -> OpenOptions {
+    let keys = [("AWS_ACCESS_KEY_ID", ACCESS_KEY), ("AWS_SECRET_ACCESS_KEY", SECRET_KEY)];
+    OpenOptions {
+        retry: RetryOptions { first_pause: Duration::from_millis(5), repetitions: 8, ..RetryOptions::default() },
+        variables: Variables::from_iter(keys),
+        ..OpenOptions::default()
+    }
+}
+
+fn opened(url: &str) -> Arc<dyn Backend> {
+    open(&Location::parse(url).unwrap(), Access::Create, &options()).unwrap()
+}
+
+fn keeps_the_contract(store: Arc<dyn Backend>, options: Options) {
+    let report = runtime().block_on(check(store, options));
+    assert!(report.is_clean(), "{report}");
+}
+
+fn listed(store: &dyn Backend) -> Result<Vec<String>> {
+    let listed: Vec<_> = runtime().block_on(store.list(&Prefix::all()).try_collect())?;
+    Ok(listed.into_iter().map(|object| object.name.to_string()).collect())
+}
+
+/// Moto as it is after the bucket was made.
+fn moto() -> Option<Program> {
+    let moto = servers::moto()?;
+    let bucket = format!("http://127.0.0.1:{}/{BUCKET}", moto.port);
+    let made = Command::new("curl").args(["-sf", "-X", "PUT", &bucket]).status().unwrap();
+    assert!(made.success());
+    Some(moto)
+}
+
+#[test]
+fn s3_keeps_the_contract() {
+    let place = tempfile::tempdir().unwrap();
+    let server = S3Server::start(place.path());
+    // More names than a page of a list has.
+    let store = opened(&server.url("some/where"));
+    keeps_the_contract(Arc::clone(&store), Options { names: 1100, ..Options::quick() });
+    assert_eq!(listed(&*store).unwrap(), [""; 0]);
+}
+
+#[test]
+fn s3_sends_large_objects_in_parts() {
+    let place = tempfile::tempdir().unwrap();
+    let server = S3Server::start(place.path());
+    let store = opened(&format!("{}&part-mib=5", server.url("")));
+    let large = Options { names: 10, rounds: 2, large_bytes: (13 << 20) + 7, ..Options::quick() };
+    keeps_the_contract(store, large);
+}
+
+#[test]
+fn another_s3_keeps_the_contract() {
+    let Some(moto) = moto() else { return };
+    let store = opened(&servers::url(moto.port, "x"));
+    keeps_the_contract(store, Options { names: 1050, rounds: 4, large_bytes: 3 << 20, ..Options::quick() });
+}
+
+#[test]
+fn redis_keeps_the_contract() {
+    let place = tempfile::tempdir().unwrap();
+    let Some(server) = servers::redis(place.path()) else { return };
+    let store = opened(&format!("redis://127.0.0.1:{}/1?prefix=g*%5B", server.port));
+    keeps_the_contract(store, Options { names: 3000, ..Options::quick() });
+}
+
+#[test]
+fn redis_that_comes_back_is_found_again() {
+    let place = tempfile::tempdir().unwrap();
+    let Some(mut server) = servers::redis(place.path()) else { return };
+    let port = server.port;
+    let store = opened(&format!("redis://127.0.0.1:{port}"));
+    let runtime = runtime();
+    let put = |name: &str| runtime.block_on(store.put(&named(name), vec![1; 100_000].into(), PutMode::Write));
+    put("a/1").unwrap();
+    server.kill();
+    let error = put("a/2").unwrap_err();
+    assert!(error.context("attempts").is_some() && error.kind() == ErrorKind::Connection, "{error}");
+    assert_eq!(listed(&*store).unwrap_err().kind(), ErrorKind::Connection, "no empty list");
+    let again = Program::start_at("redis-server", port, |command, port| {
+        command.args(["--save", "", "--port", &port.to_string()]).current_dir(place.path());
+    });
+    put("a/2").unwrap();
+    drop(again);
+}
+
+/// Every some requests something goes wrong, each kind in its turn; repeating makes up for all of it.
+#[test]
+fn s3_through_a_bad_line_keeps_the_contract() {
+    let place = tempfile::tempdir().unwrap();
+    let server = S3Server::start(place.path());
+    let faults = [Fault::Unavailable, Fault::CutRequest, Fault::CutAnswer, Fault::LoseAnswer];
+    let proxy = Proxy::start(server.port, move |request| match request.number % 13 {
+        0 => faults[(request.number / 13) as usize % faults.len()],
+        _ => Fault::Pass,
+    });
+    let url = format!("{}&part-mib=5", servers::url(proxy.port, "bad"));
+    let options = Options { names: 120, rounds: 4, large_bytes: (6 << 20) + 1, ..Options::quick() };
+    keeps_the_contract(opened(&url), options);
+    assert!(proxy.faults() > 50, "{} of {}", proxy.faults(), proxy.requests());
+}
+
+#[test]
+fn a_line_that_never_works_is_an_error_and_never_an_empty_store() {
+    let place = tempfile::tempdir().unwrap();
+    let server = S3Server::start(place.path());
+    let runtime = runtime();
+    for fault in [Fault::Unavailable, Fault::CutRequest] {
+        let proxy = Proxy::start(server.port, move |_| fault);
+        let mut options = options();
+        options.retry.repetitions = 1;
+        let location = Location::parse(&servers::url(proxy.port, "")).unwrap();
+        let store = open(&location, Access::Existing, &options).unwrap();
+        let name = named("a/1");
+        let put = runtime.block_on(store.put(&name, vec![1; 9].into(), PutMode::Write)).unwrap_err();
+        let get = runtime.block_on(store.get(&name, ByteRange::WHOLE)).unwrap_err();
+        let list = listed(&*store).unwrap_err();
+        for error in [put, get, list] {
+            assert_eq!(
+                (error.kind(), error.context("attempts")),
+                (ErrorKind::Connection, Some("2")),
+                "{fault:?}: {error}"
+            );
+        }
+    }
+}
+
+#[test]
+fn wrong_keys_and_missing_buckets_are_told_at_once() {
+    let place = tempfile::tempdir().unwrap();
+    let server = S3Server::start(place.path());
+    let runtime = runtime();
+    let mut wrong = options();
+    wrong.variables = Variables::from_iter([("AWS_ACCESS_KEY_ID", ACCESS_KEY), ("AWS_SECRET_ACCESS_KEY", "hunter2")]);
+    let location = Location::parse(&server.url("")).unwrap();
+    let store = open(&location, Access::Existing, &wrong).unwrap();
+    let error = runtime.block_on(store.get(&named("config"), ByteRange::WHOLE)).unwrap_err();
+    assert_eq!((error.kind(), error.context("attempts")), (ErrorKind::PermissionDenied, None), "{error}");
+    assert!(!format!("{error:?}").contains("hunter2"));
+    let nobody = OpenOptions::default();
+    assert_eq!(open(&location, Access::Existing, &nobody).unwrap_err().kind(), ErrorKind::PermissionDenied);
+    let missing = opened(&server.url("").replace(BUCKET, "nowhere"));
+    assert_eq!(listed(&*missing).unwrap_err().kind(), ErrorKind::NotFound, "a missing bucket is no empty store");
+}
+
+#[test]
+fn replacing_is_only_done_where_conditions_are_honoured() {
+    let place = tempfile::tempdir().unwrap();
+    let server = S3Server::start(place.path());
+    let store = opened(&server.url(""));
+    let runtime = runtime();
+    let name = named("keys/1");
+    runtime.block_on(store.put(&name, vec![1].into(), PutMode::Write)).unwrap();
+    let replaced = runtime.block_on(store.put(&name, vec![2].into(), PutMode::ReplaceExisting));
+    let found = runtime.block_on(store.get(&name, ByteRange::WHOLE)).unwrap();
+    match replaced {
+        Ok(()) => assert!(store.capabilities().replace_existing && found[..] == [2]),
+        Err(error) => {
+            assert_eq!(error.kind(), ErrorKind::Unsupported, "{error}");
+            assert!(!store.capabilities().replace_existing && found[..] == [1]);
+        }
+    }
+    assert_eq!(listed(&*store).unwrap(), ["keys/1"], "nothing is left of the trial");
+}
+
+#[test]
+fn foreign_objects_are_neither_listed_nor_touched() {
+    let place = tempfile::tempdir().unwrap();
+    let server = S3Server::start(place.path());
+    let bucket = place.path().join(BUCKET);
+    for foreign in ["r/UPPER", "r/a b", "r/.hidden", "r/a/b/c/d", "beside", "rr/archives/1"] {
+        std::fs::create_dir_all(bucket.join(foreign).parent().unwrap()).unwrap();
+        std::fs::write(bucket.join(foreign), "foreign").unwrap();
+    }
+    let store = opened(&server.url("r"));
+    runtime().block_on(store.put(&named("archives/1"), vec![1].into(), PutMode::Write)).unwrap();
+    assert_eq!(listed(&*store).unwrap(), ["archives/1"]);
+}
+
+#[test]
+fn the_storage_class_is_for_data_alone() {
+    let place = tempfile::tempdir().unwrap();
+    let server = S3Server::start(place.path());
+    let trace = Trace::new();
+    let classes = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let seen = Arc::clone(&classes);
+    let proxy = Proxy::start(server.port, move |request| {
+        seen.lock().unwrap().push((request.target.clone(), request.header("x-amz-storage-class").map(str::to_owned)));
+        Fault::Pass
+    });
+    let location =
+        Location::parse(&format!("{}&storage-class=REDUCED_REDUNDANCY", servers::url(proxy.port, ""))).unwrap();
+    let store = open(&location, Access::Create, &OpenOptions { trace: trace.clone(), ..options() }).unwrap();
+    let runtime = runtime();
+    for (name, fifth) in [("segments/data", 1), ("segments/tree", 2), ("index/0.a", 1)] {
+        let object = [b"GABS".as_slice(), &[fifth], &[0; 100]].concat();
+        runtime.block_on(store.put(&named(name), object.into(), PutMode::Write)).unwrap();
+    }
+    let classes: Vec<_> = classes.lock().unwrap().iter().map(|(_, class)| class.clone()).collect();
+    assert_eq!(classes, [Some("REDUCED_REDUNDANCY".to_owned()), None, None]);
+    let counted = trace.stores().remove(0).methods;
+    assert_eq!((counted[0].0, counted[0].1.calls), (Method::Put, 3));
+}
