@@ -31,7 +31,7 @@ pub struct Cli {
 #[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "Common options")]
 pub struct Common {
-    /// Repository: a path or URL [env: GABION_REPO]
+    /// Repository: a path, a URL, or @NAME of a profile [env: GABION_REPO]
     #[arg(short, long, global = true, value_name = "URL")]
     pub repo: Option<String>,
     /// Tell critical errors only
@@ -85,6 +85,9 @@ pub struct Common {
     /// Ask each store for so many things at once [default: what suits the store]
     #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub connections: Option<u16>,
+    /// Repeat for so long what a store or the way to it fails to do [default: 300]
+    #[arg(long, global = true, value_name = "SECONDS")]
+    pub patience: Option<u32>,
     /// Keep no copies of small objects on this machine, and use none
     #[arg(long, global = true)]
     pub no_cache: bool,
@@ -189,6 +192,8 @@ pub enum Command {
     Serve(commands::serve::Args),
     /// Measure how fast this machine is
     Benchmark(commands::benchmark::Args),
+    /// Show or clean the copies of stored objects on this machine
+    Cache(commands::cache::Args),
     /// Print a script that lets a shell complete commands and options
     Completion(commands::completion::Args),
     /// Show the version of this program

@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use gabion_backends::layer::{CachePlace, Trace};
+use gabion_backends::layer::{CachePlace, RetryOptions, Trace};
 use gabion_backends::scrub::{Health, Scrub};
 use gabion_backends::ssh::{SshCommand, SshOptions};
 use gabion_backends::{Access, Location, OpenOptions, Opened, open_for_scrub};
@@ -42,7 +42,15 @@ const ATTEMPTS: u32 = 3;
 /// How long to wait for who holds a lease, unless something else is asked for.
 const LOCK_WAIT: Duration = Duration::from_secs(10);
 
-/// The surroundings of a command.
+/// What the process was started in.
+pub struct Surroundings {
+    /// The environment, completed by a profile.
+    pub environment: Environment,
+    /// Where the user says the repository is, if anywhere.
+    pub repository: Option<String>,
+}
+
+/// All that a command needs.
 pub struct Context {
     /// The common options.
     pub common: Common,
@@ -52,6 +60,8 @@ pub struct Context {
     pub placeholders: Placeholders,
     /// How sizes are shown.
     pub units: Units,
+    /// Where the user says the repository is, placeholders not replaced yet.
+    repository: Option<String>,
     /// What stores are asked for.
     pub trace: Trace,
     signals: OnceLock<Signals>,
@@ -60,9 +70,9 @@ pub struct Context {
 }
 
 impl Context {
-    /// A context made of the common options and the process's environment.
-    pub fn new(common: Common) -> Result<Self, Failure> {
-        let environment = Environment::of_process();
+    /// A context made of the common options and what the process was started in.
+    pub fn new(common: Common, surroundings: Surroundings) -> Result<Self, Failure> {
+        let Surroundings { environment, repository } = surroundings;
         let placeholders = Placeholders::of_machine(&environment, SystemClock.now())?;
         let units = environment.units()?;
         Ok(Self {
@@ -70,6 +80,7 @@ impl Context {
             environment,
             placeholders,
             units,
+            repository,
             trace: Trace::new(),
             signals: OnceLock::new(),
             opened: OnceLock::new(),
@@ -84,12 +95,12 @@ impl Context {
             None => environment.repository()?,
         };
         let missing = "which other repository? name it by --other-repo or GABION_OTHER_REPO";
-        let repo = Some(named.ok_or_else(|| Failure::command(missing))?.to_owned());
+        let repository = Some(named.ok_or_else(|| Failure::command(missing))?.to_owned());
         let placeholders = Placeholders::of_machine(&self.environment, self.now())?;
-        let common = Common { repo, ..self.common.clone() };
+        let common = Common { repo: repository.clone(), ..self.common.clone() };
         let trace = Trace::new();
         let (units, signals, opened) = (self.units, OnceLock::new(), OnceLock::new());
-        Ok(Self { common, environment, placeholders, units, trace, signals, opened })
+        Ok(Self { common, environment, placeholders, units, repository, trace, signals, opened })
     }
 
     /// When the command began.
@@ -109,11 +120,16 @@ impl Context {
 
     /// Where the user says the repository is, placeholders replaced.
     pub fn location(&self) -> Result<Location> {
-        let named = match &self.common.repo {
+        let named = match &self.repository {
             Some(named) => Some(named.as_str()),
             None => self.environment.repository()?,
         };
         let named = named.ok_or_else(|| Failure::command("no repository: name one by --repo or GABION_REPO"))?;
+        self.parse_location(named)
+    }
+
+    /// Understands where a repository or store is, placeholders replaced.
+    pub fn parse_location(&self, named: &str) -> Result<Location> {
         let location = Location::parse(&self.placeholders.replace(named)?);
         location.map_err(|error| match error.context("did you mean").map(|url| format!("did you mean `{url}`?")) {
             Some(hint) => Advised::new(error, hint).into(),
@@ -127,22 +143,32 @@ impl Context {
     }
 
     fn store_with(&self, access: Access, cache: Option<CachePlace>) -> Result<Store> {
-        let options = OpenOptions {
-            connections: self.common.connections.map(usize::from),
-            upload_limit: self.common.upload_limit(),
-            download_limit: self.common.download_limit,
-            trace: self.trace.clone(),
-            cache,
-            require_all_stores: self.common.require_all_stores,
-            ssh: self.ssh()?,
-            ..OpenOptions::default()
-        };
-        let Opened { backend, scrub } = open_for_scrub(&self.location()?, access, &options)?;
+        let Opened { backend, scrub } = open_for_scrub(&self.location()?, access, &self.open_options(cache)?)?;
         let store = Store::new(backend)?;
         // A set with too few stores is told as such, before anybody misses an object in it.
         store.wait_for(scrub.health())?;
         self.opened.get_or_init(|| (store.clone(), scrub));
         Ok(store)
+    }
+
+    /// How stores are opened.
+    pub fn open_options(&self, cache: Option<CachePlace>) -> Result<OpenOptions> {
+        Ok(OpenOptions {
+            connections: self.common.connections.map(usize::from),
+            upload_limit: self.common.upload_limit(),
+            download_limit: self.common.download_limit,
+            trace: self.trace.clone(),
+            retry: match self.common.patience {
+                Some(seconds) => {
+                    RetryOptions { budget: Duration::from_secs(seconds.into()), ..RetryOptions::default() }
+                }
+                None => RetryOptions::default(),
+            },
+            cache,
+            require_all_stores: self.common.require_all_stores,
+            ssh: self.ssh()?,
+            variables: self.environment.store_variables(),
+        })
     }
 
     /// What the store that was opened is examined with.
@@ -258,7 +284,7 @@ impl Context {
 
     fn open_in(&self, store: Store) -> Result<Repository> {
         let prompt = format!("Enter passphrase for {}: ", store.location());
-        let asked_by_person = !self.has_passphrase_in_environment()?;
+        let asked_by_person = !self.environment.tells_passphrase()?;
         let mut failure = None;
         let mut ask = |attempt: u32| {
             if attempt > 0 && !(asked_by_person && attempt < ATTEMPTS) {
@@ -287,13 +313,6 @@ impl Context {
     /// A passphrase that replaces another one.
     pub fn changed_passphrase(&self) -> Result<Passphrase> {
         Ok(to_passphrase(&passphrase::changed(&self.environment, &mut Terminal)?))
-    }
-
-    fn has_passphrase_in_environment(&self) -> Result<bool, Failure> {
-        let environment = &self.environment;
-        Ok(environment.passphrase().is_some()
-            || environment.passcommand()?.is_some()
-            || environment.passphrase_descriptor()?.is_some())
     }
 
     /// How a command speaks, as far as the common options say.

@@ -8,6 +8,7 @@ use std::ffi::{OsStr, OsString};
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
+use gabion_backends::Variables;
 use zeroize::Zeroizing;
 
 use crate::exit_code::Failure;
@@ -68,6 +69,33 @@ pub const VARIABLES: &[Variable] = &[
     variable("BORG_KEYS_DIR", "import: key files (default: keys in Borg's configuration directory)"),
     variable("BORG_CONFIG_DIR", "import: Borg's configuration (default: borg in $XDG_CONFIG_HOME or ~/.config)"),
     variable("BORG_BASE_DIR", "import: the directory that stands for the home directory of Borg"),
+    variable("AWS_ACCESS_KEY_ID", "s3: the name of the access key"),
+    variable("AWS_SECRET_ACCESS_KEY", "s3: the access key"),
+    variable("AWS_SESSION_TOKEN", "s3: the token of a temporary access key"),
+    variable("AWS_PROFILE", "s3: the profile of the AWS files, unless the URL names one"),
+    variable("AWS_SHARED_CREDENTIALS_FILE", "s3: the file of access keys (default: ~/.aws/credentials)"),
+    variable("AWS_CONFIG_FILE", "s3: the file of settings (default: ~/.aws/config)"),
+    variable("AWS_REGION", "s3: the region, unless the URL names one"),
+    variable("AWS_DEFAULT_REGION", "s3: the region, if AWS_REGION is not set"),
+    variable("AWS_ENDPOINT_URL_S3", "s3: the server, unless the URL names one"),
+    variable("AWS_ENDPOINT_URL", "s3: the server, if AWS_ENDPOINT_URL_S3 is not set"),
+    variable("AWS_WEB_IDENTITY_TOKEN_FILE", "s3: a token that stands for a role"),
+    variable("AWS_ROLE_ARN", "s3: the role the token stands for"),
+    variable("AWS_ROLE_SESSION_NAME", "s3: a name for the session of the role"),
+    variable("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "s3: where a container gets access keys"),
+    variable("AWS_CONTAINER_CREDENTIALS_FULL_URI", "s3: where a container gets access keys"),
+    variable("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", "s3: what a container shows for them"),
+    variable("GOOGLE_APPLICATION_CREDENTIALS", "gs: the file of credentials"),
+    variable("GOOGLE_SERVICE_ACCOUNT", "gs: the file of a service account"),
+    variable("GOOGLE_SERVICE_ACCOUNT_KEY", "gs: a service account, as JSON"),
+    variable("AZURE_STORAGE_ACCOUNT_NAME", "az: the account, unless the URL names one"),
+    variable("AZURE_STORAGE_ACCOUNT_KEY", "az: the account's key"),
+    variable("AZURE_STORAGE_SAS_TOKEN", "az: a shared access signature"),
+    variable("AZURE_STORAGE_TOKEN", "az: a bearer token"),
+    variable("AZURE_CLIENT_ID", "az: an application"),
+    variable("AZURE_CLIENT_SECRET", "az: the application's secret"),
+    variable("AZURE_TENANT_ID", "az: the application's tenant"),
+    variable("REDISCLI_AUTH", "redis: the password, unless the URL has one"),
     variable("NO_COLOR", "if not empty, no colours"),
     variable("HOME", "the home directory"),
     variable("XDG_CACHE_HOME", "see GABION_CACHE_DIR"),
@@ -139,6 +167,28 @@ impl Environment {
     /// The path in a variable; an empty one counts as not set.
     pub fn path(&self, name: &str) -> Option<PathBuf> {
         self.bytes(name).filter(|bytes| !bytes.is_empty()).map(|bytes| PathBuf::from(os_string(bytes)))
+    }
+
+    /// Sets a variable of the table unless it is set.
+    pub fn set_default(&mut self, name: &str, value: Vec<u8>) -> Result<(), Failure> {
+        let value = Zeroizing::new(value);
+        let Some(known) = VARIABLES.iter().find(|variable| variable.name == name) else {
+            return Err(Failure::command(format!("no variable `{name}`: see `gabion help environment`")));
+        };
+        self.0.entry(known.name).or_insert(value);
+        Ok(())
+    }
+
+    /// Whether a passphrase need not be asked for.
+    pub fn tells_passphrase(&self) -> Result<bool, Failure> {
+        Ok(self.passphrase().is_some() || self.passcommand()?.is_some() || self.passphrase_descriptor()?.is_some())
+    }
+
+    /// What stores listen to.
+    pub fn store_variables(&self) -> Variables {
+        let names = Variables::NAMES.iter().chain(&["HOME"]);
+        let set = names.filter_map(|name| Some((*name, self.bytes(name)?)));
+        set.map(|(name, value)| (name, String::from_utf8_lossy(value))).collect()
     }
 
     /// The repository.
@@ -294,7 +344,9 @@ mod tests {
         names.dedup();
         assert_eq!(names.len(), VARIABLES.len());
         assert_eq!(help().lines().count(), VARIABLES.len());
-        assert!(help().lines().all(|line| line.len() < 120));
+        assert!(help().lines().all(|line| line.len() < 150));
+        let known = |name: &&str| VARIABLES.iter().any(|variable| variable.name == *name);
+        assert!(Variables::NAMES.iter().all(|name| known(&name)));
     }
 
     #[test]

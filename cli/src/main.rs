@@ -10,12 +10,14 @@ mod directories;
 mod environment;
 mod exit_code;
 mod hints;
+mod invocation;
 mod key_file;
 mod output;
 mod passphrase;
 mod patterns;
 mod placeholders;
 mod process;
+mod profile;
 mod progress;
 mod question;
 mod report;
@@ -28,28 +30,31 @@ mod words;
 use std::panic::AssertUnwindSafe;
 use std::process::ExitCode;
 
-use clap::Parser;
-
-use args::{Cli, Command, Common};
-use context::Context;
+use args::{Command, Common};
+use context::{Context, Surroundings};
+use environment::Environment;
 use exit_code::Warnings;
+use invocation::{Invocation, Refusal};
 
 fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
-        Ok(cli) => cli,
-        Err(error) => return report::usage(error),
+    let mut environment = Environment::of_process();
+    let Invocation { cli, repository } = match invocation::read(invocation::words(), &mut environment) {
+        Ok(invocation) => invocation,
+        Err(Refusal::Usage(error)) => return report::usage(error),
+        Err(Refusal::Profile(failure)) => return report::end(&Common::default(), None, &Err(failure.into())),
     };
     process::prepare(cli.common.umask);
+    let surroundings = Surroundings { environment, repository };
     // A panic would end with 101, which drivers take for a warning. The hook has told of it already.
-    let ended = std::panic::catch_unwind(AssertUnwindSafe(|| run(&cli.common, cli.command)));
+    let ended = std::panic::catch_unwind(AssertUnwindSafe(|| run(&cli.common, surroundings, cli.command)));
     ended.unwrap_or(ExitCode::from(exit_code::ERROR.rc))
 }
 
-fn run(common: &Common, command: Command) -> ExitCode {
+fn run(common: &Common, surroundings: Surroundings, command: Command) -> ExitCode {
     if common.show_version {
         report::version(common);
     }
-    match Context::new(common.clone()) {
+    match Context::new(common.clone(), surroundings) {
         Ok(context) => {
             let done = dispatch(&context, command);
             let health = context.tell_health();
@@ -92,6 +97,7 @@ fn dispatch(context: &Context, command: Command) -> anyhow::Result<Warnings> {
         Command::Key(args) => commands::key::run(context, &args),
         Command::Serve(args) => commands::serve::run(context, &args),
         Command::Benchmark(args) => commands::benchmark::run(&args),
+        Command::Cache(args) => commands::cache::run(context, &args),
         Command::Completion(args) => commands::completion::run(&args),
         Command::Version(args) => commands::version::run(&args),
         Command::Debug(args) => commands::debug::run(context, &args),

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use gabion_backends::layer::{Method, StoreTrace, Totals};
+use serde_json::{Value as Json, json};
 
 use crate::output::units::Units;
 
@@ -11,6 +12,24 @@ pub fn lines(stores: &[StoreTrace], units: Units) -> Vec<String> {
     let told = stores.iter().flat_map(|store| {
         let of_method = move |(method, totals): &(Method, Totals)| line(&store.location, *method, totals, units);
         store.methods.iter().map(of_method)
+    });
+    told.collect()
+}
+
+/// An array with one object per store and method.
+pub fn objects(stores: &[StoreTrace]) -> Json {
+    let told = stores.iter().flat_map(|store| {
+        store.methods.iter().map(|(method, totals)| {
+            json!({
+                "location": store.location,
+                "method": method.name(),
+                "calls": totals.calls,
+                "failures": totals.failures,
+                "size": totals.bytes,
+                "objects": totals.objects,
+                "seconds": totals.time.as_secs_f64(),
+            })
+        })
     });
     told.collect()
 }

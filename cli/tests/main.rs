@@ -26,3 +26,4 @@ mod round_trip;
 mod scrub;
 mod signals;
 mod sshd;
+mod stores;

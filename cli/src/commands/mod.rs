@@ -2,6 +2,7 @@
 
 pub mod analyze;
 pub mod benchmark;
+pub mod cache;
 pub mod check;
 pub mod compact;
 pub mod completion;

@@ -4,6 +4,7 @@ use std::io::Write as _;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
+use gabion_backends::layer::StoreTrace;
 use gabion_backends::scrub::Health;
 use gabion_core::archive::catalog::Catalog;
 use gabion_core::backend::{Capabilities, Permissions};
@@ -16,6 +17,7 @@ use crate::exit_code::Warnings;
 use crate::output::rows::rows;
 use crate::output::sink::Sink;
 use crate::output::{archive as show, time};
+use crate::requests;
 
 /// Show what a repository is, what it holds, and what it survives
 #[derive(Debug, clap::Args)]
@@ -23,6 +25,9 @@ pub struct Args {
     /// Print one JSON object
     #[arg(long)]
     json: bool,
+    /// Tell what this command asked the store for, by kind of request: what a provider may charge for
+    #[arg(long)]
+    costs: bool,
 }
 
 /// All that is told.
@@ -44,7 +49,8 @@ pub fn run(context: &Context, args: &Args) -> Result<Warnings> {
     let health = context.health()?.context("open store")?;
     let session = repository.session()?;
     let facts = Facts { catalog, session, slots, unreadable_slots, health, repository: &repository };
-    let told = if args.json { facts.json(context)? } else { facts.text(context)? };
+    let requests = args.costs.then(|| context.trace.stores());
+    let told = if args.json { facts.json(context, requests)? } else { facts.text(context, requests)? };
     let mut out = Sink::new();
     out.write_all(told.as_bytes())?;
     out.flush()?;
@@ -58,7 +64,7 @@ impl Facts<'_> {
         bytes.fold(0, u64::saturating_add)
     }
 
-    fn text(&self, context: &Context) -> Result<String> {
+    fn text(&self, context: &Context, requests: Option<Vec<StoreTrace>>) -> Result<String> {
         let (config, units) = (self.repository.config(), context.units);
         let (segments, stored) = self.session.segments();
         let ends = self.catalog.archives.iter().map(|archive| archive.record.end);
@@ -92,10 +98,12 @@ impl Facts<'_> {
             table.push(("Damage", "data may be missing".to_owned()));
         }
         table.push(("Survives", self.health.survives()));
+        let told = requests.map(|stores| requests::lines(&stores, units));
+        table.extend(told.into_iter().flatten().map(|line| ("Requests", line)));
         Ok(rows(&table))
     }
 
-    fn json(&self, context: &Context) -> Result<String> {
+    fn json(&self, context: &Context, requests: Option<Vec<StoreTrace>>) -> Result<String> {
         let (config, zone) = (self.repository.config(), context.zone());
         let mut root = show::repository(self.repository, &self.catalog, zone)?;
         if let Some(about) = root.get_mut("repository").and_then(|about| about.as_object_mut()) {
@@ -145,6 +153,9 @@ impl Facts<'_> {
                 "survives": self.health.survives(),
             }),
         );
+        if let Some(stores) = requests {
+            root.insert("requests".to_owned(), requests::objects(&stores));
+        }
         show::answer(root)
     }
 }

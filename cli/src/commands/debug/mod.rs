@@ -1,5 +1,6 @@
 //! `gabion debug`: looks into a repository and changes nothing.
 
+mod backend_test;
 mod show;
 
 use std::fs;
@@ -69,6 +70,8 @@ enum Command {
         #[arg(value_name = "NAME")]
         name: String,
     },
+    /// Prove a store before it is trusted: put, read, list and remove objects in every way the engine relies on
+    BackendTest(backend_test::Args),
     /// Print the name that the content of a file has here as a chunk
     IdHash {
         /// The file, `-` for standard input; at most 16 MiB
@@ -92,6 +95,7 @@ pub fn run(context: &Context, args: &Args) -> Result<Warnings> {
             write_to(path, &store.get_bounded(&ObjectName::new(name.as_str())?, OBJECT_BYTES_MAX)?)
         }
         Command::ParseObj { name } => print(show::object(context, &ObjectName::new(name.as_str())?)?),
+        Command::BackendTest(args) => backend_test::run(context, args),
         Command::IdHash { path, tree } => id_hash(context, path, if *tree { Class::Tree } else { Class::Data }),
     }
 }

@@ -1,0 +1,185 @@
+//! From words to a command: what was typed, completed by what a profile says.
+
+use std::ffi::{OsStr, OsString};
+
+use clap::error::ErrorKind as Usage;
+use clap::{ArgMatches, CommandFactory as _, FromArgMatches as _};
+
+use crate::args::Cli;
+use crate::directories::Directories;
+use crate::environment::Environment;
+use crate::exit_code::Failure;
+use crate::profile::{FILE, Profile};
+
+/// Why there is nothing to run.
+#[derive(Debug)]
+pub enum Refusal {
+    /// The words make no sense, or ask for help.
+    Usage(clap::Error),
+    /// The profile is missing or makes no sense.
+    Profile(Failure),
+}
+
+/// What is to be done, and where.
+#[derive(Debug)]
+pub struct Invocation {
+    /// The command and its options.
+    pub cli: Cli,
+    /// The repository, if one was named: by an option, the environment or a profile.
+    pub repository: Option<String>,
+}
+
+/// Understands the command line; the first word is the program.
+pub fn read(mut words: Vec<OsString>, environment: &mut Environment) -> Result<Invocation, Refusal> {
+    let of_environment = || environment.repository().ok().flatten().map(str::to_owned);
+    let named = repository(&words).or_else(of_environment);
+    let profile = named.as_deref().and_then(|named| named.strip_prefix('@'));
+    let Some(name) = profile.filter(|_| needs_profile(&words)) else {
+        return Ok(Invocation { cli: understood(Cli::command(), &words)?, repository: named });
+    };
+    let directories = Directories::new(environment, None).map_err(Refusal::Profile)?;
+    let profile = Profile::load(&directories.config.join(FILE), name).map_err(Refusal::Profile)?;
+    profile.complete(environment).map_err(Refusal::Profile)?;
+    let (command, end) = command_words(&words);
+    let options: Vec<OsString> = profile.options(&command).map(OsString::from).collect();
+    words.splice(end..end, options);
+    // What was typed comes later and outweighs the profile.
+    let cli = understood(Cli::command().args_override_self(true), &words)?;
+    Ok(Invocation { cli, repository: Some(profile.url) })
+}
+
+/// Whether there is anything to complete: not for help, and not for commands that know no repository.
+fn needs_profile(words: &[OsString]) -> bool {
+    if let Err(error) = Cli::command().try_get_matches_from(words)
+        && matches!(error.kind(), Usage::DisplayHelp | Usage::DisplayVersion | Usage::InvalidSubcommand)
+    {
+        return false;
+    }
+    let (command, _) = command_words(words);
+    !command.first().is_none_or(|command| ["help", "completion", "version", "benchmark"].contains(&command.as_str()))
+}
+
+fn understood(command: clap::Command, words: &[OsString]) -> Result<Cli, Refusal> {
+    let mut command = command;
+    let matches = command.try_get_matches_from_mut(words).map_err(Refusal::Usage)?;
+    Cli::from_arg_matches(&matches).map_err(|error| Refusal::Usage(error.format(&mut command)))
+}
+
+/// The value of `--repo`, whatever else is wrong with the words.
+fn repository(words: &[OsString]) -> Option<String> {
+    let matches = Cli::command().ignore_errors(true).try_get_matches_from(words).ok()?;
+    find(&matches)
+}
+
+fn find(matches: &ArgMatches) -> Option<String> {
+    let own = || matches.try_get_one::<String>("repo").ok().flatten().cloned();
+    matches.subcommand().and_then(|(_, inner)| find(inner)).or_else(own)
+}
+
+/// The names of the command, such as `key export`, and the place behind them.
+fn command_words(words: &[OsString]) -> (Vec<String>, usize) {
+    let mut root = Cli::command();
+    root.build();
+    let (mut found, mut names, mut end) = (&root, Vec::new(), words.len());
+    let mut position = 1;
+    while position < words.len() && found.has_subcommands() {
+        let word = words[position].to_string_lossy();
+        position += 1;
+        if word == "--" {
+            break;
+        }
+        if word.starts_with('-') {
+            position += usize::from(takes_next(found, &word));
+            continue;
+        }
+        let Some(next) = found.find_subcommand(&*word) else { break };
+        names.push(next.get_name().to_owned());
+        (found, end) = (next, position);
+    }
+    (names, end)
+}
+
+/// Whether an option of this command takes the next word for its value.
+fn takes_next(command: &clap::Command, word: &str) -> bool {
+    let takes = |argument: &clap::Arg| argument.get_action().takes_values();
+    if let Some(long) = word.strip_prefix("--") {
+        let spelled = |argument: &&clap::Arg| {
+            argument.get_long() == Some(long) || argument.get_all_aliases().is_some_and(|all| all.contains(&long))
+        };
+        return !long.contains('=') && command.get_arguments().find(spelled).is_some_and(takes);
+    }
+    // Of letters behind one dash, the first that takes a value takes the rest, or the next word.
+    let mut letters = word[1..].chars();
+    while let Some(letter) = letters.next() {
+        let argument = command.get_arguments().find(|argument| argument.get_short() == Some(letter));
+        if argument.is_some_and(takes) {
+            return letters.next().is_none();
+        }
+    }
+    false
+}
+
+/// The words this process was started with.
+pub fn words() -> Vec<OsString> {
+    std::env::args_os().map(|word| OsStr::to_owned(&word)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn split(line: &str) -> Vec<OsString> {
+        line.split(' ').map(OsString::from).collect()
+    }
+
+    #[test]
+    fn the_command_is_found_among_options() {
+        for (line, names, end) in [
+            ("gabion create a b", "create", 2),
+            ("gabion -r list create a", "create", 4),
+            ("gabion -rlist --debug list x", "list", 4),
+            ("gabion -vr list --umask 0 key export", "key export", 7),
+            ("gabion --repo=x -q key --log-json export -p", "key export", 6),
+            ("gabion --lock-wait 3 prune --keep 2", "prune", 4),
+        ] {
+            let (found, place) = command_words(&split(line));
+            assert_eq!((found.join(" ").as_str(), place), (names, end), "{line}");
+        }
+    }
+
+    #[test]
+    fn the_repository_is_found_in_any_words() {
+        for (line, expected) in [
+            ("gabion -r @a list x", Some("@a")),
+            ("gabion list --repo=@a", Some("@a")),
+            ("gabion prune -r @a --nonsense", Some("@a")),
+            ("gabion key export -r @b", Some("@b")),
+            ("gabion list x", None),
+        ] {
+            assert_eq!(repository(&split(line)).as_deref(), expected, "{line}");
+        }
+    }
+
+    #[test]
+    fn what_is_typed_outweighs_a_profile() {
+        let place = tempfile::tempdir().unwrap();
+        let text = "[profiles.a]\nurl = \"/srv\"\noptions = [\"--connections\", \"3\"]\n\
+                    [profiles.a.commands]\nprune = [\"--keep-daily\", \"7\", \"--dry-run\"]\n";
+        std::fs::write(place.path().join(FILE), text).unwrap();
+        let directory = place.path().to_str().unwrap();
+        let read = |line: &str| {
+            let set = ["HOME", "GABION_CONFIG_DIR"].map(|name| (name.into(), directory.into()));
+            let mut environment = Environment::new(set);
+            read(split(line), &mut environment)
+        };
+        let plain = read("gabion -r @a prune").unwrap();
+        assert_eq!((plain.repository.as_deref(), plain.cli.common.connections), (Some("/srv"), Some(3)));
+        let typed = read("gabion -r @a prune --connections 5 --keep-daily 9").unwrap();
+        assert_eq!(typed.cli.common.connections, Some(5));
+        assert!(matches!(read("gabion -r @b prune"), Err(Refusal::Profile(_))));
+        assert!(matches!(read("gabion -r @b prune --help"), Err(Refusal::Usage(_))));
+        assert!(read("gabion -r @b help environment").is_ok());
+        assert!(matches!(read("gabion -r @a nonsense"), Err(Refusal::Usage(_))));
+        assert_eq!(read("gabion -r here list x").unwrap().repository.as_deref(), Some("here"));
+    }
+}

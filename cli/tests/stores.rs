@@ -1,0 +1,348 @@
+//! The life of a repository on each kind of store, with the real program; and what happens when a store, or the line
+//! to it, goes away in the middle.
+
+use std::path::Path;
+use std::process::Stdio;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use gabion_tests::servers::{self, ACCESS_KEY, BUCKET, Fault, Program, Proxy, S3Server, SECRET_KEY};
+use gabion_tests::{Random, all_required};
+use serde_json::Value;
+
+use crate::place::{Place, Run, tree};
+
+/// A place whose repository is in a store.
+struct Away {
+    place: Place,
+    url: String,
+}
+
+impl Away {
+    fn new(url: String) -> Self {
+        Self { place: Place::bare(), url }
+    }
+
+    fn variables(&self) -> [(&str, &str); 3] {
+        [("GABION_REPO", &self.url), ("AWS_ACCESS_KEY_ID", ACCESS_KEY), ("AWS_SECRET_ACCESS_KEY", SECRET_KEY)]
+    }
+
+    fn run(&self, arguments: &[&str]) -> Run {
+        self.place.run_with(&self.variables(), arguments)
+    }
+
+    /// Files that do not compress, two data segments of them.
+    fn large_files(&self) {
+        let mut random = Random::new(7);
+        for number in 0..5 {
+            self.place.file(&format!("src/large{number}"), random.bytes(14 << 20));
+        }
+        self.place.file("src/small", "small");
+    }
+
+    fn restores(&self, archive: &str) {
+        let target = format!("out-{archive}");
+        self.run(&["extract", "--target", &target, archive]).succeeded();
+        assert!(tree(&self.place.path(&target).join("src")) == tree(&self.place.path("src")), "{archive} differs");
+    }
+}
+
+/// All that one does with a repository.
+fn whole_life(url: String) {
+    let away = Away::new(url);
+    away.place.file("src/a", "hello");
+    away.place.file("src/sub/b", vec![7; 300_000]);
+    away.run(&["create", "--init", "one", "src"]).ended(50);
+    away.run(&["repo-create", "-e", "none"]).succeeded();
+    away.run(&["create", "one", "src"]).succeeded();
+    away.restores("one");
+    away.place.file("src/c", Random::new(3).bytes(2_000_000));
+    away.place.settle();
+    away.run(&["create", "two", "src"]).succeeded();
+    away.restores("two");
+    away.run(&["check", "--verify-data"]).succeeded();
+    let listed = away.run(&["repo-list", "--short"]).succeeded();
+    assert_eq!(listed.out, "one\ntwo\n");
+    away.run(&["delete", "one"]).succeeded();
+    std::fs::remove_file(away.place.path("src/c")).unwrap();
+    away.run(&["create", "three", "src"]).succeeded();
+    away.run(&["prune", "--keep", "1", "three"]).succeeded();
+    away.run(&["delete", "two"]).succeeded();
+    away.run(&["compact", "--threshold", "0"]).succeeded();
+    away.run(&["check", "--verify-data"]).succeeded();
+    away.restores("three");
+    let info = away.run(&["repo-info", "--json"]).succeeded();
+    let info: Value = serde_json::from_str(&info.out).unwrap();
+    assert_eq!(info["repository"]["location"].as_str().unwrap().split(':').next(), away.url.split(':').next());
+    away.run(&["repo-create", "-e", "none"]).ended(10);
+}
+
+#[test]
+fn a_whole_life_in_a_bucket() {
+    let directory = tempfile::tempdir().unwrap();
+    let server = S3Server::start(directory.path());
+    whole_life(server.url("host/repository"));
+}
+
+#[test]
+fn a_whole_life_in_a_bucket_of_another_server() {
+    let Some(moto) = servers::moto() else { return };
+    let made = std::process::Command::new("curl")
+        .args(["-sf", "-X", "PUT", &format!("http://127.0.0.1:{}/{BUCKET}", moto.port)])
+        .status();
+    assert!(made.unwrap().success());
+    whole_life(servers::url(moto.port, "r"));
+}
+
+#[test]
+fn a_whole_life_in_redis() {
+    let directory = tempfile::tempdir().unwrap();
+    let Some(redis) = servers::redis(directory.path()) else { return };
+    whole_life(format!("redis://127.0.0.1:{}/2?prefix=host1/", redis.port));
+}
+
+#[test]
+fn a_whole_life_in_one_file() {
+    let directory = tempfile::tempdir().unwrap();
+    whole_life(format!("redb:{}", directory.path().join("r.redb").display()));
+    assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 1);
+}
+
+#[test]
+fn a_bad_line_costs_time_and_nothing_else() {
+    let directory = tempfile::tempdir().unwrap();
+    let server = S3Server::start(directory.path());
+    let faults = [Fault::LoseAnswer, Fault::Unavailable, Fault::CutRequest, Fault::CutAnswer];
+    let proxy = Proxy::start(server.port, move |request| match request.number % 9 {
+        8 => faults[(request.number / 9) as usize % faults.len()],
+        _ => Fault::Pass,
+    });
+    let away = Away::new(servers::url(proxy.port, "r"));
+    away.large_files();
+    away.run(&["repo-create", "-e", "none"]).succeeded();
+    away.run(&["create", "one", "src"]).succeeded();
+    away.restores("one");
+    away.run(&["check", "--verify-data"]).succeeded();
+    assert!(proxy.faults() >= 5, "{} of {}", proxy.faults(), proxy.requests());
+}
+
+/// Kills the server when the second data segment is on its way.
+fn killed_on_the_way(server: &Arc<Mutex<S3Server>>, port: u16) -> Proxy {
+    let (server, segments) = (Arc::clone(server), Mutex::new(0));
+    Proxy::start(port, move |request| {
+        if request.method == "PUT" && request.target.contains("/segments/") {
+            let mut segments = segments.lock().unwrap();
+            *segments += 1;
+            if *segments == 2 {
+                server.lock().unwrap().kill();
+            }
+        }
+        Fault::Pass
+    })
+}
+
+#[test]
+fn a_server_that_is_killed_loses_nothing_that_was_finished() {
+    let directory = tempfile::tempdir().unwrap();
+    let server = S3Server::start(directory.path());
+    let port = server.port;
+    let server = Arc::new(Mutex::new(server));
+    let proxy = killed_on_the_way(&server, port);
+    let away = Away::new(servers::url(proxy.port, "r"));
+    away.place.file("src/first", "first");
+    away.run(&["repo-create", "-e", "none"]).succeeded();
+    away.run(&["create", "before", "src"]).succeeded();
+    away.large_files();
+    let failed = away.run(&["--patience", "1", "create", "one", "src"]);
+    assert!((2..=99).contains(&failed.rc) && failed.err.contains("Hint: "), "{failed:?}");
+    let nothing = away.run(&["--patience", "1", "repo-list"]);
+    assert!(nothing.rc >= 2 && nothing.out.is_empty(), "an unreachable store is no empty one: {nothing:?}");
+    let _again = S3Server::start_at(directory.path(), port);
+    assert_eq!(away.run(&["repo-list", "--short"]).succeeded().out, "before\n");
+    away.run(&["check", "--verify-data"]).succeeded();
+    away.run(&["create", "one", "src"]).succeeded();
+    away.restores("one");
+    away.run(&["check", "--verify-data"]).succeeded();
+}
+
+#[test]
+fn a_server_that_comes_back_in_time_is_waited_for() {
+    let directory = tempfile::tempdir().unwrap();
+    let server = S3Server::start(directory.path());
+    let port = server.port;
+    let server = Arc::new(Mutex::new(server));
+    let proxy = killed_on_the_way(&server, port);
+    let away = Away::new(servers::url(proxy.port, "r"));
+    away.large_files();
+    away.run(&["repo-create", "-e", "none"]).succeeded();
+    let mut command = away.place.command(&["create", "one", "src"]);
+    let child = command.envs(away.variables()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    wait_until(|| std::net::TcpStream::connect(("127.0.0.1", port)).is_err());
+    let _again = S3Server::start_at(directory.path(), port);
+    Run::from(child.wait_with_output().unwrap()).succeeded();
+    away.restores("one");
+}
+
+/// Redis that writes every command to a file before it answers.
+fn lasting_redis(directory: &Path, port: u16) -> Option<Program> {
+    Program::start_at("redis-server", port, |command, port| {
+        command.args(["--bind", "127.0.0.1", "--save", "", "--appendonly", "yes", "--appendfsync", "always"]);
+        command.arg("--port").arg(port.to_string()).arg("--dir").arg(directory);
+    })
+}
+
+#[test]
+fn redis_that_is_killed_keeps_what_was_finished() {
+    let directory = tempfile::tempdir().unwrap();
+    let port = servers::free_port();
+    let Some(mut redis) = lasting_redis(directory.path(), port) else { return };
+    let away = Away::new(format!("redis://127.0.0.1:{port}"));
+    away.place.file("src/first", "first");
+    away.run(&["repo-create", "-e", "none"]).succeeded();
+    away.run(&["create", "before", "src"]).succeeded();
+    away.large_files();
+    let mut command = away.place.command(&["--patience", "1", "create", "one", "src"]);
+    let mut child = command.envs(away.variables()).stderr(Stdio::null()).spawn().unwrap();
+    wait_until(|| size_of(directory.path()) > 8 << 20);
+    redis.kill();
+    let ended = child.wait().unwrap();
+    let _again = lasting_redis(directory.path(), port).unwrap();
+    // On a fast machine everything was stored before.
+    assert!(ended.success() || ended.code().is_some_and(|rc| (2..=99).contains(&rc)), "{ended:?}");
+    away.run(&["check", "--verify-data"]).succeeded();
+    away.run(&["create", "again", "src"]).succeeded();
+    away.restores("again");
+}
+
+#[test]
+fn a_file_survives_the_death_of_the_program() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("r.redb");
+    let away = Away::new(format!("redb:{}", file.display()));
+    away.place.file("src/first", "first");
+    away.run(&["repo-create", "-e", "none"]).succeeded();
+    away.run(&["create", "before", "src"]).succeeded();
+    away.large_files();
+    let before = size_of(directory.path());
+    let mut command = away.place.command(&["create", "one", "src"]);
+    let mut child = command.envs(away.variables()).stderr(Stdio::null()).spawn().unwrap();
+    wait_until(|| size_of(directory.path()) > before + (4 << 20));
+    let busy = away.run(&["repo-list"]);
+    // It may have ended meanwhile; if not, nobody else gets at the file.
+    assert!(busy.rc == 0 || busy.err.contains("open"), "{busy:?}");
+    child.kill().unwrap();
+    child.wait().unwrap();
+    away.run(&["check", "--verify-data"]).succeeded();
+    away.run(&["create", "again", "src"]).succeeded();
+    away.restores("again");
+}
+
+fn size_of(directory: &Path) -> u64 {
+    let entries = std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap());
+    let sizes = entries.map(|entry| match entry.metadata() {
+        Ok(about) if about.is_dir() => size_of(&entry.path()),
+        Ok(about) => about.len(),
+        // Renamed meanwhile.
+        Err(_) => 0,
+    });
+    sizes.sum()
+}
+
+/// Looks again and again, for a minute at most.
+fn wait_until(seen: impl Fn() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while !seen() {
+        assert!(Instant::now() < deadline, "it never happened");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+#[test]
+fn a_backup_of_what_did_not_change_takes_few_requests() {
+    let directory = tempfile::tempdir().unwrap();
+    let server = S3Server::start(directory.path());
+    let proxy = Proxy::start(server.port, |_| Fault::Pass);
+    let away = Away::new(servers::url(proxy.port, "r"));
+    for number in 0..300 {
+        away.place.file(&format!("src/{}/{number}", number % 7), format!("file {number}"));
+    }
+    away.place.settle();
+    away.run(&["repo-create", "-e", "none"]).succeeded();
+    away.run(&["create", "series", "src"]).succeeded();
+    away.run(&["create", "series", "src"]).succeeded();
+    let before = proxy.requests();
+    away.run(&["create", "series", "src"]).succeeded();
+    let with_cache = proxy.requests() - before;
+    // What the protocol asks of any store: opening 3, a look 5, announcing 6, committing 9. All data is in the cache.
+    assert!(with_cache <= 23, "{with_cache} requests");
+    let before = proxy.requests();
+    away.run(&["--no-cache", "create", "series", "src"]).succeeded();
+    assert!(proxy.requests() - before > with_cache, "the cache saves something");
+    let told = away.run(&["cache", "info", "--json"]).succeeded();
+    let told: Value = serde_json::from_str(&told.out).unwrap();
+    assert!(told["stores"][0]["location"].as_str().unwrap().starts_with("s3://"), "{told}");
+    assert!(told["size"].as_u64().unwrap() > 0);
+    away.run(&["cache", "clean"]).succeeded();
+    let told = away.run(&["cache", "info"]).succeeded();
+    assert!(told.out.contains("0 B of 2.00 GB at most"), "{told:?}");
+}
+
+#[test]
+fn requests_are_told_and_limited() {
+    let directory = tempfile::tempdir().unwrap();
+    let server = S3Server::start(directory.path());
+    let away = Away::new(server.url("r"));
+    away.place.file("src/a", "hello");
+    away.run(&["repo-create", "-e", "none"]).succeeded();
+    let told = away.run(&["--debug", "--connections", "2", "--upload-limit", "1G", "create", "one", "src"]).succeeded();
+    let puts = told.err.lines().find(|line| line.contains("s3://") && line.contains(": put: ")).unwrap_or_default();
+    assert!(puts.contains("calls, ") && puts.contains(" on average"), "{told:?}");
+    let costs = away.run(&["repo-info", "--costs"]).succeeded();
+    assert!(costs.out.contains("Requests"), "{costs:?}");
+}
+
+#[test]
+fn a_store_is_proved_before_it_is_trusted() {
+    let directory = tempfile::tempdir().unwrap();
+    let server = S3Server::start(directory.path());
+    let away = Away::new(server.url("r"));
+    let good = away.run(&["debug", "backend-test", &server.url("test")]).succeeded();
+    assert!(good.out.contains("fit for a repository") && !good.out.contains("NOT"), "{good:?}");
+    let local = away.run(&["debug", "backend-test", "--json", "here"]).succeeded();
+    let local: Value = serde_json::from_str(&local.out).unwrap();
+    assert_eq!((&local["fit"], &local["capabilities"]["durable"]), (&true.into(), &true.into()));
+    let proxy = Proxy::start(server.port, |_| Fault::Unavailable);
+    let bad = away.run(&["--patience", "0", "debug", "backend-test", &servers::url(proxy.port, "test")]).ended(2);
+    assert!(bad.out.contains("NOT fit for a repository"), "{bad:?}");
+}
+
+#[test]
+fn profiles_name_places_and_habits() {
+    let place = Place::bare();
+    let config = place.file(
+        "home/.config/gabion/config.toml",
+        "[profiles.disk]\nurl = \"repo\"\npasscommand = \"printf secret\"\n\n[profiles.disk.commands]\n\
+         create = [\"--comment\", \"by profile\"]\n",
+    );
+    place.file("src/a", "hello");
+    place.run(&["-r", "@disk", "create", "--init", "one", "src"]).succeeded();
+    let told = place.run(&["-r", "@disk", "repo-list", "--format", "{archive} {comment}{NL}"]).succeeded();
+    assert_eq!(told.out, "one by profile\n");
+    place.run(&["-r", "@disk", "create", "--comment", "typed", "two", "src"]).succeeded();
+    let told = place.run_with(&[("GABION_REPO", "@disk")], &["info", "--json", "two"]).succeeded();
+    assert!(told.out.contains("typed"), "{told:?}");
+    place.run(&["-r", "@dsik", "repo-list"]).failed(4, "did you mean `@disk`?", "");
+    std::fs::write(config, "[profiles.disk]\nurl = \"repo\"\nsecret = \"hunter2\"\n").unwrap();
+    let told = place.run(&["-r", "@disk", "repo-list"]).failed(4, "config.toml:3: unknown field `secret`", "");
+    assert!(!told.err.contains("hunter2"));
+}
+
+#[test]
+fn required_servers_are_there() {
+    if all_required() {
+        for program in ["redis-server", "moto_server"] {
+            let found = std::process::Command::new(program).arg("--version").output();
+            assert!(found.is_ok(), "{program}");
+        }
+    }
+}
