@@ -11,6 +11,7 @@ use gabion_backends::scrub::{Health, Scrub};
 use gabion_backends::ssh::{SshCommand, SshOptions};
 use gabion_backends::{Access, Location, OpenOptions, Opened, open_for_scrub};
 use gabion_core::archive::catalog::Catalog;
+use gabion_core::archive::history::History;
 use gabion_core::backend::Store;
 use gabion_core::clock::{Clock as _, SystemClock, Timestamp};
 use gabion_core::crypto::secret::Passphrase;
@@ -19,17 +20,17 @@ use gabion_core::id::RepositoryId;
 use gabion_core::local_state::{DirectoryState, LocalState, MemoryState};
 use gabion_core::monitor::{Event, Monitor as _, Warning};
 use gabion_core::ops::delete::Remover;
-use gabion_core::repository::{Client, KeyFiles, Repository};
+use gabion_core::repository::{Client, KeyFiles, Repository, Trust};
 use jiff::tz::TimeZone;
 
 use crate::args::Common;
 use crate::directories::Directories;
-use crate::environment::Environment;
+use crate::environment::{Environment, is_yes};
 use crate::exit_code::{self, Failure, Warnings};
 use crate::key_file::KeyFile;
 use crate::output::format::Manner;
 use crate::output::units::Units;
-use crate::passphrase::{self, Secret, Terminal};
+use crate::passphrase::{self, Person as _, Secret, Terminal};
 use crate::placeholders::Placeholders;
 use crate::progress::{Form, Level, Reporter, Settings};
 use crate::report::Advised;
@@ -261,7 +262,7 @@ impl Context {
             Ok(directories) => Arc::new(DirectoryState::new(directories.data)),
             Err(_) => Arc::new(MemoryState::default()),
         };
-        Ok(Client { key_files, state })
+        Ok(Client { key_files, state, trust: self.environment.trust()? })
     }
 
     /// Where the key of a repository is when it is kept outside.
@@ -272,7 +273,7 @@ impl Context {
         }
     }
 
-    /// Opens the repository; asks for its passphrase if it needs one.
+    /// Opens the repository; asks for its passphrase if it needs one, and whether to go on if it is not what it was.
     pub fn open(&self) -> Result<Repository> {
         self.open_in(self.store(Access::Existing)?)
     }
@@ -283,6 +284,39 @@ impl Context {
     }
 
     fn open_in(&self, store: Store) -> Result<Repository> {
+        let mut client = self.client()?;
+        loop {
+            match self.open_as(store.clone(), client.clone()) {
+                Err(error) if self.is_accepted(&error, &mut client.trust) => {}
+                done => return done,
+            }
+        }
+    }
+
+    /// Asks a person about a repository that was refused for what it is; notes in `trust` what they accept.
+    fn is_accepted(&self, error: &anyhow::Error, trust: &mut Trust) -> bool {
+        let kind = error.downcast_ref::<Error>().map(Error::kind);
+        let accepted = match kind {
+            Some(ErrorKind::RepositoryUnencrypted) => {
+                Trust { unknown_unencrypted: true, no_longer_encrypted: true, ..*trust }
+            }
+            Some(ErrorKind::RepositoryReplaced | ErrorKind::RepositoryMoved) => Trust { moved: true, ..*trust },
+            _ => return false,
+        };
+        let mut person = Terminal;
+        // Standard input that is no terminal may be what is to be backed up.
+        if self.common.log_json || accepted == *trust || !std::io::stdin().is_terminal() {
+            return false;
+        }
+        person.tell(&format!("Warning: {error}"));
+        if !person.ask("Do you want to continue? [yN] ").is_ok_and(|answer| is_yes(&answer)) {
+            return false;
+        }
+        *trust = accepted;
+        true
+    }
+
+    fn open_as(&self, store: Store, client: Client) -> Result<Repository> {
         let prompt = format!("Enter passphrase for {}: ", store.location());
         let asked_by_person = !self.environment.tells_passphrase()?;
         let mut failure = None;
@@ -298,7 +332,7 @@ impl Context {
                 }
             }
         };
-        let opened = Repository::open(store, self.client()?, &mut ask);
+        let opened = Repository::open(store, client, &mut ask);
         match failure {
             Some(why) => Err(why.into()),
             None => Ok(opened?),
@@ -366,9 +400,10 @@ impl Context {
         }
     }
 
-    /// All archives; what can not be read is a warning.
+    /// All archives; what can not be read is a warning, and so is what is not there any more.
     pub fn catalog(&self, repository: &Repository, reporter: &Reporter) -> Result<Catalog> {
         let catalog = Catalog::load(repository)?;
+        History::of(repository).compare(&catalog, reporter)?;
         for (id, error) in &catalog.unreadable {
             let path = format!("archive {id}");
             reporter.event(&Event::Warning { warning: Warning::Repository, path: path.as_bytes(), error });

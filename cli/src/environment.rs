@@ -9,6 +9,7 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use gabion_backends::Variables;
+use gabion_core::repository::Trust;
 use zeroize::Zeroizing;
 
 use crate::exit_code::Failure;
@@ -40,6 +41,14 @@ pub const VARIABLES: &[Variable] = &[
     variable("GABION_OTHER_KEY_FILE", "see GABION_KEY_FILE"),
     variable("GABION_NEW_PASSPHRASE", "the new passphrase, where one is set or changed"),
     variable("GABION_DISPLAY_PASSPHRASE", "yes or no: whether to show a new passphrase for verification"),
+    variable(
+        "GABION_UNKNOWN_UNENCRYPTED_REPO_ACCESS_IS_OK",
+        "yes: use a repository without encryption that is new here",
+    ),
+    variable(
+        "GABION_RELOCATED_REPO_ACCESS_IS_OK",
+        "yes: use a repository that is at another place, or another one, than before",
+    ),
     variable("GABION_KEY_FILE", "the key file to use or to make"),
     variable("GABION_LOCK_WAIT", "seconds to wait for who keeps `compact` away (default: 10)"),
     variable("GABION_DELETE_I_KNOW_WHAT_I_AM_DOING", "YES: the answer repo-delete waits for"),
@@ -220,11 +229,15 @@ impl Environment {
 
     /// Whether to show a new passphrase; `None` means to ask.
     pub fn display_passphrase(&self) -> Result<Option<bool>, Failure> {
-        Ok(match self.text("GABION_DISPLAY_PASSPHRASE")?.map(str::to_ascii_lowercase).as_deref() {
-            None => None,
-            Some("yes" | "y" | "true" | "on" | "1") => Some(true),
-            Some(_) => Some(false),
-        })
+        Ok(self.text("GABION_DISPLAY_PASSPHRASE")?.map(is_yes))
+    }
+
+    /// What the user lets pass of a repository that is not what it was.
+    pub fn trust(&self) -> Result<Trust, Failure> {
+        let says_yes = |name| Ok::<_, Failure>(self.text(name)?.is_some_and(is_yes));
+        let unencrypted = says_yes("GABION_UNKNOWN_UNENCRYPTED_REPO_ACCESS_IS_OK")?;
+        let moved = says_yes("GABION_RELOCATED_REPO_ACCESS_IS_OK")?;
+        Ok(Trust { unknown_unencrypted: unencrypted, no_longer_encrypted: unencrypted, moved })
     }
 
     /// The key file.
@@ -308,9 +321,15 @@ impl Environment {
     }
 }
 
+/// Whether an answer is one of the usual forms of yes.
+pub fn is_yes(text: &str) -> bool {
+    matches!(text.trim().to_ascii_lowercase().as_str(), "yes" | "y" | "true" | "on" | "1")
+}
+
 /// The table, as `help environment` shows it.
 pub fn help() -> String {
-    let width = VARIABLES.iter().map(|variable| variable.name.len()).max().unwrap_or(0);
+    // A few names are longer than any column should be wide.
+    let width = VARIABLES.iter().map(|variable| variable.name.len()).filter(|length| *length <= 26).max().unwrap_or(0);
     let mut text = String::new();
     for variable in VARIABLES {
         // writing to a String can not fail

@@ -12,6 +12,17 @@ pub fn for_error(error: &Error) -> Option<&'static str> {
         ErrorKind::RepositoryNotFound => "make one with `gabion repo-create`, or let `gabion create --init` do it",
         ErrorKind::RepositoryExists => "to make a new one, choose another place",
         ErrorKind::NotARepository => "check the place given with --repo or GABION_REPO",
+        ErrorKind::RepositoryReplaced => {
+            "if it was made anew, or its disk changed: confirm once by GABION_RELOCATED_REPO_ACCESS_IS_OK=yes"
+        }
+        ErrorKind::RepositoryMoved => "if you moved it: confirm once by GABION_RELOCATED_REPO_ACCESS_IS_OK=yes",
+        ErrorKind::RepositoryUnencrypted => {
+            "all can read what is stored there; if that is meant to be: confirm once by \
+             GABION_UNKNOWN_UNENCRYPTED_REPO_ACCESS_IS_OK=yes"
+        }
+        ErrorKind::EncryptionChanged => {
+            "no repository does that by itself: do not use it before you know what happened"
+        }
         ErrorKind::KeyNotFound => {
             "if the key was exported, bring it back with `gabion key import`; GABION_KEY_FILE names a key file"
         }

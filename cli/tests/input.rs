@@ -89,6 +89,44 @@ fn marked_and_large_things_are_left_out() {
 }
 
 #[test]
+fn the_same_rules_hold_for_the_directory_one_stands_in() {
+    let place = Place::new();
+    place.file("f", "x");
+    place.file(".nobackup", "");
+    for (more, expected) in [(&[][..], &[][..]), (&["--keep-exclude-tags"], &[".nobackup"])] {
+        let options = [&["create", "--exclude-if-present", ".nobackup", "m", "."], more].concat();
+        place.run(&options).succeeded();
+        assert_eq!(place.listed("m"), *expected);
+    }
+    let mut inside = place.command(&["create", "--list", "r", "."]);
+    crate::place::Run::of(inside.current_dir(place.path("repo"))).succeeded();
+    assert_eq!(place.listed("r"), Vec::<String>::new());
+}
+
+#[test]
+fn a_directory_that_is_gone_is_told_and_the_archive_is_made() {
+    let place = Place::new();
+    let gone = place.path("gone");
+    std::fs::create_dir(&gone).unwrap();
+    let script = format!("rmdir ../gone && exec {} create g .", crate::place::PROGRAM);
+    let mut command = std::process::Command::new("sh");
+    place.surround(&mut command);
+    let run = crate::place::Run::of(command.args(["-c", &script]).current_dir(gone));
+    assert!(run.err.starts_with(".: "), "{run:?}");
+    run.ended(107);
+    assert_eq!(place.archives(), ["g"]);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn files_that_state_no_size_are_read_to_their_end() {
+    let place = Place::new();
+    place.run(&["create", "p", "/proc/version"]).succeeded();
+    let read = place.run(&["extract", "--stdout", "p"]).succeeded().out;
+    assert_eq!(read, std::fs::read_to_string("/proc/version").unwrap());
+}
+
+#[test]
 fn directories_above_a_path_are_known_without_a_word() {
     let place = Place::new();
     place.file("deep/er/file", "x");

@@ -27,3 +27,4 @@ mod scrub;
 mod signals;
 mod sshd;
 mod stores;
+mod trust;

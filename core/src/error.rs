@@ -43,6 +43,16 @@ pub enum ErrorKind {
     RepositoryNotFound,
     /// There is a repository at this place already.
     RepositoryExists,
+    /// Another repository than the client met at this place before.
+    RepositoryReplaced,
+    /// A repository without encryption, where the client does not expect one.
+    RepositoryUnencrypted,
+    /// A repository without encryption that the client met at another place before.
+    RepositoryMoved,
+    /// A repository whose encryption is not the one it had before, which no repository does.
+    EncryptionChanged,
+    /// A repository lacks, or has twice, what there was before.
+    History,
     /// The place holds something, but no repository of this program.
     NotARepository,
     /// No key slot opens with this passphrase.
@@ -88,6 +98,11 @@ impl ErrorKind {
             Self::LimitExceeded => "limit exceeded",
             Self::RepositoryNotFound => "repository does not exist",
             Self::RepositoryExists => "a repository exists there already",
+            Self::RepositoryReplaced => "another repository than before",
+            Self::RepositoryUnencrypted => "the repository is not encrypted",
+            Self::RepositoryMoved => "the repository is at another place than before",
+            Self::EncryptionChanged => "the encryption of the repository changed",
+            Self::History => "the repository is not what it was",
             Self::NotARepository => "not a Gabion repository",
             Self::PassphraseWrong => "passphrase is wrong",
             Self::KeyNotFound => "no key found",

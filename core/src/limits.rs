@@ -103,6 +103,9 @@ pub const HEADS_MAX: usize = 512;
 /// Reserves of a repository.
 pub const RESERVES_MAX: usize = 10_000;
 
+/// Bytes of what a client remembers of one repository.
+pub const LOCAL_MEMORY_BYTES_MAX: usize = 64 * MIB;
+
 /// Seconds between two checkpoints.
 pub const CHECKPOINT_SECONDS: u64 = 60;
 /// New plaintext bytes between two checkpoints.

@@ -7,9 +7,13 @@ use std::fmt::Debug;
 use std::fs;
 use std::io::ErrorKind as Io;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use crate::error::{Error, ErrorKind, Result};
+
+/// Makes a new value of an old one, if there is one.
+pub type Change<'a> = dyn FnMut(Option<&[u8]>) -> Result<Vec<u8>> + 'a;
 
 /// A small map from names (`[a-z0-9.-]+`) to bytes.
 pub trait LocalState: Debug + Send + Sync {
@@ -17,6 +21,12 @@ pub trait LocalState: Debug + Send + Sync {
     fn get(&self, name: &str) -> Result<Option<Vec<u8>>>;
     /// Sets the value of `name`, atomically.
     fn put(&self, name: &str, value: &[u8]) -> Result<()>;
+    /// Sets the value of `name` to what `change` makes of the one it has. Nobody else sets it meanwhile, where the
+    /// state can say so; this default can not.
+    fn update(&self, name: &str, change: &mut Change<'_>) -> Result<()> {
+        let value = change(self.get(name)?.as_deref())?;
+        self.put(name, &value)
+    }
     /// Forgets `name`; a missing one is fine.
     fn remove(&self, name: &str) -> Result<()>;
     /// All names, sorted.
@@ -47,6 +57,14 @@ impl LocalState for MemoryState {
         Ok(())
     }
 
+    fn update(&self, name: &str, change: &mut Change<'_>) -> Result<()> {
+        check_name(name)?;
+        let mut values = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let value = change(values.get(name).map(Vec::as_slice))?;
+        values.insert(name.to_owned(), value);
+        Ok(())
+    }
+
     fn remove(&self, name: &str) -> Result<()> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(name);
         Ok(())
@@ -56,6 +74,8 @@ impl LocalState for MemoryState {
         Ok(self.0.lock().unwrap_or_else(PoisonError::into_inner).keys().cloned().collect())
     }
 }
+
+static TEMPORARIES: AtomicU64 = AtomicU64::new(0);
 
 /// Remembers in a directory, one file per name. The directory is made when the first value is put.
 #[derive(Debug)]
@@ -84,9 +104,27 @@ impl LocalState for DirectoryState {
         check_name(name)?;
         let failed = |error| Error::from_io("write local state", error).with("name", name);
         fs::create_dir_all(&self.directory).map_err(failed)?;
-        let temporary = self.directory.join(format!(".{name}.{}", std::process::id()));
-        fs::write(&temporary, value).map_err(failed)?;
-        fs::rename(&temporary, self.directory.join(name)).map_err(failed)
+        // No other thread and no other process writes there.
+        let number = TEMPORARIES.fetch_add(1, Ordering::Relaxed);
+        let temporary = self.directory.join(format!(".{name}.{}.{number}", std::process::id()));
+        let written = fs::write(&temporary, value).and_then(|()| fs::rename(&temporary, self.directory.join(name)));
+        written.map_err(|error| {
+            // On a full disk the rest of it would stay for ever.
+            let _ = fs::remove_file(&temporary);
+            failed(error)
+        })
+    }
+
+    /// One process after the other, by a lock on a file beside the values. Where there are no locks it goes without.
+    fn update(&self, name: &str, change: &mut Change<'_>) -> Result<()> {
+        let failed = |error| Error::from_io("write local state", error).with("name", name);
+        fs::create_dir_all(&self.directory).map_err(failed)?;
+        let guard = fs::OpenOptions::new().create(true).truncate(false).write(true).open(self.directory.join(".lock"));
+        let guard = guard.map_err(failed)?;
+        // Unlocked when `guard` is closed, at the end of the process at the latest.
+        let _ = guard.lock();
+        let value = change(self.get(name)?.as_deref())?;
+        self.put(name, &value)
     }
 
     fn remove(&self, name: &str) -> Result<()> {
@@ -131,6 +169,33 @@ mod tests {
         state.remove("a").unwrap();
         assert_eq!(state.get("a").unwrap(), None);
         assert!(state.put("../a", b"").is_err());
+        let mut count = |old: Option<&[u8]>| Ok(vec![old.map_or(0, |old| old[0]) + 1]);
+        state.update("count", &mut count).unwrap();
+        state.update("count", &mut count).unwrap();
+        assert_eq!(state.get("count").unwrap().unwrap(), [2]);
+        let refuse = state.update("count", &mut |_| Err(Error::new(ErrorKind::InvalidInput, "test")));
+        assert_eq!(
+            (refuse.unwrap_err().kind(), state.get("count").unwrap().unwrap()),
+            (ErrorKind::InvalidInput, vec![2])
+        );
+    }
+
+    /// Counts from several threads, each with a face of its own, as processes would.
+    #[test]
+    fn updates_of_a_directory_are_not_lost() {
+        let place = tempfile::tempdir().unwrap();
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    let state = DirectoryState::new(place.path());
+                    for _ in 0..50 {
+                        state.update("n", &mut |old| Ok(vec![old.map_or(0, |old| old[0]) + 1])).unwrap();
+                    }
+                });
+            }
+        });
+        assert_eq!(DirectoryState::new(place.path()).get("n").unwrap().unwrap(), [200]);
+        assert_eq!(DirectoryState::new(place.path()).list().unwrap(), ["n"]);
     }
 
     #[test]

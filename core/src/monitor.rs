@@ -57,6 +57,8 @@ pub enum Warning {
     Attribute,
     /// Something about the repository that people should know.
     Repository,
+    /// The repository lacks, or has twice, what this client or another one saw before.
+    History,
 }
 
 /// One thing that happened.

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use gabion_backends::layer::{CacheBackend, CachePlace};
 use gabion_tests::{Method, Notes, Objects, Random, RecordingBackend};
 
 use crate::engine::{back_up, backed_up, new_repository, options, restore};
@@ -29,11 +30,10 @@ fn recorded(objects: &Objects, source: &Path) -> RecordingBackend {
 const OPEN: usize = 3;
 /// A look: epoch, dooms, damage, index, segments.
 const LOOK: usize = 5;
-/// Announcing: archives, removals, pendings, the first pending; archives and removals once more.
-const ANNOUNCE: usize = 6;
-/// Committing: the complete pending, a check, the record, a check, whether the first pending was given up or is gone,
-/// both pendings deleted.
-const COMMIT: usize = 10;
+/// Announcing: archives, removals, the first pending, removals once more.
+const ANNOUNCE: usize = 4;
+/// Committing a tree that is that of the base: the record, whether the first pending was given up or is gone, and its end.
+const COMMIT: usize = 4;
 
 #[test]
 fn a_backup_of_nothing_new_costs_what_is_stated() {
@@ -49,6 +49,35 @@ fn a_backup_of_nothing_new_costs_what_is_stated() {
     println!("a backup of nothing new: {} calls, {bound} stated", calls.len());
     assert!(calls.len() <= bound, "{} calls: {calls:#?}", calls.len());
     assert_eq!(recorder.count(Method::Put, "segments") + recorder.count(Method::Put, "index"), 0);
+}
+
+#[test]
+fn with_a_warm_cache_the_number_of_archives_does_not_count() {
+    let place = tempfile::tempdir().unwrap();
+    let source = source(place.path(), 5);
+    let objects = new_repository();
+    let cache = CachePlace { directory: place.path().join("cache"), bytes_max: 1 << 30 };
+    let recorded = || {
+        let recorder = RecordingBackend::new(objects.backend());
+        back_up(Arc::new(CacheBackend::new(Arc::new(recorder.clone()), &cache)), &source, &options(), &Notes::new())
+            .unwrap();
+        recorder
+    };
+    for number in 0..60 {
+        // Some grow the index, too.
+        std::fs::write(source.join("diary"), format!("{}", number / 4).repeat(1000)).unwrap();
+        recorded();
+    }
+    // Ten thousand removals are one list.
+    for number in 0..10_000 {
+        objects.put(&format!("removed/{number:032x}.{number:032x}"), vec![1]).unwrap();
+    }
+    recorded();
+    let recorder = recorded();
+    let calls = recorder.calls().len();
+    println!("a backup of nothing new beside 60 archives, with a warm cache: {calls} calls");
+    assert!(calls <= 16, "{calls} calls: {:#?}", recorder.calls());
+    assert_eq!(recorder.count(Method::Get, "archives") + recorder.count(Method::Get, "index"), 0);
 }
 
 #[test]

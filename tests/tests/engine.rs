@@ -10,7 +10,7 @@ use gabion_core::backend::{Backend, Store};
 use gabion_core::clock::{FixedClock, Timestamp};
 use gabion_core::crypto::key::Keyring;
 use gabion_core::error::Result;
-use gabion_core::local_state::MemoryState;
+use gabion_core::local_state::{LocalState, MemoryState};
 use gabion_core::ops::compact::{CompactOptions, Compacted, compact};
 use gabion_core::ops::create::{Checkpoint, CreateOptions, Created, Input, Plan, Wanted, create};
 use gabion_core::ops::delete::{Remover, delete};
@@ -51,9 +51,31 @@ pub fn options() -> CreateOptions {
     }
 }
 
-/// What all clients of all tests remember; repositories are told apart by their ids.
-fn memory() -> Arc<MemoryState> {
-    static MEMORY: OnceLock<Arc<MemoryState>> = OnceLock::new();
+/// What all clients of all tests remember of the archives they made; repositories are told apart by their ids. Of
+/// everything else they remember nothing, because tests turn the time of stores back.
+#[derive(Debug, Default)]
+struct Reported(MemoryState);
+
+impl LocalState for Reported {
+    fn get(&self, name: &str) -> Result<Option<Vec<u8>>> {
+        self.0.get(name)
+    }
+
+    fn put(&self, name: &str, value: &[u8]) -> Result<()> {
+        if name.starts_with("reported") { self.0.put(name, value) } else { Ok(()) }
+    }
+
+    fn remove(&self, name: &str) -> Result<()> {
+        self.0.remove(name)
+    }
+
+    fn list(&self) -> Result<Vec<String>> {
+        self.0.list()
+    }
+}
+
+fn memory() -> Arc<Reported> {
+    static MEMORY: OnceLock<Arc<Reported>> = OnceLock::new();
     Arc::clone(MEMORY.get_or_init(Arc::default))
 }
 

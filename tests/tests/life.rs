@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
+use gabion_core::archive::ArchiveRecord;
 use gabion_core::archive::catalog::Archive;
 use gabion_core::archive::removal::RemovalRecord;
 use gabion_core::ops::compact::{CompactOptions, Compacted, compact};
@@ -297,12 +298,16 @@ fn a_removed_archive_comes_back_until_compact() {
 fn an_archive_is_replaced_by_one_with_another_record() {
     let story = Story::new(2);
     let old = &story.told[0].0;
-    let record = gabion_core::archive::ArchiveRecord { name: "other".to_owned(), ..old.record.clone() };
+    let record = ArchiveRecord { name: "other".to_owned(), ..old.record.clone() };
     let repository = open(story.objects.backend()).unwrap();
     let id = replace(&repository, old, &record, &Remover::default(), &clock(), &Notes::new()).unwrap();
     let (live, _) = archives(&story.objects);
     assert_eq!(live.len(), 2);
-    assert!(live.iter().any(|archive| archive.id == id && archive.record == record) && live[0].id != old.id);
+    let new = live.iter().find(|archive| archive.id == id).unwrap();
+    // It is an archive of its own of whoever renamed it.
+    assert_ne!(new.record.client, record.client);
+    assert_eq!(ArchiveRecord { client: record.client, ..new.record.clone() }, record);
+    assert_ne!(live[0].id, old.id);
     story.is_true(&story.objects, "renamed");
     assert!(replace(&repository, old, &record, &Remover::default(), &clock(), &Notes::new()).is_err(), "it is gone");
 }

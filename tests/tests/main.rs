@@ -29,6 +29,8 @@ mod gc_model;
 #[cfg(test)]
 mod golden;
 #[cfg(test)]
+mod history;
+#[cfg(test)]
 mod lease;
 #[cfg(test)]
 mod life;

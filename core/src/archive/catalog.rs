@@ -1,12 +1,12 @@
 //! Which archives a repository holds: `archives/*` without those in `removed/*`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::record::{ArchiveRecord, PendingRecord};
-use crate::error::{Error, ErrorKind, Result, Retry};
+use crate::error::{Error, ErrorKind, Result};
 use crate::id::ArchiveId;
 use crate::limits::RECORD_BYTES_MAX;
-use crate::repository::Repository;
+use crate::repository::{ArchiveNames, Repository, is_finding};
 use crate::seal::Kind;
 
 /// An archive and its name in the store.
@@ -25,6 +25,8 @@ pub struct Catalog {
     pub archives: Vec<Archive>,
     /// Ids of records that exist but do not open, and why.
     pub unreadable: Vec<(ArchiveId, Error)>,
+    /// Archives that were removed.
+    pub removed: BTreeSet<ArchiveId>,
 }
 
 impl Catalog {
@@ -33,20 +35,27 @@ impl Catalog {
     /// A record that can not be read only at the moment is an error: nobody shall take an archive for damaged, or for
     /// gone, because of a connection.
     pub fn load(repository: &Repository) -> Result<Self> {
-        let ids = repository.live_archives()?.iter().map(|id| *id.as_bytes()).collect();
-        let mut catalog = Self::default();
+        let ArchiveNames { live, removed } = repository.archive_names()?;
+        let mut catalog = Self { removed, ..Self::default() };
+        let ids = live.iter().map(|id| *id.as_bytes()).collect();
         for (id, plain) in repository.read_records(Kind::Archive, ids, RECORD_BYTES_MAX) {
             let id = ArchiveId::from_bytes(id);
             match plain.and_then(|plain| ArchiveRecord::decode(&plain)) {
                 Ok(record) => catalog.archives.push(Archive { id, record }),
                 // Removed between the list and the get.
                 Err(error) if error.kind() == ErrorKind::NotFound => {}
-                Err(error) if error.retry() == Retry::Temporary => return Err(error),
+                Err(error) if !is_finding(&error) => return Err(error),
                 Err(error) => catalog.unreadable.push((id, error)),
             }
         }
         catalog.archives.sort_by_key(|archive| (archive.record.start, archive.id));
         Ok(catalog)
+    }
+
+    /// The live archives, those that can not be read included.
+    pub fn ids(&self) -> BTreeSet<ArchiveId> {
+        let unreadable = self.unreadable.iter().map(|(id, _)| *id);
+        self.archives.iter().map(|archive| archive.id).chain(unreadable).collect()
     }
 
     /// Archives that were not finished, as far as their clients published them: of each run the last state.
@@ -74,7 +83,7 @@ impl Catalog {
     }
 }
 
-/// Whether an archive is listed and not removed.
+/// Whether an archive that was there has not been removed since: who removes one says so before it goes.
 pub fn is_live(repository: &Repository, id: &ArchiveId) -> Result<bool> {
-    Ok(repository.live_archives()?.contains(id))
+    Ok(!repository.removed_archives()?.contains(id))
 }

@@ -16,6 +16,7 @@ pub mod cut;
 pub mod entry;
 #[cfg(test)]
 mod format_doc_tests;
+pub mod history;
 pub mod metadata;
 pub mod node;
 pub mod record;

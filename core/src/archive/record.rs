@@ -140,6 +140,13 @@ pub struct BaseRef {
     pub stat_root: Option<StatRef>,
 }
 
+impl BaseRef {
+    /// Whether a tree that was finished is the same, and so is what change detection remembers of it.
+    pub fn is(&self, root: &DirectoryRef, stat_root: &StatRef) -> bool {
+        self.archive.is_some() && self.root == *root && self.stat_root == Some(*stat_root)
+    }
+}
+
 impl ArchiveRecord {
     /// The bytes of the record. A command line, then a list of paths, is cut so that it fits.
     ///

@@ -1,7 +1,7 @@
 //! An open regular file of the source.
 //!
-//! It is read to the size it had when it was opened, so a file that grows for ever ends; holes are
-//! taken from the file system, not guessed from zeros. Positions are kept here and passed with
+//! It is read to the size it had when it was opened, so a file that grows for ever ends. One of no size is read to
+//! its end, because some file systems (such as that of processes) state none; holes are taken from the file system, not guessed from zeros. Positions are kept here and passed with
 //! every call, so nobody who shares the descriptor can disturb them.
 
 use std::os::fd::{AsFd, OwnedFd};
@@ -19,11 +19,16 @@ use crate::limits::MIB;
 /// Bytes from which on the system is told that a file is read sequentially.
 const SEQUENTIAL_BYTES: u64 = MIB as u64;
 
+/// Bytes that are read at most of a file that states no size: some of these have no end anybody could wait for.
+pub const UNSIZED_BYTES_MAX: u64 = MIB as u64;
+
 /// A regular file that is read from front to end.
 #[derive(Debug)]
 pub struct SourceFile {
     file: OwnedFd,
     opened: Stat,
+    /// Where reading ends at the latest.
+    end: u64,
     /// Bytes handed out, holes included.
     position: u64,
     /// Where the data that surrounds `position` is known to end.
@@ -47,8 +52,9 @@ impl SourceFile {
         if opened.size >= SEQUENTIAL_BYTES {
             platform::announce_sequential(file.as_fd());
         }
-        let data_end = if opened.may_have_holes() { 0 } else { opened.size };
-        Self { file, opened, position: 0, data_end }
+        let end = if opened.size == 0 { UNSIZED_BYTES_MAX } else { opened.size };
+        let data_end = if opened.may_have_holes() { 0 } else { end };
+        Self { file, opened, end, position: 0, data_end }
     }
 
     /// The state when the file was opened.
@@ -67,7 +73,7 @@ impl SourceFile {
     /// `buffer` must not be empty. A file that has become shorter ends early; that shows in
     /// [`Self::stat`].
     pub fn next(&mut self, buffer: &mut [u8]) -> Result<SourceRead> {
-        if self.position >= self.opened.size {
+        if self.position >= self.end {
             return Ok(SourceRead::End);
         }
         if self.position >= self.data_end {
@@ -86,7 +92,7 @@ impl SourceFile {
 
     /// Fills `buffer` as far as one call of the system does, zeros for holes; 0 at the end.
     pub fn read(&mut self, buffer: &mut [u8]) -> Result<usize> {
-        self.read_until(self.opened.size, buffer)
+        self.read_until(self.end, buffer)
     }
 
     /// Attributes of the file.

@@ -6,6 +6,7 @@
 use super::delete::{Remover, remove};
 use super::resolve::resolve;
 use crate::archive::catalog::{Archive, is_live};
+use crate::archive::history::History;
 use crate::archive::record::{ArchiveRecord, BaseRef, PendingRecord};
 use crate::archive::removal::RemovalRecord;
 use crate::clock::Clock;
@@ -98,8 +99,11 @@ fn publish(
         writer.renounce()?;
         return Err(error);
     }
+    let history = History::of(repository);
+    let record = &ArchiveRecord { client: history.next_mark(), ..record.clone() };
     let complete = pending(Some(record.clone())).encode()?;
     let (id, untidy) = writer.commit(&complete, &record.encode()?, &|writer| resolve(writer, &record.root))?;
+    history.made(id);
     if let Some(error) = untidy {
         monitor.event(&Event::Warning { warning: Warning::Repository, path: b"", error: &error });
     }

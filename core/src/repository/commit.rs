@@ -6,7 +6,7 @@
 //! leaves garbage, never a dangling reference.
 
 use super::collector::given_up_name;
-use super::session::put_fragments;
+use super::session::{complete_index, put_fragments};
 use super::writer::{Ledger, Writer};
 use super::{ChunkSink, ObjectName, Payload};
 use crate::compress::Decompressor;
@@ -17,6 +17,9 @@ use crate::index::{self, Fragment};
 use crate::limits::SEGMENT_BYTES_MAX;
 use crate::seal::Kind;
 use crate::segment::{open_directory, read_chunks};
+
+/// Asks for every chunk of the new tree; `NotFound` if one is not known.
+pub type Resolve<'a> = dyn Fn(&Writer) -> Result<()> + 'a;
 
 /// How often a check may find new losses before the session gives up.
 const ROUNDS_MAX: usize = 16;
@@ -48,7 +51,7 @@ impl Writer {
         let mut ledger = self.ledger();
         self.publish_index(&mut ledger)?;
         self.put_pending(&mut ledger, pending)?;
-        self.validate(&mut ledger)?;
+        self.validate(&mut ledger, None)?;
         if ledger.pendings.len() > 2 {
             let older = ledger.pendings.remove(1);
             self.drop_pending(&older)?;
@@ -58,28 +61,44 @@ impl Writer {
 
     /// Publishes the archive `record` after the pending that holds its complete root.
     ///
-    /// `resolve` is called if the first pending has vanished meanwhile (a collector took
-    /// this client for dead): it must make sure that every chunk of the new tree is known.
+    /// `resolve` is called if the first pending has vanished meanwhile (a collector took this client for dead), or if
+    /// segments are gone that this session relied on: it must ask for every chunk of the new tree, and fail with
+    /// `NotFound` if one is not known.
     ///
-    /// Fails with `Overtaken` if a collector deleted what this session relied on before it could be copied: then everything is
-    /// to be done again in a new session.
+    /// Fails with `Overtaken` if a collector deleted what this session relied on and did not copy it elsewhere: then
+    /// everything is to be done again in a new session.
     ///
     /// `Ok` means that the archive is durable. The error that may come along is about tidying up afterwards.
-    pub fn commit(
-        self,
-        pending: &[u8],
-        record: &[u8],
-        resolve: &dyn Fn(&Self) -> Result<()>,
-    ) -> Result<(ArchiveId, Option<Error>)> {
+    pub fn commit(self, pending: &[u8], record: &[u8], resolve: &Resolve<'_>) -> Result<(ArchiveId, Option<Error>)> {
         let mut ledger = self.ledger();
         self.publish_index(&mut ledger)?;
         self.put_pending(&mut ledger, pending)?;
-        self.validate(&mut ledger)?;
+        self.validate(&mut ledger, Some(resolve))?;
+        self.publish_archive(&mut ledger, record, resolve)
+    }
+
+    /// As [`Writer::commit`], for an archive with the tree of its base, to the last node. The first pending names that
+    /// tree, and while it is there nothing of it goes: nothing else is relied on, and there is nothing to check but that.
+    pub fn commit_unchanged(self, record: &[u8], resolve: &Resolve<'_>) -> Result<(ArchiveId, Option<Error>)> {
+        let mut ledger = self.ledger();
+        self.publish_index(&mut ledger)?;
+        self.pipeline.shared().rely_on_nothing();
+        ledger.unresolved = false;
+        self.publish_archive(&mut ledger, record, resolve)
+    }
+
+    /// Steps B6 and B7.
+    fn publish_archive(
+        &self,
+        ledger: &mut Ledger,
+        record: &[u8],
+        resolve: &Resolve<'_>,
+    ) -> Result<(ArchiveId, Option<Error>)> {
         let sealed = self.office.sealer().seal(Kind::Archive, record)?;
         let id = ArchiveId::from_bytes(sealed.id);
         let name = ObjectName::of("archives", id);
         let put = self.office.store.put(&name, Payload::from(sealed.bytes));
-        if let Err(error) = put.and_then(|()| self.confirm(&mut ledger, resolve)) {
+        if let Err(error) = put.and_then(|()| self.confirm(ledger, resolve)) {
             // Also when the put failed: it may have been carried out all the same.
             return Err(match self.office.store.delete(&name) {
                 Ok(()) => error,
@@ -87,9 +106,7 @@ impl Writer {
             });
         }
         // The archive is there to stay; nothing below may call it a failure.
-        let tidied = self.tidy_up(&mut ledger).err();
-        drop(ledger);
-        Ok((id, tidied))
+        Ok((id, self.tidy_up(ledger).err()))
     }
 
     /// Step B7, as far as it goes: a collector drops pendings whose archive exists, and the next client merges
@@ -102,8 +119,8 @@ impl Writer {
     }
 
     /// What happens between the archive record and success.
-    fn confirm(&self, ledger: &mut Ledger, resolve: &dyn Fn(&Self) -> Result<()>) -> Result<()> {
-        self.validate(ledger)?;
+    fn confirm(&self, ledger: &mut Ledger, resolve: &Resolve<'_>) -> Result<()> {
+        self.validate(ledger, Some(resolve))?;
         let Some(first) = ledger.pendings.first() else { return Ok(()) };
         let there = |name: &ObjectName| match self.office.store.head(name) {
             Ok(_) => Ok(true),
@@ -113,14 +130,26 @@ impl Writer {
         if !there(&given_up_name(first))? && there(&ObjectName::of("pending", first))? {
             return Ok(());
         }
-        resolve(self)?;
-        self.validate(ledger)
+        self.resolve(ledger, resolve)?;
+        self.validate(ledger, Some(resolve))
     }
 
     /// Step B5, with repair: chunks whose segments are doomed are copied while these still exist.
-    fn validate(&self, ledger: &mut Ledger) -> Result<()> {
+    ///
+    /// A segment that is gone already is no loss if its chunks are elsewhere, because whoever deleted it copied what
+    /// was needed of it. That shows when the tree is complete: before, with no `resolve`, it is put off.
+    fn validate(&self, ledger: &mut Ledger, resolve: Option<&Resolve<'_>>) -> Result<()> {
+        if let Some(resolve) = resolve
+            && ledger.unresolved
+        {
+            self.resolve(ledger, resolve)?;
+        }
         for _ in 0..ROUNDS_MAX {
             let relied = self.relied();
+            // The tree is complete, so nothing will be relied on later either.
+            if resolve.is_some() && relied.is_empty() {
+                return Ok(());
+            }
             let lost = match ledger.look.validate(&self.office.store, &self.office.sealer(), &relied)? {
                 Verdict::Holds => return Ok(()),
                 Verdict::HoldsWithout => {
@@ -131,11 +160,31 @@ impl Writer {
             };
             self.pipeline.shared().withdraw(&lost);
             for segment in &lost {
-                self.rescue(segment)?;
+                ledger.unresolved |= !self.rescue(segment)?;
             }
             self.publish_index(ledger)?;
+            if let Some(resolve) = resolve
+                && ledger.unresolved
+            {
+                self.resolve(ledger, resolve)?;
+            }
         }
         Err(Error::new(ErrorKind::Overtaken, "validate archive").with("reason", "segments keep vanishing"))
+    }
+
+    /// Makes sure that every chunk of the new tree is known; if not, with an index that is complete again.
+    fn resolve(&self, ledger: &mut Ledger, resolve: &Resolve<'_>) -> Result<()> {
+        let mut resolved = resolve(self);
+        if resolved.as_ref().is_err_and(|error| error.kind() == ErrorKind::NotFound) {
+            complete_index(&self.office, &self.index)?;
+            resolved = resolve(self);
+        }
+        resolved.map_err(|error| match error.kind() {
+            ErrorKind::NotFound => Error::new(ErrorKind::Overtaken, "validate archive").because(error),
+            _ => error,
+        })?;
+        ledger.unresolved = false;
+        Ok(())
     }
 
     /// Forgets what went since the last look, although nothing relied on it yet: after this look the epoch it is
@@ -146,13 +195,17 @@ impl Writer {
         self.pipeline.shared().withdraw(&unusable);
     }
 
-    /// Stores every chunk of a lost segment again that no other segment holds. `Overtaken` if it is gone already.
-    fn rescue(&self, id: &SegmentId) -> Result<()> {
-        let name = ObjectName::of("segments", id);
-        let bytes = self.office.store.get_bounded(&name, SEGMENT_BYTES_MAX).map_err(|error| match error.kind() {
-            ErrorKind::NotFound => Error::new(ErrorKind::Overtaken, "validate archive").with("segment", id),
-            _ => error,
-        })?;
+    /// Stores every chunk of a lost segment again that no other segment holds. Whether all of it could be read: it may be
+    /// gone already, or damaged.
+    fn rescue(&self, id: &SegmentId) -> Result<bool> {
+        match self.try_rescue(id) {
+            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Damaged) => Ok(false),
+            done => done.map(|()| true),
+        }
+    }
+
+    fn try_rescue(&self, id: &SegmentId) -> Result<()> {
+        let bytes = self.office.store.get_bounded(&ObjectName::of("segments", id), SEGMENT_BYTES_MAX)?;
         let sealer = self.office.sealer();
         let (record, directory) = open_directory(&sealer, id, &bytes)?;
         read_chunks(

@@ -36,18 +36,21 @@ mod reader;
 mod removal;
 mod reserve;
 mod session;
+mod trust;
 mod verify;
 mod writer;
 
 pub use closed::ClosedRepository;
 pub use collector::Collector;
+pub use commit::Resolve;
 pub use config::{Config, FORMAT_VERSION};
 pub use erase::ERASURE;
 pub use keys::{AskPassphrase, FoundSlot, KeyFiles, KeyLocation, NewSlot, OpenedBy};
 pub use namer::Namer;
 pub use reader::Reader;
-pub use removal::RemovalName;
+pub use removal::{ArchiveNames, RemovalName};
 pub use session::Session;
+pub use trust::Trust;
 pub use verify::{Named, SegmentState, is_finding, verify_object_bytes};
 pub use writer::{ChunkTicket, WriteTotals, Writer, WriterOptions};
 
@@ -120,15 +123,19 @@ impl NewRepository<'_> {
 pub struct Client {
     /// Key slots kept outside the repository.
     pub key_files: KeyFiles,
-    /// Disposable memory between runs.
+    /// What it remembers between runs: what repositories were, and what they held. May be lost, but then a
+    /// repository that was replaced or rolled back is not noticed.
     pub state: Arc<dyn LocalState>,
+    /// What it lets pass without being asked.
+    pub trust: Trust,
 }
 
 impl Default for Client {
     /// A client without key files that remembers nothing after its end.
     fn default() -> Self {
         use crate::local_state::MemoryState;
-        Self { key_files: Arc::new(MemoryState::default()), state: Arc::new(MemoryState::default()) }
+        let memory = || Arc::new(MemoryState::default());
+        Self { key_files: memory(), state: memory(), trust: Trust::default() }
     }
 }
 
@@ -189,9 +196,14 @@ impl Repository {
     }
 
     /// Opens a repository. `ask` is called only if a slot needs a passphrase.
+    ///
+    /// # Errors
+    /// `RepositoryReplaced`, `RepositoryUnencrypted`, `RepositoryMoved` or `EncryptionChanged`, before anything is
+    /// asked, if it is not what the client remembers and [`Client::trust`] does not allow that.
     pub fn open(store: Store, client: Client, ask: &mut AskPassphrase<'_>) -> Result<Self> {
         let (bytes, config) = read_config(&store)?;
         let suite = config.suite()?;
+        trust::Acquaintances { state: &*client.state, trust: client.trust }.check(&config, store.location())?;
         let slots = keys::SlotStore { store: &store, files: &client.key_files, repository: &config.id, suite };
         let (keyring, opened_by) = slots.open(ask)?;
         Config::verify(&bytes, &keyring).map_err(|error| about_config(error, &store))?;
@@ -201,7 +213,9 @@ impl Repository {
     fn assemble(store: Store, client: Client, config: Config, keyring: Keyring, opened_by: OpenedBy) -> Result<Self> {
         let hasher = IdHasher::new(config.id_hash()?, keyring.get(Purpose::IdData)?, keyring.get(Purpose::IdTree)?)?;
         let suite = config.suite()?;
-        let Client { key_files, state } = client;
+        let Client { key_files, state, trust } = client;
+        // A client that can not remember meets the repository for the first time again.
+        let _ = trust::Acquaintances { state: &*state, trust }.remember(&config, store.location());
         let office = Office { store, config, suite, keyring, hasher, opened_by, key_files, state };
         Ok(Self { office: Arc::new(office) })
     }

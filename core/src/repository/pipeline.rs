@@ -277,6 +277,10 @@ impl Shared {
         lock(&self.relied).clone()
     }
 
+    pub fn rely_on_nothing(&self) {
+        lock(&self.relied).clear();
+    }
+
     pub fn withdraw(&self, segments: &BTreeSet<SegmentId>) {
         let mut index = self.index.write();
         let mut relied = lock(&self.relied);

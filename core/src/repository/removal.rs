@@ -35,6 +35,15 @@ impl RemovalName {
     }
 }
 
+/// Which archives there are and were.
+#[derive(Clone, Debug, Default)]
+pub struct ArchiveNames {
+    /// Those that are there and were not removed.
+    pub live: BTreeSet<ArchiveId>,
+    /// Those that were removed.
+    pub removed: BTreeSet<ArchiveId>,
+}
+
 impl Repository {
     /// The removal records, by archive.
     pub fn removals(&self) -> Result<Vec<RemovalName>> {
@@ -45,13 +54,24 @@ impl Repository {
         Ok(names)
     }
 
-    /// The archives that were not removed: one list of each namespace.
+    /// The archives there are, and those that were removed: one list of each namespace.
     ///
-    /// `archives/` is listed before `removed/`, so an archive that is removed meanwhile is not among them.
-    pub fn live_archives(&self) -> Result<Vec<ArchiveId>> {
+    /// `archives/` is listed before `removed/`, so an archive that is removed meanwhile is not among the live ones.
+    pub fn archive_names(&self) -> Result<ArchiveNames> {
         let listed = self.record_ids(Kind::Archive)?;
-        let removed: BTreeSet<ArchiveId> = self.removals()?.into_iter().map(|name| name.archive).collect();
-        Ok(listed.into_iter().map(ArchiveId::from_bytes).filter(|id| !removed.contains(id)).collect())
+        let removed = self.removed_archives()?;
+        let live = listed.into_iter().map(ArchiveId::from_bytes).filter(|id| !removed.contains(id)).collect();
+        Ok(ArchiveNames { live, removed })
+    }
+
+    /// The archives that were not removed.
+    pub fn live_archives(&self) -> Result<Vec<ArchiveId>> {
+        Ok(self.archive_names()?.live.into_iter().collect())
+    }
+
+    /// The archives that were removed.
+    pub fn removed_archives(&self) -> Result<BTreeSet<ArchiveId>> {
+        Ok(self.removals()?.into_iter().map(|name| name.archive).collect())
     }
 
     /// Opens a removal record.

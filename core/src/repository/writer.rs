@@ -62,6 +62,8 @@ pub(super) struct Ledger {
     pub own: BTreeSet<SegmentId>,
     /// Fragments this session put.
     pub own_fragments: BTreeSet<ObjectName>,
+    /// Segments this session relied on are gone: every chunk of the tree must be asked for before it is published.
+    pub unresolved: bool,
 }
 
 impl Writer {
@@ -79,6 +81,7 @@ impl Writer {
             pendings: Vec::new(),
             own: BTreeSet::new(),
             own_fragments: BTreeSet::new(),
+            unresolved: false,
         });
         Ok(Self { office, index, pipeline, ledger, groups: Default::default() })
     }

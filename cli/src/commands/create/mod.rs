@@ -27,8 +27,8 @@ use options::{ChangeSign, FilesCache, Size};
 /// Back up files into a new archive.
 ///
 /// Archives may share a name: they form a series, and unchanged files of its newest archive are not read again. An
-/// interrupted backup goes on where its last checkpoint was. The repository itself and the cache of this program are
-/// never backed up.
+/// interrupted backup goes on where its last checkpoint was. The repository itself, and the cache and the memory of
+/// this program, are never backed up.
 ///
 /// Placeholders such as {hostname}, {user}, {now:%Y-%m-%d} work in the name and the comment.
 #[derive(Debug, Group)]

@@ -137,13 +137,16 @@ impl Args {
     }
 }
 
-/// The repository, if it is a directory here, and the cache: a backup of them would grow with every backup.
+/// The repository, if it is a directory here, and what this program keeps for itself: a backup of the cache would grow
+/// with every backup, and memories that are brought back are those of another time.
 fn never(context: &Context) -> Result<HashSet<(u64, u64)>> {
     let repository = match context.location()? {
         Location::Local(path) => Some(path),
         _ => None,
     };
-    let directories = repository.into_iter().chain(context.directories().ok().map(|found| found.cache));
+    let directories = repository
+        .into_iter()
+        .chain(context.directories().ok().into_iter().flat_map(|found| [found.cache, found.data]));
     let identity = |path: &Path| std::fs::metadata(path).ok().map(|found| (found.dev(), found.ino()));
     Ok(directories.filter_map(|path| identity(&path)).collect())
 }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::time::Instant;
 
-use super::base::{Base, BaseDirectory, is_whole};
+use super::base::{Base, BaseDirectory, Unchanged, is_whole};
 use super::content::ContentReader;
 use super::traversal::{Found, Step, Traversal};
 use super::{Checkpoint, CreateOptions, Stream};
@@ -19,21 +19,19 @@ use crate::chunker::Chunker;
 use crate::clock::Timestamp;
 use crate::codec::Extensions;
 use crate::error::{Error, ErrorKind, Result};
+use crate::fs::open::UNSIZED_BYTES_MAX;
 use crate::fs::source::SourceDirectory;
 use crate::fs::stat::{Stat, metadata};
 use crate::fs::users::Users;
 use crate::monitor::{Counters, Event, FileStatus, Monitor, Warning};
-use crate::repository::{Reader, Writer};
+use crate::repository::Writer;
 
 /// Builds the tree of one archive.
 pub(super) struct Archiver<'a> {
     pub options: &'a CreateOptions,
     pub monitor: &'a dyn Monitor,
     pub writer: &'a Writer,
-    pub reader: &'a Reader,
-    pub base: Option<&'a Base>,
-    /// Data may be missing: take nothing over from the base without looking each chunk up.
-    pub doubt: bool,
+    pub source: Unchanged<'a>,
     /// Makes the pending record of a checkpoint from the root so far.
     pub pending: &'a dyn Fn(DirectoryRef, StatRef, Statistics) -> Result<PendingRecord>,
     cut_key: CutKey,
@@ -82,33 +80,28 @@ pub(super) struct Tools<'a> {
 }
 
 impl<'a> Archiver<'a> {
-    #[expect(clippy::too_many_arguments, reason = "called once, with everything an archive is made from")]
     pub fn new(
         options: &'a CreateOptions,
         monitor: &'a dyn Monitor,
         writer: &'a Writer,
-        reader: &'a Reader,
-        base: Option<&'a Base>,
-        doubt: bool,
+        source: Unchanged<'a>,
         tools: &Tools<'a>,
         pending: &'a dyn Fn(DirectoryRef, StatRef, Statistics) -> Result<PendingRecord>,
     ) -> Self {
         let cut_key = tools.cut_key.clone();
-        let top = base.map(|base| &base.reference);
+        let top = source.base.map(|base| &base.reference);
         let root = Frame {
             name: Vec::new(),
             metadata: None,
             implied: false,
             builder: DirectoryBuilder::new(cut_key.clone()),
-            base: top.and_then(|top| BaseDirectory::open(reader, &top.root, top.stat_root.as_ref())),
+            base: top.and_then(|top| BaseDirectory::open(source.reader, &top.root, top.stat_root.as_ref())),
         };
         Self {
             options,
             monitor,
             writer,
-            reader,
-            base,
-            doubt,
+            source,
             pending,
             cut_key,
             hard_link_key: tools.hard_link_key,
@@ -173,7 +166,7 @@ impl<'a> Archiver<'a> {
         let base = base.and_then(|(entry, row)| {
             let Content::Directory(below) = &entry.content else { return None };
             let stat = if let StatRow::Directory(stat) = &row { Some(stat) } else { None };
-            BaseDirectory::open(self.reader, below, stat)
+            BaseDirectory::open(self.source.reader, below, stat)
         });
         let attributes = match directory.map(|directory| directory.own_attributes(self.options.attributes)) {
             Some(Ok(attributes)) => AttributesRef::store(attributes, self.writer)?,
@@ -227,7 +220,7 @@ impl<'a> Archiver<'a> {
             other => self.special(found, directory, other)?,
         };
         let file_type = if stored.status == FileStatus::Stream { FileType::File } else { file_type };
-        let row = if stored.settled {
+        let row = if stored.settled && !self.source.is_racy(&found.stat.changed) {
             StatRow::File { inode: found.stat.inode, changed: found.stat.changed }
         } else {
             StatRow::None
@@ -275,13 +268,15 @@ impl<'a> Archiver<'a> {
         let expected = (!opened.may_have_holes()).then_some(opened.size);
         let (content, size) = self.store_content(&mut file, expected)?;
         let now = file.stat()?;
-        let settled = self.options.change.same(&found.stat, &now) && size == now.size;
-        let status = match (settled, known) {
+        let same = self.options.change.same(&found.stat, &now);
+        let settled = same && size == now.size;
+        let whole = settled || (same && now.size == 0 && size < UNSIZED_BYTES_MAX);
+        let status = match (whole, known) {
             (false, _) => FileStatus::Changed,
             (true, true) => FileStatus::Modified,
             (true, false) => FileStatus::Added,
         };
-        if !settled {
+        if !whole {
             let error = Error::new(ErrorKind::SourceChanged, "read file");
             self.warn(Warning::FileChanged, &found.path, &error);
         }
@@ -292,9 +287,8 @@ impl<'a> Archiver<'a> {
 
     /// The base's entry, if it describes the file as it is and everything it needs is stored.
     fn take_over(&self, entry: Entry, row: &StatRow, stat: &Stat) -> Option<Entry> {
-        let base = self.base?;
-        let unchanged = base.is_unchanged(&self.options.compare, &entry, row, stat);
-        (unchanged && (!self.doubt || is_whole(&entry, self.reader, self.writer))).then_some(entry)
+        let unchanged = Base::is_unchanged(&self.options.compare, &entry, row, stat);
+        (unchanged && (!self.source.doubt || is_whole(&entry, self.source.reader, self.writer))).then_some(entry)
     }
 
     fn special(&mut self, found: &Found, directory: &SourceDirectory, file_type: FileType) -> Result<Stored> {

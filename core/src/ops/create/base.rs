@@ -53,28 +53,48 @@ const COARSE_TICK_NANOSECONDS: i128 = 2_000_000_000;
 pub struct Base {
     /// What the first pending says of it.
     pub reference: BaseRef,
-    /// When its backup began: files that changed later are racy.
-    start: Timestamp,
+}
+
+/// What an archiver asks before it reads a file.
+#[derive(Clone, Copy)]
+pub(super) struct Unchanged<'a> {
+    /// Reads the base.
+    pub reader: &'a Reader,
+    /// The tree to compare with.
+    pub base: Option<&'a Base>,
+    /// Data may be missing: take nothing over from the base without looking each chunk up.
+    pub doubt: bool,
+    /// When this run began, by the clock of this machine and not by what the archive says of itself.
+    pub began: Timestamp,
+}
+
+impl Unchanged<'_> {
+    /// Whether a file that was `changed` at this time may change, while or just after it is read, without a new time
+    /// stamp. The next run must not rely on it.
+    pub fn is_racy(&self, changed: &Timestamp) -> bool {
+        let nanoseconds = |time: &Timestamp| i128::from(time.seconds) * 1_000_000_000 + i128::from(time.nanoseconds);
+        let tick = if changed.nanoseconds == 0 { COARSE_TICK_NANOSECONDS } else { TICK_NANOSECONDS };
+        nanoseconds(changed) + tick >= nanoseconds(&self.began)
+    }
 }
 
 impl Base {
     /// The newest of: an interrupted backup of this series, the last archive of this series. Failing
     /// both, the newest archive of this host.
     pub fn find(repository: &Repository, catalog: &Catalog, name: &str, host: &str) -> Result<Option<Self>> {
-        let same_host = || catalog.archives.iter().rev().find(|archive| archive.record.host == host);
-        let archive = catalog.series(name).next_back().or_else(same_host);
-        let interrupted = Self::interrupted(repository, name, host)?;
-        let archived = archive.map(Self::of_archive);
         // An interrupted first run knows more files than an archive of another series; an interrupted
         // later run knows only a part, so the last archive of the series serves better unless there is none.
-        let own_series = archive.is_some_and(|archive| archive.record.name == name);
-        Ok(if own_series { archived } else { interrupted.or(archived) })
+        if let Some(archive) = catalog.series(name).next_back() {
+            return Ok(Some(Self::of_archive(archive)));
+        }
+        let same_host = || catalog.archives.iter().rev().find(|archive| archive.record.host == host);
+        Ok(Self::interrupted(repository, name, host)?.or_else(|| same_host().map(Self::of_archive)))
     }
 
     fn of_archive(archive: &Archive) -> Self {
         let record = &archive.record;
         let reference = BaseRef { archive: Some(archive.id), root: record.root, stat_root: record.stat_root };
-        Self { reference, start: record.start }
+        Self { reference }
     }
 
     fn interrupted(repository: &Repository, name: &str, host: &str) -> Result<Option<Self>> {
@@ -86,19 +106,11 @@ impl Base {
             .max_by_key(|record| (record.end, record.root.files));
         Ok(newest.map(|record| Self {
             reference: BaseRef { archive: None, root: record.root, stat_root: record.stat_root },
-            start: record.start,
         }))
     }
 
-    /// Whether a file that was `changed` at this time may have changed unnoticed while the base was made.
-    fn is_racy(&self, changed: &Timestamp) -> bool {
-        let nanoseconds = |time: &Timestamp| i128::from(time.seconds) * 1_000_000_000 + i128::from(time.nanoseconds);
-        let tick = if changed.nanoseconds == 0 { COARSE_TICK_NANOSECONDS } else { TICK_NANOSECONDS };
-        nanoseconds(changed) + tick >= nanoseconds(&self.start)
-    }
-
     /// Whether `entry` and its `row` describe the file that now has this `stat`.
-    pub fn is_unchanged(&self, compare: &Compare, entry: &Entry, row: &StatRow, stat: &Stat) -> bool {
+    pub fn is_unchanged(compare: &Compare, entry: &Entry, row: &StatRow, stat: &Stat) -> bool {
         let StatRow::File { inode, changed } = row else { return false };
         let same_type = stat.file_type.stored() == Some(entry.file_type);
         same_type
@@ -107,7 +119,6 @@ impl Base {
             && (!compare.modified || entry.metadata.modified == stat.modified)
             && (!compare.size || entry.size == stat.size)
             && (!compare.inode || *inode == stat.inode)
-            && !self.is_racy(if compare.changed { changed } else { &entry.metadata.modified })
     }
 }
 

@@ -33,7 +33,8 @@ impl<'a> ContentReader<'a> {
         Self { chunker, cut_key, buffer: Buffer::new(), small: Vec::new() }
     }
 
-    /// Stores what `input` yields; `expected` is its size if that is known and there are no holes.
+    /// Stores what `input` yields; `expected` is its size if that is known and there are no holes. What states no size
+    /// may have content all the same.
     ///
     /// Returns the content and its exact length. `between` is called between chunks.
     pub fn store(
@@ -43,7 +44,7 @@ impl<'a> ContentReader<'a> {
         writer: &Writer,
         between: &mut dyn FnMut(u64) -> Result<()>,
     ) -> Result<(Content, u64)> {
-        match expected.filter(|size| *size <= self.chunker.min_bytes() as u64) {
+        match expected.filter(|size| (1..=self.chunker.min_bytes() as u64).contains(size)) {
             Some(size) => {
                 let done = self.store_small(input, size as usize, writer)?;
                 between(done.1)?;

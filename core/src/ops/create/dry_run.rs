@@ -11,7 +11,7 @@ use crate::pattern::Matcher;
 pub fn dry_run(plan: &Plan, rules: &Rules, matcher: &Matcher, monitor: &dyn Monitor) -> Result<Statistics> {
     plan.check()?;
     let mut statistics = Statistics::default();
-    let mut traversal = Traversal::new(plan, rules, matcher, monitor)?;
+    let mut traversal = Traversal::new(plan, rules, matcher, monitor);
     while let Some(step) = traversal.step() {
         if monitor.interrupted() {
             return Err(Error::new(ErrorKind::Interrupted, "create archive"));

@@ -6,8 +6,9 @@
 use crate::archive::catalog::{Catalog, is_live};
 use crate::archive::content::DirectoryRef;
 use crate::archive::cut::CutKey;
+use crate::archive::history::{self, History};
 use crate::archive::metadata::Attributes;
-use crate::archive::record::{ArchiveRecord, BaseRef, PendingRecord, Statistics, TopDirectory};
+use crate::archive::record::{ArchiveRecord, BaseRef, Head, PendingRecord, Statistics, TopDirectory};
 use crate::archive::stat::StatRef;
 use crate::chunker::{Chunker, ChunkerParams};
 use crate::clock::{Clock, Timestamp};
@@ -33,7 +34,7 @@ mod stream;
 mod traversal;
 
 use archiver::{Archiver, Tools};
-use base::Base;
+use base::{Base, Unchanged};
 use traversal::Traversal;
 
 use super::resolve;
@@ -178,20 +179,25 @@ fn attempt(
     clock: &dyn Clock,
     monitor: &dyn Monitor,
 ) -> Result<Created> {
-    let start = options.timestamp.unwrap_or_else(|| clock.now());
+    let began = clock.now();
+    let start = options.timestamp.unwrap_or(began);
     let session = repository.session()?;
-    let (base, doubt, writer) = begin(repository, session, options, start)?;
+    let catalog = Catalog::load(repository)?;
+    let history = History::of(repository);
+    history.compare(&catalog, monitor)?;
+    let (base, doubt, writer) = begin(repository, &catalog, session, options, start)?;
     if let Some(base) = &base {
         Counters::set(&monitor.counters().files_expected, base.reference.root.files);
         Counters::set(&monitor.counters().bytes_expected, base.reference.root.bytes);
     }
 
     let mut traversal = match &input {
-        Input::Files(plan) => Some(Traversal::new(plan, &options.rules, &options.matcher, monitor)?),
+        Input::Files(plan) => Some(Traversal::new(plan, &options.rules, &options.matcher, monitor)),
         Input::Stream(_) => None,
     };
     let top = traversal.as_ref().and_then(Traversal::top).map(|top| top_directory(top, options)).transpose()?;
-    let draft = Draft { options, start, clock, base: base.as_ref().map(|base| &base.reference), top };
+    let heads = history::heads(&catalog);
+    let draft = Draft { options, start, clock, base: base.as_ref().map(|base| &base.reference), top, heads };
     draft.check()?;
     let chunker = Chunker::new(&options.chunker, repository.chunker_key()?);
     let cut_key = CutKey::new(repository.cut_key()?);
@@ -199,23 +205,25 @@ fn attempt(
     let reader = writer.reader();
     let pending =
         |root, stat_root, statistics| Ok(draft.pending(Some(draft.record(root, stat_root, statistics)), false));
-    let archiver = Archiver::new(options, monitor, &writer, &reader, base.as_ref(), doubt, &tools, &pending);
+    let source = Unchanged { reader: &reader, base: base.as_ref(), doubt, began };
+    let archiver = Archiver::new(options, monitor, &writer, source, &tools, &pending);
     let (root, stat_root, statistics) = match (input, &mut traversal) {
         (Input::Stream(stream), _) => archiver.run_stream(stream)?,
         (Input::Files(_), Some(traversal)) => archiver.run(traversal)?,
         (Input::Files(_), None) => return Err(Error::new(ErrorKind::System, "create archive")),
     };
 
-    let record = draft.record(root, stat_root, statistics);
-    let complete = draft.pending(Some(record.clone()), true).encode()?;
-    let (id, untidy) = writer.commit(&complete, &record.encode()?, &|writer| {
-        // Taken for dead, and what was taken over from the base is gone: it has to be read again.
-        resolve::resolve(writer, &root).map_err(|error| match error.kind() {
-            ErrorKind::NotFound => Error::new(ErrorKind::Overtaken, "validate archive").because(error),
-            _ => error,
-        })
-    })?;
+    let record = ArchiveRecord { client: history.next_mark(), ..draft.record(root, stat_root, statistics) };
+    let resolve = |writer: &Writer| resolve::resolve(writer, &root);
+    // What others reported may lack a chunk, and was looked up: then the segments it lies in count.
+    let (id, untidy) = if !doubt && draft.base.is_some_and(|base| base.is(&root, &stat_root)) {
+        writer.commit_unchanged(&record.encode()?, &resolve)?
+    } else {
+        let complete = draft.pending(Some(record.clone()), true).encode()?;
+        writer.commit(&complete, &record.encode()?, &resolve)?
+    };
     reported::remember(repository, &id);
+    history.made(id);
     if let Some(error) = untidy {
         monitor.event(&Event::Warning { warning: Warning::Repository, path: b"", error: &error });
     }
@@ -233,11 +241,12 @@ fn top_directory(top: &SourceDirectory, options: &CreateOptions) -> Result<TopDi
 /// Announces the archive and its base, and makes sure that the base is still live afterwards.
 fn begin(
     repository: &Repository,
+    catalog: &Catalog,
     session: Session,
     options: &CreateOptions,
     start: Timestamp,
 ) -> Result<(Option<Base>, bool, Writer)> {
-    let base = Base::find(repository, &Catalog::load(repository)?, &options.name, &options.host)?;
+    let base = Base::find(repository, catalog, &options.name, &options.host)?;
     let doubt = session.is_damaged() || session.is_incomplete();
     let writer = session.into_writer(&options.writer)?;
     let reference = base.as_ref().map(|base| base.reference);
@@ -265,6 +274,7 @@ struct Draft<'a> {
     clock: &'a dyn Clock,
     base: Option<&'a BaseRef>,
     top: Option<TopDirectory>,
+    heads: Vec<Head>,
 }
 
 impl Draft<'_> {
@@ -296,7 +306,7 @@ impl Draft<'_> {
             statistics,
             chunker: options.chunker.to_string(),
             client: None,
-            heads: Vec::new(),
+            heads: self.heads.clone(),
             extensions: Extensions::none(),
         }
     }
@@ -313,8 +323,8 @@ mod tests {
 
     use super::*;
     use crate::backend::{MemoryBackend, Store};
-    use crate::clock::SystemClock;
-    use crate::monitor::Silent;
+    use crate::clock::{FixedClock, SystemClock};
+    use crate::monitor::{FileStatus, Silent};
     use crate::repository::{Client, NewRepository};
 
     #[test]
@@ -332,5 +342,46 @@ mod tests {
         assert!(statistics.new_bytes > 8000, "the file and the nodes: {}", statistics.new_bytes);
         assert!((1..8000).contains(&statistics.stored_bytes), "{}", statistics.stored_bytes);
         assert_eq!(Counters::get(&monitor.counters().new_bytes), statistics.new_bytes);
+    }
+
+    /// Remembers what became of files.
+    #[derive(Default)]
+    struct Statuses(Counters, std::sync::Mutex<Vec<FileStatus>>);
+
+    impl Monitor for Statuses {
+        fn event(&self, event: &Event<'_>) {
+            if let Event::File { status, path: b"file" } = event {
+                self.1.lock().unwrap().push(*status);
+            }
+        }
+
+        fn counters(&self) -> &Counters {
+            &self.0
+        }
+
+        fn interrupted(&self) -> bool {
+            false
+        }
+    }
+
+    #[test]
+    fn a_file_that_is_too_young_is_read_again_whatever_time_the_archive_claims() {
+        let place = tempfile::tempdir().unwrap();
+        let before = SystemClock.now();
+        std::fs::write(place.path().join("file"), "content").unwrap();
+        let store = Store::new(Arc::new(MemoryBackend::new())).unwrap();
+        let repository = Repository::create(store, Client::default(), &NewRepository::plain(), &SystemClock).unwrap();
+        let path = std::path::PathBuf::from(format!("{}/./file", place.path().display()));
+        let plan = Plan::new([path.as_path()], Wanted::All);
+        let late = Timestamp::new(before.seconds + 1000, 0);
+        let future = Timestamp::new(before.seconds + 1_000_000, 0);
+        let mut told = Vec::new();
+        for (clock, timestamp) in [(before, Some(future)), (late, Some(future)), (late, None)] {
+            let options = CreateOptions { name: "a".into(), timestamp, ..CreateOptions::default() };
+            let monitor = Statuses::default();
+            create(&repository, Input::Files(&plan), &options, &FixedClock(clock), &monitor).unwrap();
+            told.extend(monitor.1.into_inner().unwrap());
+        }
+        assert_eq!(told, [FileStatus::Added, FileStatus::Modified, FileStatus::Unchanged]);
     }
 }

@@ -5,6 +5,8 @@
 //! passed over. Nothing here knows how things are stored.
 
 use std::collections::HashSet;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 
 use super::plan::{Plan, Wanted};
 use crate::error::{Error, ErrorKind, Result};
@@ -79,18 +81,40 @@ enum Listing<'a> {
 }
 
 impl<'a> Traversal<'a> {
-    /// Prepares to walk `plan`. Fails only if the plan is a directory that can not be opened.
-    pub fn new(plan: &'a Plan, rules: &'a Rules, matcher: &'a Matcher, monitor: &'a dyn Monitor) -> Result<Self> {
+    /// Prepares to walk `plan`. If it is a directory that can not be read, that is reported and nothing is found.
+    ///
+    /// The rules that leave out directories hold for that directory too: of one that is left out nothing is found but
+    /// what marks it.
+    pub fn new(plan: &'a Plan, rules: &'a Rules, matcher: &'a Matcher, monitor: &'a dyn Monitor) -> Self {
+        let mut walk = Self { rules, matcher, monitor, levels: Vec::new(), path: Vec::new(), errors: 0 };
         let top = match (&plan.source, plan.wanted) {
-            (Some(source), Wanted::All) => {
-                let directory = SourceDirectory::open(source)?;
-                let device = Some(directory.stat_self()?.device);
-                let names = Listing::Read { names: directory.names()?, next: 0 };
-                Level { directory: Some(directory), names, plan: Some(plan), path_bytes: 0, device }
-            }
+            (Some(source), Wanted::All) => walk.read_top(plan, source).unwrap_or_else(|error| {
+                walk.path.extend_from_slice(source.as_os_str().as_bytes());
+                walk.report(&error);
+                walk.path.clear();
+                Level::empty(0)
+            }),
             _ => Level::given(plan, 0),
         };
-        Ok(Self { rules, matcher, monitor, levels: vec![top], path: Vec::new(), errors: 0 })
+        walk.levels.push(top);
+        walk
+    }
+
+    fn read_top(&self, plan: &'a Plan, source: &Path) -> Result<Level<'a>> {
+        let directory = SourceDirectory::open(source)?;
+        let stat = directory.stat_self()?;
+        let names = Listing::Read { names: self.top_names(&directory, &stat)?, next: 0 };
+        Ok(Level { directory: Some(directory), names, plan: Some(plan), path_bytes: 0, device: Some(stat.device) })
+    }
+
+    fn top_names(&self, directory: &SourceDirectory, stat: &Stat) -> Result<Names> {
+        let mut names = directory.names()?;
+        let tags = if self.is_unwanted(stat) { Some(Vec::new()) } else { self.tags(directory) };
+        if let Some(tags) = tags {
+            self.exclude();
+            names.retain(|name| self.rules.keep_exclude_tags && tags.iter().any(|tag| tag == name));
+        }
+        Ok(names)
     }
 
     /// The directory entered last: that of the last item, or of the last `Enter`, if it could be opened.

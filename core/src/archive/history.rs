@@ -1,0 +1,219 @@
+//! What a client remembers of a repository's past, so that a store that forgets, or goes back, is noticed.
+//!
+//! Each record is authentic, the *set* of records is not: a store may show last week's. So every archive names the
+//! client that made it, how manyth of that client it is, and the newest archives of the other clients; and a client
+//! keeps, in the state its embedder hands in (`history-<id>`), which archives it saw. An archive that somebody named
+//! or saw is there or was removed, and removing leaves a record. What does not fit is told once, and is never a
+//! reason to fail: a backup now is worth more than none.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use super::catalog::Catalog;
+use super::record::{ArchiveRecord, ClientMark, Head};
+use crate::codec;
+use crate::crypto::random;
+use crate::error::{Error, ErrorKind, Result};
+use crate::id::{ArchiveId, ClientId};
+use crate::limits::LOCAL_MEMORY_BYTES_MAX;
+use crate::monitor::{Event, Monitor, Warning};
+use crate::repository::Repository;
+
+/// Clients whose newest archive a new record names: those that were active last. The format allows more.
+const HEADS_NAMED: usize = 32;
+/// Archives a message names.
+const NAMED_IN_MESSAGE: usize = 5;
+
+/// What is remembered.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Memory {
+    /// This client.
+    client: ClientId,
+    /// The number of its newest archive, or of one it tried to make.
+    sequence: u64,
+    /// Its newest archive.
+    previous: Option<ArchiveId>,
+    /// The archives that were live when it looked last.
+    live: BTreeSet<ArchiveId>,
+    /// Archives of which it told already that they are gone, or that they are a fork.
+    told: BTreeSet<ArchiveId>,
+}
+
+impl Memory {
+    fn new() -> Result<Self> {
+        Ok(Self {
+            client: ClientId::from_bytes(random::array()?),
+            sequence: 0,
+            previous: None,
+            live: BTreeSet::new(),
+            told: BTreeSet::new(),
+        })
+    }
+
+    /// What makes no sense is forgotten: then this is a new client.
+    fn of(bytes: Option<&[u8]>) -> Result<Self> {
+        bytes.and_then(|bytes| codec::decode(bytes, LOCAL_MEMORY_BYTES_MAX).ok()).map_or_else(Self::new, Ok)
+    }
+}
+
+/// A repository's past as this client knows it.
+#[derive(Debug)]
+pub struct History<'a> {
+    repository: &'a Repository,
+    name: String,
+}
+
+impl<'a> History<'a> {
+    /// What this client remembers of `repository`.
+    pub fn of(repository: &'a Repository) -> Self {
+        Self { repository, name: format!("history-{}", repository.id()) }
+    }
+
+    /// Compares what is there with what was seen before, tells what does not fit as [`Warning::History`], and remembers
+    /// what is there now.
+    ///
+    /// Fails only if the store can not be read.
+    pub fn compare(&self, catalog: &Catalog, monitor: &dyn Monitor) -> Result<()> {
+        let Ok(memory) = self.remembered() else { return Ok(()) };
+        let live = catalog.ids();
+        let named: BTreeSet<ArchiveId> = memory
+            .live
+            .iter()
+            .copied()
+            .chain(catalog.archives.iter().flat_map(|archive| named(&archive.record)))
+            .collect();
+        let mut gone: BTreeSet<ArchiveId> = named.difference(&live).copied().collect();
+        gone.retain(|id| !catalog.removed.contains(id) && !memory.told.contains(id));
+        if !gone.is_empty() {
+            // A list is no snapshot: what was removed while it ran may be in neither.
+            let now = self.repository.archive_names()?;
+            gone.retain(|id| !now.removed.contains(id) && !now.live.contains(id));
+        }
+        let forked = forks(catalog, &memory.told);
+        let overtaken = newest_of(catalog, &memory.client).is_some_and(|sequence| sequence > memory.sequence);
+        report(&gone, &forked, overtaken, &memory.client, monitor);
+        // Who can not remember is told again.
+        let _ = self.update(&mut |memory| {
+            memory.told.extend(gone.iter().chain(&forked));
+            memory.told.retain(|id| named.contains(id) || live.contains(id));
+            memory.live.clone_from(&live);
+            if overtaken {
+                let Memory { client, sequence, previous, .. } = Memory::new()?;
+                (memory.client, memory.sequence, memory.previous) = (client, sequence, previous);
+            }
+            Ok(())
+        });
+        Ok(())
+    }
+
+    /// The mark of the next archive of this client. `None` if it can not be remembered: a number that is given
+    /// twice would look like a fork.
+    pub fn next_mark(&self) -> Option<ClientMark> {
+        let mut mark = None;
+        let remembered = self.update(&mut |memory| {
+            memory.sequence += 1;
+            mark = Some(ClientMark { id: memory.client, sequence: memory.sequence, previous: memory.previous });
+            Ok(())
+        });
+        mark.filter(|_| remembered.is_ok())
+    }
+
+    /// Remembers an archive that this client made.
+    pub fn made(&self, id: ArchiveId) {
+        // What can not be remembered is seen when the archives are looked at again.
+        let _ = self.update(&mut |memory| {
+            memory.previous = Some(id);
+            memory.live.insert(id);
+            Ok(())
+        });
+    }
+
+    fn remembered(&self) -> Result<Memory> {
+        Memory::of(self.repository.state().get(&self.name)?.as_deref())
+    }
+
+    fn update(&self, change: &mut dyn FnMut(&mut Memory) -> Result<()>) -> Result<()> {
+        self.repository.state().update(&self.name, &mut |bytes| {
+            let mut memory = Memory::of(bytes)?;
+            change(&mut memory)?;
+            codec::encode(&memory, LOCAL_MEMORY_BYTES_MAX)
+        })
+    }
+}
+
+/// The newest archive of each client that has live archives, as a new record names them: ascending by client.
+pub fn heads(catalog: &Catalog) -> Vec<Head> {
+    let mut newest = BTreeMap::<ClientId, (Head, usize)>::new();
+    for (position, archive) in catalog.archives.iter().enumerate() {
+        let Some(mark) = &archive.record.client else { continue };
+        let head = Head { client: mark.id, archive: archive.id, sequence: mark.sequence };
+        let (known, last) = newest.entry(mark.id).or_insert((head, position));
+        if mark.sequence > known.sequence {
+            (*known, *last) = (head, position);
+        }
+    }
+    // Archives are sorted by time.
+    let mut heads: Vec<(Head, usize)> = newest.into_values().collect();
+    heads.sort_by_key(|(_, position)| std::cmp::Reverse(*position));
+    heads.truncate(HEADS_NAMED);
+    let mut heads: Vec<Head> = heads.into_iter().map(|(head, _)| head).collect();
+    heads.sort_by_key(|head| head.client);
+    heads
+}
+
+/// The archives a record says are, or were, there.
+fn named(record: &ArchiveRecord) -> impl Iterator<Item = ArchiveId> + '_ {
+    let previous = record.client.and_then(|mark| mark.previous);
+    record.heads.iter().map(|head| head.archive).chain(previous)
+}
+
+/// Archives that claim to be the same one of the same client, unless that was told.
+fn forks(catalog: &Catalog, told: &BTreeSet<ArchiveId>) -> BTreeSet<ArchiveId> {
+    let mut claims = BTreeMap::<(ClientId, u64), Vec<ArchiveId>>::new();
+    for archive in &catalog.archives {
+        if let Some(mark) = &archive.record.client {
+            claims.entry((mark.id, mark.sequence)).or_default().push(archive.id);
+        }
+    }
+    let several = claims.into_values().filter(|ids| ids.len() > 1 && !ids.iter().all(|id| told.contains(id)));
+    several.flatten().collect()
+}
+
+fn newest_of(catalog: &Catalog, client: &ClientId) -> Option<u64> {
+    let marks = catalog.archives.iter().filter_map(|archive| archive.record.client);
+    marks.filter(|mark| mark.id == *client).map(|mark| mark.sequence).max()
+}
+
+fn report(
+    gone: &BTreeSet<ArchiveId>,
+    forked: &BTreeSet<ArchiveId>,
+    overtaken: bool,
+    client: &ClientId,
+    monitor: &dyn Monitor,
+) {
+    let warn = |error: Error| {
+        monitor.event(&Event::Warning { warning: Warning::History, path: b"", error: &error });
+    };
+    let error = |what: &str| Error::new(ErrorKind::History, "compare with what was seen before").with("what", what);
+    if !gone.is_empty() {
+        let what = "archives are gone and nobody removed them: the store was rolled back, or lost them";
+        warn(error(what).with("archives", gone.len()).with("ids", shown(gone)));
+    }
+    if !forked.is_empty() {
+        let what = "archives of one client claim the same place: its machine, or what it remembers, was cloned";
+        warn(error(what).with("archives", forked.len()).with("ids", shown(forked)));
+    }
+    if overtaken {
+        let what = "there are archives of this client that it does not know of: it was rolled back, or cloned";
+        warn(error(what).with("client", client));
+    }
+}
+
+fn shown(ids: &BTreeSet<ArchiveId>) -> String {
+    let mut text: Vec<String> = ids.iter().take(NAMED_IN_MESSAGE).map(ToString::to_string).collect();
+    if ids.len() > NAMED_IN_MESSAGE {
+        text.push("...".to_owned());
+    }
+    text.join(" ")
+}
