@@ -46,7 +46,7 @@
 //! | 3 | [`segment`] [`index`] [`gc`] [`borg1`] | bytes at rest |
 //! | 2 | [`backend`] | the trait of stores |
 //! | 1 | [`chunker`] [`compress`] [`crypto`] [`seal`] [`pattern`] | bytes to bytes |
-//! | 0 | [`id`] [`error`] [`codec`] [`limits`] [`clock`] [`monitor`] [`local_state`] | ground |
+//! | 0 | [`id`] [`error`] [`codec`] [`limits`] [`clock`] [`monitor`] [`local_state`] [`recent`] | ground |
 //!
 //! # What a version number promises
 //!
@@ -83,6 +83,7 @@ pub mod local_state;
 pub mod monitor;
 pub mod ops;
 pub mod pattern;
+pub mod recent;
 pub mod repository;
 pub mod seal;
 pub mod segment;

@@ -19,6 +19,7 @@ mod format_doc_tests;
 pub mod history;
 pub mod metadata;
 pub mod node;
+pub mod node_cache;
 pub mod record;
 pub mod removal;
 mod spine;
@@ -37,6 +38,7 @@ pub use cut::CutKey;
 pub use entry::Entry;
 pub use metadata::{Attributes, FileType, Metadata};
 pub use node::Node;
+pub use node_cache::NodeCache;
 pub use record::{
     ArchiveRecord, BaseRef, ClientMark, Head, PendingRecord, Statistics, TopDirectory, check_archive_name,
 };

@@ -143,6 +143,19 @@ impl Node {
         }
     }
 
+    /// Entries, pieces, rows, children or attributes in it.
+    pub fn elements(&self) -> usize {
+        match self {
+            Self::DirectoryLeaf(entries) => entries.len(),
+            Self::DirectoryInterior(children) => children.len(),
+            Self::ContentLeaf(items) => items.len(),
+            Self::ContentInterior(children) => children.len(),
+            Self::StatLeaf(rows) => rows.len(),
+            Self::StatInterior(children) => children.len(),
+            Self::Attributes(attributes) => attributes.0.len(),
+        }
+    }
+
     /// Calls `visit` for every chunk the node names, in order.
     pub fn for_each_chunk(&self, visit: &mut dyn FnMut(Class, ChunkId)) {
         match self {

@@ -12,6 +12,7 @@ pub mod diff;
 pub mod erase;
 pub mod extract;
 pub mod find;
+pub mod hold;
 pub mod import;
 pub mod lease;
 pub mod list;

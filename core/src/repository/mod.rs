@@ -27,6 +27,7 @@ mod collector;
 mod commit;
 mod config;
 mod erase;
+mod hold;
 mod inspect;
 mod keys;
 mod leases;
@@ -64,6 +65,12 @@ pub trait ChunkSink {
 pub trait ChunkSource {
     /// Reads a chunk and checks it against its name.
     fn fetch(&self, class: Class, id: &ChunkId) -> Result<Bytes>;
+}
+
+impl<T: ChunkSource + ?Sized> ChunkSource for &T {
+    fn fetch(&self, class: Class, id: &ChunkId) -> Result<Bytes> {
+        (**self).fetch(class, id)
+    }
 }
 
 /// An open repository. Clones share everything.

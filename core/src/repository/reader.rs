@@ -1,13 +1,13 @@
 //! Reads chunks: locate, get the frame, open, decompress, check against the name.
 
-use std::collections::{HashMap, HashSet, VecDeque};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 
 use super::session::{SharedIndex, complete_index};
 use super::{ChunkSource, Office};
-use crate::backend::{ByteRange, ObjectName};
+use crate::backend::{ByteRange, ObjectName, Prefix};
 use crate::compress::Decompressor;
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::{ChunkId, SegmentId};
@@ -26,8 +26,14 @@ pub struct Reader {
     office: Arc<Office>,
     index: SharedIndex,
     cache: Arc<Mutex<FrameCache>>,
-    /// Whether the index was completed, and whether that brought anything.
-    completed: Arc<Mutex<Option<bool>>>,
+    completed: Arc<Mutex<Completed>>,
+}
+
+/// How often completing the index brought anything, and which fragments the store had at the last time.
+#[derive(Default)]
+struct Completed {
+    times: u64,
+    fragments: Option<BTreeSet<ObjectName>>,
 }
 
 impl Reader {
@@ -165,27 +171,48 @@ impl Reader {
         Ok(opener)
     }
 
-    /// Whether completing the index added anything to it. Done once; other threads wait for it, or
-    /// what they look for would be reported as lost.
-    fn complete(&self) -> bool {
-        let mut completed = self.completed.lock().unwrap_or_else(PoisonError::into_inner);
-        *completed.get_or_insert_with(|| complete_index(&self.office, &self.index).unwrap_or(false))
+    /// Completes the index if the store has other fragments than the last time, and tells whether the index may now
+    /// know what it did not know when it had been completed `times` times. Other threads wait for it, or what they
+    /// look for would be reported as lost.
+    fn complete(&self, times: u64) -> bool {
+        let mut completed = self.completed();
+        if completed.times != times {
+            return true;
+        }
+        let Ok(listed) = self.office.store.list(&Prefix::of("index")) else { return false };
+        let fragments: BTreeSet<ObjectName> = listed.into_iter().map(|object| object.name).collect();
+        if completed.fragments.as_ref() == Some(&fragments) {
+            return false;
+        }
+        match complete_index(&self.office, &self.index) {
+            Ok(added) => {
+                completed.fragments = Some(fragments);
+                completed.times += u64::from(added);
+                added
+            }
+            Err(_) => false,
+        }
     }
 
-    fn cache(&self) -> std::sync::MutexGuard<'_, FrameCache> {
+    fn completed(&self) -> MutexGuard<'_, Completed> {
+        self.completed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn cache(&self) -> MutexGuard<'_, FrameCache> {
         self.cache.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl ChunkSource for Reader {
-    /// Tries every copy before it gives up; once per reader it looks whether the index became
-    /// incomplete or old. Last come copies in segments that are doomed: they may still be there.
+    /// Tries every copy before it gives up; then it looks whether the index became incomplete or old. Last
+    /// come copies in segments that are doomed: they may still be there.
     fn fetch(&self, class: Class, id: &ChunkId) -> Result<Bytes> {
+        let times = self.completed().times;
         let failed = match self.fetch_any(class, id) {
             Ok(chunk) => return Ok(chunk),
             Err(error) => error,
         };
-        if self.complete()
+        if self.complete(times)
             && let Ok(chunk) = self.fetch_any(class, id)
         {
             return Ok(chunk);
