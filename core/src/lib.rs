@@ -45,7 +45,7 @@
 //! | 4 | [`repository`] | opening, sessions, publishing |
 //! | 3 | [`segment`] [`index`] [`gc`] [`borg1`] | bytes at rest |
 //! | 2 | [`backend`] | the trait of stores |
-//! | 1 | [`chunker`] [`compress`] [`crypto`] [`seal`] [`pattern`] | bytes to bytes |
+//! | 1 | [`chunker`] [`compress`] [`crypto`] [`seal`] [`pattern`] [`tar`] | bytes to bytes |
 //! | 0 | [`id`] [`error`] [`codec`] [`limits`] [`clock`] [`monitor`] [`local_state`] [`recent`] | ground |
 //!
 //! # What a version number promises
@@ -87,3 +87,4 @@ pub mod recent;
 pub mod repository;
 pub mod seal;
 pub mod segment;
+pub mod tar;

@@ -137,9 +137,7 @@ impl<S: ChunkSource> NodeCache<S> {
         check_depth(place.depth).map_err(damaged)?;
         let node = self.node(&place.id)?;
         let (entries, first) = match (&*node, place.depth) {
-            (Node::DirectoryLeaf(entries), 0) => {
-                (Some(entries.len() as u64), entries.first().map(|entry| &entry.name))
-            }
+            (Node::DirectoryLeaf(entries), 0) => (Some(entries.len() as u64), entries.first().map(|entry| &entry.name)),
             (Node::DirectoryInterior(children), 1..) => {
                 let sum = children.iter().try_fold(0u64, |sum, child| sum.checked_add(child.entries));
                 (sum, children.first().map(|child| &child.first))

@@ -10,6 +10,7 @@ pub mod create;
 pub mod delete;
 pub mod diff;
 pub mod erase;
+pub mod export_tar;
 pub mod extract;
 pub mod find;
 pub mod hold;

@@ -31,10 +31,12 @@ mod dry_run;
 mod plan;
 mod reported;
 mod stream;
+mod tar;
 mod traversal;
 
 use archiver::{Archiver, Tools};
 use base::{Base, Unchanged};
+use tar::Importer;
 use traversal::Traversal;
 
 use super::resolve;
@@ -45,6 +47,7 @@ pub(super) use content::ContentReader;
 pub use dry_run::dry_run;
 pub use plan::{Plan, Wanted, archived_path};
 pub use stream::{FromRead, Stream};
+pub use tar::TarStream;
 pub use traversal::Rules;
 
 /// What the new archive is called and how it is made.
@@ -137,6 +140,8 @@ pub enum Input<'a> {
     Files(&'a Plan),
     /// One stream.
     Stream(Stream<'a>),
+    /// A tar archive.
+    Tar(TarStream<'a>),
 }
 
 /// An archive that was made.
@@ -193,7 +198,7 @@ fn attempt(
 
     let mut traversal = match &input {
         Input::Files(plan) => Some(Traversal::new(plan, &options.rules, &options.matcher, monitor)),
-        Input::Stream(_) => None,
+        Input::Stream(_) | Input::Tar(_) => None,
     };
     let top = traversal.as_ref().and_then(Traversal::top).map(|top| top_directory(top, options)).transpose()?;
     let heads = history::heads(&catalog);
@@ -206,15 +211,29 @@ fn attempt(
     let pending =
         |root, stat_root, statistics| Ok(draft.pending(Some(draft.record(root, stat_root, statistics)), false));
     let source = Unchanged { reader: &reader, base: base.as_ref(), doubt, began };
-    let archiver = Archiver::new(options, monitor, &writer, source, &tools, &pending);
+    let archiver = || Archiver::new(options, monitor, &writer, source, &tools, &pending);
+    let mut top = None;
     let (root, stat_root, statistics) = match (input, &mut traversal) {
-        (Input::Stream(stream), _) => archiver.run_stream(stream)?,
-        (Input::Files(_), Some(traversal)) => archiver.run(traversal)?,
+        (Input::Stream(stream), _) => archiver().run_stream(stream)?,
+        (Input::Tar(stream), _) => {
+            let importer = Importer::new(monitor, &writer, &tools, start);
+            let imported = importer.run(stream)?;
+            top = imported.top;
+            (imported.root, imported.stat_root, imported.statistics)
+        }
+        (Input::Files(_), Some(traversal)) => archiver().run(traversal)?,
         (Input::Files(_), None) => return Err(Error::new(ErrorKind::System, "create archive")),
     };
 
     let record = ArchiveRecord { client: history.next_mark(), ..draft.record(root, stat_root, statistics) };
-    let resolve = |writer: &Writer| resolve::resolve(writer, &root);
+    let record = ArchiveRecord { top: top.or_else(|| record.top.clone()), ..record };
+    // Taken for dead, and what was taken over from the base is gone: it has to be read again.
+    let resolve = |writer: &Writer| {
+        resolve::resolve(writer, &root).map_err(|error| match error.kind() {
+            ErrorKind::NotFound => Error::new(ErrorKind::Overtaken, "validate archive").because(error),
+            _ => error,
+        })
+    };
     // What others reported may lack a chunk, and was looked up: then the segments it lies in count.
     let (id, untidy) = if !doubt && draft.base.is_some_and(|base| base.is(&root, &stat_root)) {
         writer.commit_unchanged(&record.encode()?, &resolve)?
