@@ -1,5 +1,8 @@
 //! What was typed: the command line as clap reads it.
 
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Args, Parser, Subcommand};
 
@@ -25,6 +28,34 @@ pub struct Cli {
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
+}
+
+/// The name under which `mount(8)` finds this program: a symbolic link, for lines of `fstab` of the type
+/// `fuse.gabionfs`. It takes the repository first, then the mount point, then what `mount` takes.
+const MOUNT_HELPER: &str = "gabionfs";
+
+/// The command line of this process. Under the name of the helper of `mount(8)` it means `mount`.
+pub fn of_process() -> Vec<OsString> {
+    let mut words: Vec<OsString> = std::env::args_os().collect();
+    let called = words.first().map(PathBuf::from);
+    if called.as_deref().and_then(Path::file_name).is_some_and(|name| name == MOUNT_HELPER) {
+        words.splice(..1, ["gabion", "mount", "--repository-first"].map(OsString::from));
+    }
+    words
+}
+
+impl Cli {
+    /// Moves what was given as an argument and is an option elsewhere to its place.
+    pub fn settled(self) -> Result<Self, clap::Error> {
+        #[cfg(all(feature = "mount", target_os = "linux"))]
+        if let Self { mut common, command: Command::Mount(mut args) } = self {
+            if let Some(repository) = args.take_repository()? {
+                common.repo = Some(repository);
+            }
+            return Ok(Self { common, command: Command::Mount(args) });
+        }
+        Ok(self)
+    }
 }
 
 /// Options that every command takes, before or after its name.
@@ -172,6 +203,16 @@ pub enum Command {
     Find(commands::find::Args),
     /// Show what differs between archives, or from the files as they are now
     Diff(Box<commands::diff::Args>),
+    /// Write an archive as a tar file
+    ExportTar(commands::export_tar::Args),
+    /// Make an archive of a tar file
+    ImportTar(Box<commands::import_tar::Args>),
+    /// Show archives as a file system
+    #[cfg(all(feature = "mount", target_os = "linux"))]
+    Mount(Box<commands::mount::Args>),
+    /// Unmount archives that `mount` shows
+    #[cfg(all(feature = "mount", target_os = "linux"))]
+    Umount(commands::umount::Args),
     /// Show what is known of archives
     Info(commands::info::Args),
     /// Show what a repository is, what it holds, and what it survives

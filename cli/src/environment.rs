@@ -78,6 +78,9 @@ pub const VARIABLES: &[Variable] = &[
     variable("BORG_KEYS_DIR", "import: key files (default: keys in Borg's configuration directory)"),
     variable("BORG_CONFIG_DIR", "import: Borg's configuration (default: borg in $XDG_CONFIG_HOME or ~/.config)"),
     variable("BORG_BASE_DIR", "import: the directory that stands for the home directory of Borg"),
+    variable("GABION_MOUNT_ARCHIVE_DIR_FORMAT", "how mount names the directories of archives, as repo-list --format"),
+    variable("GABION_MOUNT_DATA_CACHE", "MiB of file content that mount keeps in memory (default: 64)"),
+    variable("GABION_MOUNT_READY", "set by mount for its own process in the background"),
     variable("AWS_ACCESS_KEY_ID", "s3: the name of the access key"),
     variable("AWS_SECRET_ACCESS_KEY", "s3: the access key"),
     variable("AWS_SESSION_TOKEN", "s3: the token of a temporary access key"),
@@ -313,6 +316,23 @@ impl Environment {
     /// The default of `prune --format`.
     pub fn prune_format(&self) -> Result<Option<&str>, Failure> {
         self.text("GABION_PRUNE_FORMAT")
+    }
+
+    /// How the directories of archives in a mount are called.
+    pub fn mount_archive_dir_format(&self) -> Result<Option<&str>, Failure> {
+        self.text("GABION_MOUNT_ARCHIVE_DIR_FORMAT")
+    }
+
+    /// MiB of file content that a mount keeps in memory.
+    pub fn mount_data_cache(&self) -> Result<Option<usize>, Failure> {
+        let Some(text) = self.text("GABION_MOUNT_DATA_CACHE")? else { return Ok(None) };
+        let number = text.trim().parse().ok().filter(|mebibytes| (1..=1 << 20).contains(mebibytes));
+        number.map(Some).ok_or_else(|| Failure::command(format!("GABION_MOUNT_DATA_CACHE is not a number: {text}")))
+    }
+
+    /// Whether this process serves a mount in the background, and tells on standard output when it is ready.
+    pub fn is_mount_in_background(&self) -> bool {
+        self.bytes("GABION_MOUNT_READY").is_some()
     }
 
     /// The default of `repo-list --format`.

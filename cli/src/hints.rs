@@ -98,7 +98,7 @@ pub fn for_verb(word: &str) -> Option<&'static str> {
 }
 
 /// Commands that are planned. They are no part of the help, but who types one shall not be told nonsense.
-pub const PLANNED: &[&str] = &["export-tar", "import-tar", "mount", "umount", "webdav"];
+pub const PLANNED: &[&str] = &["webdav"];
 
 /// What to say of a verb, this program's or another one's, whose command is planned but not there.
 pub fn not_built(word: &str) -> Option<String> {

@@ -38,7 +38,7 @@ use invocation::{Invocation, Refusal};
 
 fn main() -> ExitCode {
     let mut environment = Environment::of_process();
-    let Invocation { cli, repository } = match invocation::read(invocation::words(), &mut environment) {
+    let Invocation { cli, repository } = match invocation::read(args::of_process(), &mut environment) {
         Ok(invocation) => invocation,
         Err(Refusal::Usage(error)) => return report::usage(error),
         Err(Refusal::Profile(failure)) => return report::end(&Common::default(), None, &Err(failure.into())),
@@ -87,6 +87,12 @@ fn dispatch(context: &Context, command: Command) -> anyhow::Result<Warnings> {
         Command::Analyze(args) => commands::analyze::run(context, &args),
         Command::Find(args) => commands::find::run(context, &args),
         Command::Diff(args) => commands::diff::run(context, &args),
+        Command::ExportTar(args) => commands::export_tar::run(context, &args),
+        Command::ImportTar(args) => commands::import_tar::run(context, &args),
+        #[cfg(all(feature = "mount", target_os = "linux"))]
+        Command::Mount(args) => commands::mount::run(context, &args),
+        #[cfg(all(feature = "mount", target_os = "linux"))]
+        Command::Umount(args) => commands::umount::run(context, &args),
         Command::Info(args) => commands::info::run(context, &args),
         Command::RepoInfo(args) => commands::repo_info::run(context, &args),
         Command::RepoSpace(args) => commands::repo_space::run(context, &args),

@@ -16,6 +16,8 @@ mod keys;
 mod killed;
 mod life;
 mod machine;
+#[cfg(target_os = "linux")]
+mod mount;
 mod output;
 mod place;
 mod privileged;
@@ -28,3 +30,4 @@ mod signals;
 mod sshd;
 mod stores;
 mod trust;
+mod tar;

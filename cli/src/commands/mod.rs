@@ -10,13 +10,17 @@ pub mod create;
 pub mod debug;
 pub mod delete;
 pub mod diff;
+pub mod export_tar;
 pub mod extract;
 pub mod find;
 pub mod help;
 pub mod import;
+pub mod import_tar;
 pub mod info;
 pub mod key;
 pub mod list;
+#[cfg(all(feature = "mount", target_os = "linux"))]
+pub mod mount;
 pub mod prune;
 pub mod recreate;
 pub mod rename;
@@ -30,6 +34,9 @@ pub mod scrub;
 pub mod serve;
 pub mod tag;
 pub mod transfer;
+mod tar_filter;
+#[cfg(all(feature = "mount", target_os = "linux"))]
+pub mod umount;
 pub mod undelete;
 pub mod version;
 pub mod with_lock;

@@ -15,7 +15,7 @@ use crate::output::{archive as show, time};
 use crate::progress::Reporter;
 
 /// A table for people.
-pub(super) fn stats(context: &Context, repository: &Repository, archive: &Archive, reporter: &Reporter) {
+pub(crate) fn stats(context: &Context, repository: &Repository, archive: &Archive, reporter: &Reporter) {
     let (record, units) = (&archive.record, context.units);
     let statistics = &record.statistics;
     let rows = [
@@ -49,7 +49,7 @@ fn table(rows: &[(&str, String)], reporter: &Reporter) {
 }
 
 /// One object for programs.
-pub(super) fn json(context: &Context, repository: &Repository, archive: &Archive, reporter: &Reporter) -> Result<()> {
+pub(crate) fn json(context: &Context, repository: &Repository, archive: &Archive, reporter: &Reporter) -> Result<()> {
     let catalog = context.catalog(repository, reporter)?;
     let mut root = show::repository(repository, &catalog, context.zone())?;
     root.insert("archive".to_owned(), Json::Object(show::details(archive, context.zone())));

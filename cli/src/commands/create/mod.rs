@@ -1,6 +1,6 @@
 //! `gabion create`
 
-mod answer;
+pub(crate) mod answer;
 mod input;
 mod options;
 
@@ -22,6 +22,7 @@ use crate::exit_code::{Failure, Warnings};
 use crate::patterns::{Compiled, Patterns, TagFiles};
 use crate::progress::{Level, Reporter, Settings, Work};
 use input::Source;
+pub(crate) use options::timestamp as moment;
 use options::{ChangeSign, FilesCache, Size};
 
 /// Back up files into a new archive.

@@ -1,0 +1,201 @@
+//! `mount` and `umount`, as people and `fstab` call them.
+
+use std::os::unix::fs::symlink;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::place::{PROGRAM, Place, Run, tree};
+
+fn can_mount(test: &str) -> bool {
+    let can = std::fs::File::options().read(true).write(true).open("/dev/fuse").is_ok();
+    if !can {
+        assert!(!gabion_tests::all_required(), "{test}: no /dev/fuse");
+        eprintln!("skipped {test}: no /dev/fuse");
+    }
+    can
+}
+
+/// A place with two archives and a directory to mount at.
+fn place() -> Place {
+    let place = Place::new();
+    place.file("d/a.txt", "one");
+    place.file("d/sub/b", "two");
+    place.run(&["create", "first", "d"]).succeeded();
+    place.file("d/a.txt", "three");
+    place.run(&["create", "second", "d"]).succeeded();
+    std::fs::create_dir(place.path("mnt")).unwrap();
+    place
+}
+
+/// Unmounts when a test has failed.
+struct Cleared<'a>(&'a Place);
+
+impl Drop for Cleared<'_> {
+    fn drop(&mut self) {
+        while rustix::mount::unmount(self.0.path("mnt"), rustix::mount::UnmountFlags::DETACH).is_ok() {}
+    }
+}
+
+/// Waits until something that another process does has happened.
+fn until(what: &str, happened: impl Fn() -> bool) {
+    let start = Instant::now();
+    while !happened() {
+        assert!(start.elapsed() < Duration::from_secs(60), "{what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+fn pendings(place: &Place) -> usize {
+    std::fs::read_dir(place.path("repo/pending")).map_or(0, Iterator::count)
+}
+
+#[test]
+fn archives_are_shown_in_the_background_until_unmounted() {
+    if !can_mount("archives_are_shown_in_the_background_until_unmounted") {
+        return;
+    }
+    let place = place();
+    let _cleared = Cleared(&place);
+    let run = place.run(&["mount", "mnt"]).succeeded();
+    assert_eq!((run.out.as_str(), run.err.as_str()), ("", ""));
+    assert_eq!(std::fs::read_to_string(place.path("mnt/first/d/a.txt")).unwrap(), "one");
+    assert_eq!(tree(&place.path("mnt/second/d")), tree(&place.path("d")));
+    let mounts = std::fs::read_to_string("/proc/self/mounts").unwrap();
+    assert!(mounts.contains(" fuse.gabionfs ro,"), "{mounts}");
+    // Somebody is there: it stays.
+    let open = std::fs::File::open(place.path("mnt/first/d/a.txt")).unwrap();
+    place.run(&["umount", "mnt"]).failed(2, "busy", "fuser");
+    drop(open);
+    place.run(&["umount", "mnt"]).succeeded();
+    assert_eq!(std::fs::read_dir(place.path("mnt")).unwrap().count(), 0);
+    until("the leases are given back", || pendings(&place) == 0);
+    place.run(&["umount", "mnt"]).failed(4, "no archives are mounted here", "");
+    place.run(&["umount", "/"]).failed(4, "no archives are mounted here", "");
+}
+
+#[test]
+fn what_fails_is_told_before_the_command_returns() {
+    if !can_mount("what_fails_is_told_before_the_command_returns") {
+        return;
+    }
+    let place = place();
+    let _cleared = Cleared(&place);
+    place.run(&["mount", "nowhere"]).failed(4, "not a directory", "");
+    place.run(&["mount", "d/a.txt"]).failed(4, "not a directory", "");
+    place.run(&["mount", "-o", "versionn", "mnt"]).failed(4, "known are: versions", "");
+    place.run(&["mount", "--archive", "frist", "mnt"]).failed(31, "archive does not exist", "did you mean `first`");
+    place.run(&["mount", "--archive", "first", "-a", "second", "mnt"]).failed(4, "one archive", "");
+    place.run(&["-r", "no-repo", "mount", "mnt"]).failed(13, "repository does not exist", "repo-create");
+    assert_eq!(std::fs::read_dir(place.path("mnt")).unwrap().count(), 0);
+}
+
+#[test]
+fn one_archive_parts_of_it_and_versions() {
+    if !can_mount("one_archive_parts_of_it_and_versions") {
+        return;
+    }
+    let place = place();
+    let _cleared = Cleared(&place);
+    let shown = |arguments: &[&str]| {
+        place.run(&[&["mount", "mnt"], arguments].concat()).succeeded();
+        let found = tree(&place.path("mnt")).into_iter().map(|(name, ..)| name);
+        let found: Vec<String> = found.filter(|name| !name.is_empty()).collect();
+        place.run(&["umount", "mnt"]).succeeded();
+        found
+    };
+    assert_eq!(shown(&["--archive", "first"]), ["d", "d/a.txt", "d/sub", "d/sub/b"]);
+    assert_eq!(shown(&["--archive", "first", "d/sub"]), ["d", "d/sub", "d/sub/b"]);
+    assert_eq!(shown(&["--archive", "first", "--strip-components", "1", "-e", "*.txt"]), ["sub", "sub/b"]);
+    assert_eq!(shown(&["-a", "second", "-e", "*/sub"]), ["second", "second/d", "second/d/a.txt"]);
+    assert_eq!(
+        shown(&["-o", "versions", "-e", "*/sub"]),
+        ["d", "d/a.txt", "d/a.txt/a.00001.txt", "d/a.txt/a.00002.txt"]
+    );
+    place.run(&["create", "first", "d"]).succeeded();
+    let series: Vec<String> = shown(&["-a", "first", "d/sub"]).into_iter().filter(|name| !name.contains('/')).collect();
+    assert!(series.len() == 2 && series.iter().all(|name| name.starts_with("first-20")), "{series:?}");
+}
+
+#[test]
+fn the_foreground_ends_with_a_signal_or_an_unmount() {
+    if !can_mount("the_foreground_ends_with_a_signal_or_an_unmount") {
+        return;
+    }
+    let place = place();
+    let _cleared = Cleared(&place);
+    for signal in ["TERM", "INT", ""] {
+        let mut command = place.command(&["mount", "-f", "mnt"]);
+        let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        until("it is mounted", || place.path("mnt/first").exists());
+        assert_eq!(std::fs::read_to_string(place.path("mnt/first/d/sub/b")).unwrap(), "two");
+        assert_eq!(pendings(&place), 1);
+        if signal.is_empty() {
+            place.run(&["umount", "mnt"]).succeeded();
+        } else {
+            let killed = Command::new("kill").arg(format!("-{signal}")).arg(child.id().to_string()).status().unwrap();
+            assert!(killed.success());
+        }
+        Run::from(child.wait_with_output().unwrap()).succeeded();
+        assert_eq!(std::fs::read_dir(place.path("mnt")).unwrap().count(), 0, "{signal}");
+        assert_eq!(pendings(&place), 0);
+    }
+}
+
+#[test]
+fn a_mount_whose_process_died_can_be_unmounted() {
+    if !can_mount("a_mount_whose_process_died_can_be_unmounted") {
+        return;
+    }
+    let place = place();
+    let _cleared = Cleared(&place);
+    let mut child = place.command(&["mount", "-f", "mnt"]).spawn().unwrap();
+    until("it is mounted", || place.path("mnt/first").exists());
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(std::fs::read_dir(place.path("mnt")).is_err());
+    place.run(&["umount", "mnt"]).succeeded();
+    assert_eq!(std::fs::read_dir(place.path("mnt")).unwrap().count(), 0);
+}
+
+#[test]
+fn the_helper_of_mount_takes_the_repository_first() {
+    if !can_mount("the_helper_of_mount_takes_the_repository_first") {
+        return;
+    }
+    let place = place();
+    let _cleared = Cleared(&place);
+    symlink(PROGRAM, place.path("gabionfs")).unwrap();
+    let helper = |arguments: &[&str]| {
+        let mut command = Command::new(place.path("gabionfs"));
+        place.surround(&mut command);
+        Run::of(command.env_remove("GABION_REPO").args(arguments))
+    };
+    helper(&["repo", "mnt", "-o", "rw,noauto,allow_other,dev,suid"]).succeeded();
+    assert_eq!(std::fs::read_to_string(place.path("mnt/first/d/a.txt")).unwrap(), "one");
+    place.run(&["umount", "mnt"]).succeeded();
+    helper(&["-o", "versions", "repo", "mnt", "d/sub"]).succeeded();
+    assert!(place.path("mnt/d/sub/b/b.00001").exists() && !place.path("mnt/d/a.txt").exists());
+    place.run(&["umount", "mnt"]).succeeded();
+    assert!(helper(&["repo"]).ended(2).err.contains("usage: gabionfs REPOSITORY MOUNTPOINT"));
+    by_mount(&place);
+}
+
+/// With fuse3 installed, `mount(8)` itself.
+fn by_mount(place: &Place) {
+    if !Path::new("/usr/sbin/mount.fuse3").exists() && !Path::new("/sbin/mount.fuse3").exists() {
+        assert!(!gabion_tests::all_required(), "fuse3 is not installed");
+        eprintln!("skipped: fuse3 is not installed");
+        return;
+    }
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    let path = format!("{}:{}", place.path("").display(), std::env::var("PATH").unwrap());
+    let mut command = Command::new("mount");
+    place.surround(&mut command);
+    command.env("PATH", path).args(["-t", "fuse.gabionfs", "-o", "allow_other"]);
+    Run::of(command.arg(place.path("repo")).arg(place.path("mnt"))).succeeded();
+    assert_eq!(std::fs::read_to_string(place.path("mnt/second/d/a.txt")).unwrap(), "three");
+    place.run(&["umount", "mnt"]).succeeded();
+}

@@ -1,0 +1,86 @@
+//! Damage costs what is damaged, and is told.
+
+use std::fs;
+
+use gabion_core::archive::catalog::Archive;
+use gabion_core::archive::walk::find_path;
+use gabion_core::archive::{Content, ContentItem};
+use gabion_core::error::ErrorKind;
+use gabion_core::id::ChunkId;
+use gabion_fuse::{Layout, ViewOptions};
+use gabion_tests::Random;
+
+use crate::fixture::{Place, can_mount};
+
+/// Spoils the segment that holds a chunk.
+fn spoil(place: &Place, id: &ChunkId) {
+    let held = place.open().session().unwrap().reader().locate(id).unwrap();
+    let names = place.objects.names("segments").unwrap();
+    let name = names.iter().find(|name| name.ends_with(&held.segment.to_string())).unwrap();
+    let mut bytes = place.objects.get(name).unwrap().to_vec();
+    bytes[held.frame.offset as usize + 5] ^= 1;
+    place.objects.put(name, bytes).unwrap();
+}
+
+fn chunks(place: &Place, archive: &Archive, path: &str) -> Vec<ChunkId> {
+    let reader = place.open().session().unwrap().reader();
+    let entry = find_path(&reader, &archive.record.root, path.as_bytes()).unwrap().unwrap();
+    match entry.content {
+        Content::List(items) => items
+            .iter()
+            .filter_map(|item| if let ContentItem::Chunk { id, .. } = item { Some(*id) } else { None })
+            .collect(),
+        Content::Directory(directory) => vec![directory.root],
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_damaged_chunk_is_an_error_for_who_reads_it() {
+    if !can_mount("a_damaged_chunk_is_an_error_for_who_reads_it") {
+        return;
+    }
+    let place = Place::new();
+    fs::create_dir(place.path("t")).unwrap();
+    // Larger than what gathers in one frame.
+    let contents: Vec<Vec<u8>> = (0..3).map(|seed| Random::new(seed).bytes(150_000)).collect();
+    for (number, content) in contents.iter().enumerate() {
+        fs::write(place.path(&format!("t/{number}")), content).unwrap();
+    }
+    let archive = place.back_up("t");
+    spoil(&place, chunks(&place, &archive, "t/1").last().unwrap());
+    let mount = place.mount(place.shown(), ViewOptions { layout: Layout::Single, ..ViewOptions::default() });
+    let error = fs::read(mount.path("t/1")).unwrap_err();
+    assert_eq!(error.raw_os_error(), Some(5), "{error}");
+    let told = mount.notes.warnings();
+    assert!(told.iter().any(|(_, path, kind)| path == "t/1" && *kind == ErrorKind::Damaged), "{told:?}");
+    // The damaged frame may hold a piece of another file; the first does not lie in it.
+    assert!(fs::read(mount.path("t/0")).unwrap() == contents[0]);
+    assert_eq!(fs::read_dir(mount.path("t")).unwrap().count(), 3, "names and metadata are whole");
+}
+
+#[test]
+fn what_can_not_be_listed_is_no_silence() {
+    if !can_mount("what_can_not_be_listed_is_no_silence") {
+        return;
+    }
+    let place = Place::new();
+    for name in ["t/good", "t/bad", "t/other"] {
+        fs::create_dir_all(place.path(name)).unwrap();
+    }
+    for number in 0..40 {
+        fs::write(place.path(&format!("t/bad/{number}")), "x").unwrap();
+    }
+    fs::write(place.path("t/good/file"), "good").unwrap();
+    let archive = place.back_up("t");
+    // Everything that lies in the same frame goes with it, so that the frame of this node is all that is spoilt.
+    let id = chunks(&place, &archive, "t/bad")[0];
+    let shared = place.mount(place.shown(), ViewOptions { layout: Layout::Single, ..ViewOptions::default() });
+    assert_eq!(fs::read_to_string(shared.path("t/good/file")).unwrap(), "good");
+    drop(shared);
+    spoil(&place, &id);
+    let mount = place.mount(place.shown(), ViewOptions { layout: Layout::Single, ..ViewOptions::default() });
+    let listed: Result<Vec<_>, _> = fs::read_dir(mount.path("t/bad")).and_then(Iterator::collect);
+    assert!(listed.is_err(), "{listed:?}");
+    assert!(!mount.notes.complaints().is_empty());
+}
