@@ -29,5 +29,5 @@ mod scrub;
 mod signals;
 mod sshd;
 mod stores;
-mod trust;
 mod tar;
+mod trust;

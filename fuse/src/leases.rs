@@ -8,7 +8,7 @@ use gabion_core::clock::Clock;
 use gabion_core::error::{Error, ErrorKind, Result};
 use gabion_core::id::ArchiveId;
 use gabion_core::monitor::{Event, Monitor, Warning};
-use gabion_core::ops::lease::Lease;
+use gabion_core::ops::hold::Hold;
 use gabion_core::repository::Repository;
 
 /// The leases of a mount.
@@ -17,7 +17,7 @@ pub(crate) struct Leases {
     clock: Arc<dyn Clock>,
     monitor: Arc<dyn Monitor>,
     /// `None` where the store does not let us.
-    taken: Mutex<BTreeMap<ArchiveId, Option<Lease>>>,
+    taken: Mutex<BTreeMap<ArchiveId, Option<Hold>>>,
 }
 
 impl Leases {
@@ -32,7 +32,7 @@ impl Leases {
         if taken.contains_key(&archive.id) {
             return Ok(());
         }
-        let lease = match Lease::take(&self.repository, archive, &*self.clock) {
+        let lease = match Hold::take(&self.repository, archive, &*self.clock) {
             Ok(lease) => Some(lease),
             Err(error) if may_go_without(&error) => None,
             Err(error) => return Err(error),

@@ -7,7 +7,7 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, unbounded};
 use fuser::{Config, MountOption, Session, SessionACL, SessionUnmounter};
 use gabion_core::error::{Error, ErrorKind, Result};
-use gabion_core::ops::lease::RENEW_SECONDS;
+use gabion_core::ops::hold::RENEW_SECONDS;
 use rustix::mount::UnmountFlags;
 
 use crate::filesystem::ArchiveFilesystem;

@@ -11,9 +11,10 @@ use gabion_core::compress::Compression;
 use gabion_core::ops::create::{CreateOptions, Input, TarStream, create};
 use gabion_core::repository::WriterOptions;
 
-use super::create::{answer, moment};
+use super::create::answer;
 use super::tar_filter::{self, Source};
 use crate::context::Context;
+use crate::date::parse_moment_or_file;
 use crate::exit_code::{Failure, Warnings};
 use crate::progress::{Settings, Work};
 
@@ -100,7 +101,7 @@ fn options(context: &Context, args: &Args) -> Result<CreateOptions> {
     Ok(CreateOptions {
         name,
         comment: context.placeholders.replace(&args.comment)?,
-        timestamp: args.timestamp.as_deref().map(|text| moment(context, text)).transpose()?,
+        timestamp: args.timestamp.as_deref().map(|text| parse_moment_or_file(text, context.zone())).transpose()?,
         host: context.placeholders.hostname.clone(),
         user: context.placeholders.user.clone(),
         command_line: std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect(),

@@ -33,8 +33,8 @@ pub mod repo_space;
 pub mod scrub;
 pub mod serve;
 pub mod tag;
-pub mod transfer;
 mod tar_filter;
+pub mod transfer;
 #[cfg(all(feature = "mount", target_os = "linux"))]
 pub mod umount;
 pub mod undelete;

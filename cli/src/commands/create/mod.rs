@@ -22,7 +22,6 @@ use crate::exit_code::{Failure, Warnings};
 use crate::patterns::{Compiled, Patterns, TagFiles};
 use crate::progress::{Level, Reporter, Settings, Work};
 use input::Source;
-pub(crate) use options::timestamp as moment;
 use options::{ChangeSign, FilesCache, Size};
 
 /// Back up files into a new archive.

@@ -113,7 +113,7 @@ pub fn run(context: &Context, args: &Args) -> Result<Warnings> {
 
 /// The archives alone: errors can not be copied, and nobody asks for them twice.
 fn copy(catalog: &Catalog) -> Catalog {
-    Catalog { archives: catalog.archives.clone(), unreadable: Vec::new() }
+    Catalog { archives: catalog.archives.clone(), removed: catalog.removed.clone(), unreadable: Vec::new() }
 }
 
 impl Args {
