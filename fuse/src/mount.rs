@@ -146,8 +146,7 @@ fn config(options: &MountOptions) -> Config {
         MountOption::RO,
         MountOption::NoAtime,
         MountOption::FSName(options.source.clone()),
-        // As an option of the kernel's: what calls the kernel itself knows no other way.
-        MountOption::CUSTOM("subtype=gabionfs".to_owned()),
+        MountOption::Subtype("gabionfs".to_owned()),
         if options.devices { MountOption::Dev } else { MountOption::NoDev },
         if options.set_id { MountOption::Suid } else { MountOption::NoSuid },
     ];

@@ -13,8 +13,8 @@ use crate::context::Context;
 use crate::exit_code::{Failure, Warnings};
 use crate::report::Advised;
 
-/// The type the kernel lists such mounts under.
-const MOUNT_TYPE: &str = "fuse.gabionfs";
+/// What the source of such a mount begins with.
+pub const SOURCE_MARK: &str = "gabionfs#";
 
 /// Unmount archives that `mount` shows.
 ///
@@ -30,7 +30,7 @@ pub struct Args {
 pub fn run(_context: &Context, args: &Args) -> Result<Warnings> {
     let place = resolved(&args.mountpoint)?;
     let mounts = std::fs::read("/proc/self/mountinfo").context("read the list of mounts")?;
-    if mounted_type(&mounts, &place).as_deref() != Some(MOUNT_TYPE.as_bytes()) {
+    if !mounted_source(&mounts, &place).is_some_and(|source| source.starts_with(SOURCE_MARK.as_bytes())) {
         let shown = args.mountpoint.display();
         return Err(Failure::command(format!("{shown}: no archives are mounted here")).into());
     }
@@ -63,13 +63,15 @@ fn resolved(mountpoint: &Path) -> Result<PathBuf> {
     }
 }
 
-/// The type of what was mounted last at a place, from the text of `mountinfo(5)`.
-fn mounted_type(mounts: &[u8], place: &Path) -> Option<Vec<u8>> {
+/// The source of what FUSE mounted last at a place, from the text of `mountinfo(5)`; empty for what is no FUSE.
+fn mounted_source(mounts: &[u8], place: &Path) -> Option<Vec<u8>> {
     let kind = |line: &[u8]| -> Option<Vec<u8>> {
         let mut fields = line.split(|byte| *byte == b' ');
         let here = unescaped(fields.nth(4)?) == place.as_os_str().as_bytes();
-        let kind = fields.skip_while(|field| *field != b"-").nth(1)?;
-        here.then(|| kind.to_vec())
+        let mut behind = fields.skip_while(|field| *field != b"-").skip(1);
+        let (kind, source) = (behind.next()?, behind.next()?);
+        let fuse = kind == b"fuse" || kind.starts_with(b"fuse.");
+        here.then(|| if fuse { unescaped(source) } else { Vec::new() })
     };
     mounts.split(|byte| *byte == b'\n').filter_map(kind).next_back()
 }
@@ -112,20 +114,20 @@ mod tests {
 
     #[test]
     fn the_last_mount_of_a_place_counts() {
-        let mounts = b"22 1 254:0 / / rw,relatime - ext4 /dev/vda rw\n\
-            30 22 0:50 / /mnt/a\\040b ro shared:7 master:1 - fuse.gabionfs /repo ro,user_id=0\n\
+        let mounts = b"22 1 254:0 / / rw,relatime - ext4 gabionfs#no rw\n\
+            30 22 0:50 / /mnt/a\\040b ro shared:7 master:1 - fuse gabionfs#/repo ro,user_id=0\n\
             31 22 0:51 / /mnt/c rw - tmpfs none rw\n\
-            32 31 0:52 / /mnt/c ro - fuse.gabionfs /repo ro\n\
-            33 22 0:53 / /mnt/d ro - fuse.gabionfs /repo ro\n\
+            32 31 0:52 / /mnt/c ro - fuse.gabionfs gabionfs#/my\\040repo ro\n\
+            33 22 0:53 / /mnt/d ro - fuse gabionfs#/repo ro\n\
             34 33 0:54 / /mnt/d rw - tmpfs none rw\nshort\n\n";
         for (place, expected) in [
-            ("/", Some("ext4")),
-            ("/mnt/a b", Some(MOUNT_TYPE)),
-            ("/mnt/c", Some(MOUNT_TYPE)),
-            ("/mnt/d", Some("tmpfs")),
+            ("/", Some("")),
+            ("/mnt/a b", Some("gabionfs#/repo")),
+            ("/mnt/c", Some("gabionfs#/my repo")),
+            ("/mnt/d", Some("")),
             ("/mnt", None),
         ] {
-            let found = mounted_type(mounts, Path::new(place));
+            let found = mounted_source(mounts, Path::new(place));
             assert_eq!(found.as_deref(), expected.map(str::as_bytes), "{place}");
         }
     }

@@ -4,6 +4,7 @@ use anyhow::Result;
 use gabion_fuse::{Access, MountOptions, Owners};
 
 use crate::args::parse_mode;
+use crate::commands::umount::SOURCE_MARK;
 use crate::exit_code::Failure;
 
 /// What `--help` says of the options.
@@ -122,8 +123,8 @@ impl Given {
         if options.source.is_empty() {
             options.source = location.to_owned();
         }
-        // A comma would begin another option.
-        options.source = options.source.replace(',', "_");
+        // By this `umount` knows what is its own; a comma would begin another option.
+        options.source = format!("{SOURCE_MARK}{}", options.source.replace(',', "_"));
         options
     }
 }
@@ -142,12 +143,15 @@ mod tests {
         assert!(given.versions);
         assert_eq!(given.owners(true), Owners { uid: Some(7), gid: Some(8), umask: 0o277, numeric_ids: true });
         let options = given.mount_options("/a,b");
-        assert_eq!((options.access, options.source.as_str(), options.no_execution), (Access::All, "/a_b", true));
+        assert_eq!(
+            (options.access, options.source.as_str(), options.no_execution),
+            (Access::All, "gabionfs#/a_b", true)
+        );
         assert!(!options.devices && !options.set_id && !options.ignore_permissions);
         let fstab = parsed("rw,noauto,nofail,_netdev,x-systemd.automount,dev,suid,fsname=backup").unwrap();
         let options = fstab.mount_options("/repo");
         assert!(options.devices && options.set_id);
-        assert_eq!(options.source, "backup");
+        assert_eq!(options.source, "gabionfs#backup");
         assert_eq!(parsed("").unwrap(), Given::default());
     }
 
