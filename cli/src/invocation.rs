@@ -1,6 +1,6 @@
 //! From words to a command: what was typed, completed by what a profile says.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 
 use clap::error::ErrorKind as Usage;
 use clap::{ArgMatches, CommandFactory as _, FromArgMatches as _};
@@ -35,7 +35,9 @@ pub fn read(mut words: Vec<OsString>, environment: &mut Environment) -> Result<I
     let named = repository(&words).or_else(of_environment);
     let profile = named.as_deref().and_then(|named| named.strip_prefix('@'));
     let Some(name) = profile.filter(|_| needs_profile(&words)) else {
-        return Ok(Invocation { cli: understood(Cli::command(), &words)?, repository: named });
+        let cli = understood(Cli::command(), &words)?;
+        let repository = cli.common.repo.clone().or(named);
+        return Ok(Invocation { cli, repository });
     };
     let directories = Directories::new(environment, None).map_err(Refusal::Profile)?;
     let profile = Profile::load(&directories.config.join(FILE), name).map_err(Refusal::Profile)?;
@@ -62,7 +64,8 @@ fn needs_profile(words: &[OsString]) -> bool {
 fn understood(command: clap::Command, words: &[OsString]) -> Result<Cli, Refusal> {
     let mut command = command;
     let matches = command.try_get_matches_from_mut(words).map_err(Refusal::Usage)?;
-    Cli::from_arg_matches(&matches).map_err(|error| Refusal::Usage(error.format(&mut command)))
+    let cli = Cli::from_arg_matches(&matches).map_err(|error| Refusal::Usage(error.format(&mut command)))?;
+    cli.settled().map_err(Refusal::Usage)
 }
 
 /// The value of `--repo`, whatever else is wrong with the words.
@@ -117,11 +120,6 @@ fn takes_next(command: &clap::Command, word: &str) -> bool {
         }
     }
     false
-}
-
-/// The words this process was started with.
-pub fn words() -> Vec<OsString> {
-    std::env::args_os().map(|word| OsStr::to_owned(&word)).collect()
 }
 
 #[cfg(test)]
