@@ -143,6 +143,11 @@ impl Context {
         self.store_with(access, self.cache()?)
     }
 
+    /// The store the user named, without copies that are kept here.
+    pub fn uncached_store(&self, access: Access) -> Result<Store> {
+        self.store_with(access, None)
+    }
+
     fn store_with(&self, access: Access, cache: Option<CachePlace>) -> Result<Store> {
         let Opened { backend, scrub } = open_for_scrub(&self.location()?, access, &self.open_options(cache)?)?;
         let store = Store::new(backend)?;
@@ -280,7 +285,7 @@ impl Context {
 
     /// Opens the repository for a command that wants to see what is really stored.
     pub fn open_uncached(&self) -> Result<Repository> {
-        self.open_in(self.store_with(Access::Existing, None)?)
+        self.open_in(self.uncached_store(Access::Existing)?)
     }
 
     fn open_in(&self, store: Store) -> Result<Repository> {

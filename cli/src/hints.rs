@@ -51,9 +51,7 @@ pub fn for_error(error: &Error) -> Option<&'static str> {
         ErrorKind::PermissionDenied => {
             "check who owns it, its permissions, and whether its file system is mounted read-only"
         }
-        ErrorKind::Damaged => {
-            "change nothing in the repository; what is intact can be extracted, files that are not are named"
-        }
+        ErrorKind::Damaged => for_damage(error.context("object").unwrap_or_default()),
         ErrorKind::StoreMissing => {
             "bring the missing store back, or put an empty one in its place: `gabion scrub --repair --replace-store N`"
         }
@@ -67,6 +65,16 @@ pub fn for_error(error: &Error) -> Option<&'static str> {
         ErrorKind::Connection | ErrorKind::TimedOut => "what was stored is safe: run the same command again",
         _ => return None,
     })
+}
+
+fn for_damage(object: &str) -> &'static str {
+    if object == "config" {
+        return "change nothing in the repository; a copy of this object, put in its place, opens it again";
+    }
+    if object.starts_with("gc/doom/") {
+        return "make sure that no `gabion compact` runs on any machine, then `gabion check --repair --no-compact-runs`";
+    }
+    "what is intact can be extracted; `gabion check` names what is not, `gabion check --repair` mends what can be mended"
 }
 
 /// Advice for an archive that does not exist, among those that do.
@@ -197,8 +205,12 @@ mod tests {
             (ErrorKind::PassphraseWrong, "GABION_PASSCOMMAND"),
             (ErrorKind::RepositoryNotFound, "--init"),
             (ErrorKind::NoSpace, "make room"),
+            (ErrorKind::Damaged, "--repair"),
         ] {
             assert!(for_error(&Error::new(kind, "test")).unwrap().contains(word), "{kind:?}");
+        }
+        for (object, word) in [("config", "change nothing"), ("gc/doom/0a", "--no-compact-runs")] {
+            assert!(for_error(&Error::damaged("test", "x").with("object", object)).unwrap().contains(word));
         }
         assert_eq!(for_error(&Error::new(ErrorKind::System, "test")), None);
     }

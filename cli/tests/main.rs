@@ -23,6 +23,7 @@ mod place;
 mod privileged;
 mod readme;
 mod remote;
+mod repair;
 mod rewrite;
 mod round_trip;
 mod scrub;

@@ -43,6 +43,10 @@ pub const INDEX_LEVEL_MAX: u8 = 9;
 
 /// Plaintext bytes of a stored record, unless said otherwise.
 pub const RECORD_BYTES_MAX: usize = 64 * KIB;
+/// Chunks of one damage record.
+pub const DAMAGED_CHUNKS_MAX: usize = 1000;
+/// Segments, and archives, that one damage record names.
+pub const DAMAGE_PLACES_MAX: usize = 700;
 /// Stored bytes of `config`.
 pub const CONFIG_BYTES_MAX: usize = 64 * KIB;
 /// Stored bytes of a key slot.

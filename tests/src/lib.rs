@@ -3,6 +3,7 @@
 //!
 //! It depends on the libraries alone, so that every crate of the workspace can use it in its tests.
 
+pub mod bad_spots;
 pub mod compare;
 pub mod faulty;
 pub mod files;
@@ -15,6 +16,7 @@ pub mod recording;
 pub mod servers;
 pub mod strict;
 
+pub use bad_spots::BadSpots;
 pub use compare::{Aspects, compare};
 pub use faulty::{FaultyBackend, ReadFault, WriteFault};
 pub use files::{Random, TreeOptions, change_tree, make_tree};

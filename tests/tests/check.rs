@@ -1,7 +1,7 @@
 //! What a check finds: whatever is done to a store is named, down to the files that are hurt.
 
 use gabion_core::error::Result;
-use gabion_core::ops::check::{About, CheckOptions, Checked, check};
+use gabion_core::ops::check::{About, CheckOptions, Checked, Told, check};
 use gabion_tests::{Notes, Objects, Random};
 
 use crate::engine::{clock, collect, new_repository, open, remove};
@@ -15,8 +15,14 @@ fn whole() -> CheckOptions {
 fn checked(objects: &Objects, options: &CheckOptions) -> Result<(Checked, Vec<About>)> {
     let mut found = Vec::new();
     let repository = open(objects.backend())?;
-    let checked = check(&repository, options, &clock(), &Notes::new(), &mut |finding| found.push(finding.about))?;
+    let checked = check(&repository, options, &clock(), &Notes::new(), &mut |told| note(told, &mut found))?;
     Ok((checked, found))
+}
+
+fn note(told: Told<'_>, found: &mut Vec<About>) {
+    if let Told::Finding(finding) = told {
+        found.push(finding.about);
+    }
 }
 
 /// What a check of everything finds, except harmless things.

@@ -15,6 +15,8 @@ mod crash;
 #[cfg(test)]
 mod damage;
 #[cfg(test)]
+mod damage_scene;
+#[cfg(test)]
 mod diff;
 #[cfg(test)]
 mod engine;
@@ -40,6 +42,10 @@ mod life_crash;
 mod protocol;
 #[cfg(test)]
 mod redundancy;
+#[cfg(test)]
+mod repair;
+#[cfg(test)]
+mod repair_crash;
 #[cfg(test)]
 mod rewrite;
 #[cfg(test)]

@@ -11,7 +11,7 @@ use gabion_backends::scrub::{Scrub, State, Task};
 use gabion_backends::{ErasureBackend, ParityBackend};
 use gabion_core::backend::{Backend, ByteRange, ObjectName, Payload, PutMode, Store};
 use gabion_core::error::ErrorKind;
-use gabion_core::ops::check::{CheckOptions, check};
+use gabion_core::ops::check::{CheckOptions, Told, check};
 use gabion_core::repository::{Client, NewRepository, Repository};
 use gabion_tests::{Aspects, HookedBackend, Method, Notes, Objects, Random, RecordingBackend, compare};
 use tokio::runtime::{Builder, Handle, Runtime};
@@ -74,7 +74,12 @@ fn findings(backend: &Arc<dyn Backend>) -> Vec<String> {
     let repository = open(Arc::clone(backend)).unwrap();
     let mut found = Vec::new();
     let options = CheckOptions { data: true, workers: 1, ..CheckOptions::default() };
-    check(&repository, &options, &clock(), &Notes::new(), &mut |finding| found.push(format!("{finding:?}"))).unwrap();
+    check(&repository, &options, &clock(), &Notes::new(), &mut |told| {
+        if let Told::Finding(finding) = told {
+            found.push(format!("{finding:?}"));
+        }
+    })
+    .unwrap();
     found
 }
 

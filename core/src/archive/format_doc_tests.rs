@@ -29,7 +29,7 @@ use crate::crypto::kdf::KdfParams;
 use crate::crypto::key::{Keyring, ObjectKey, Purpose};
 use crate::crypto::key_slot::{KeySlot, Protection};
 use crate::crypto::secret::Passphrase;
-use crate::gc::{DoomRecord, LeaseRecord};
+use crate::gc::{DoomRecord, LeaseRecord, LostChunk, damage_records};
 use crate::id::{ArchiveId, ChunkId, ClientId, RepositoryId, SegmentId, write_hex};
 use crate::index::{Fragment, Places};
 use crate::repository::{Client, Config, Repository};
@@ -171,6 +171,13 @@ fn records(out: &mut Goldens) {
         extensions: Extensions::none(),
     };
     add(out, "lock-record", &lease.encode().unwrap());
+    let lost = [(0xc1, Class::Data), (0xd2, Class::Tree)].map(|(byte, class)| LostChunk {
+        id: ChunkId::from_bytes([byte; 32]),
+        class,
+        segments: segments.into(),
+    });
+    let damage = damage_records(TIME, &lost, &[ArchiveId::from_bytes([0xa0; 16])].into());
+    add(out, "damage-record", &damage[0].encode().unwrap());
     let keyring = keyring();
     for suite in Suite::all() {
         let sealed = Sealer::new(&keyring, REPOSITORY, suite).seal_with_salt(Kind::Doom, &record, SALT).unwrap();

@@ -4,10 +4,11 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use crate::backend::{ObjectName, Prefix, Store};
+use super::records::{Found, read_all};
+use crate::backend::{ObjectName, Store};
 use crate::codec::{self, Extensions};
-use crate::error::{ErrorKind, Result};
-use crate::id::{SegmentId, parse_object_id};
+use crate::error::Result;
+use crate::id::SegmentId;
 use crate::limits::RECORD_BYTES_MAX;
 use crate::seal::{Kind, Sealer};
 
@@ -52,20 +53,8 @@ impl Doom {
 
 /// All dooms. A record that vanishes while it is read was removed by its collector, which
 /// bumped the epoch before; it is skipped.
-pub(super) fn read_dooms(store: &Store, sealer: &Sealer<'_>) -> Result<Vec<Doom>> {
-    let names = store.list(&Prefix::of("gc/doom"))?.into_iter().map(|object| object.name).collect();
-    let mut dooms = Vec::new();
-    for (name, bytes) in store.get_many(names, 2 * RECORD_BYTES_MAX) {
-        let bytes = match bytes {
-            Err(error) if error.kind() == ErrorKind::NotFound => continue,
-            other => other?,
-        };
-        // A foreign name is no doom.
-        let Some(id) = parse_object_id(name.last_part()) else { continue };
-        let plain = sealer.open(Kind::Doom, &id, &bytes, RECORD_BYTES_MAX)?;
-        dooms.push(Doom { id, record: DoomRecord::decode(&plain)? });
-    }
-    Ok(dooms)
+pub(super) fn read_dooms(store: &Store, sealer: &Sealer<'_>) -> Result<Found<Doom>> {
+    read_all(store, sealer, Kind::Doom, |id, plain| Ok(Doom { id, record: DoomRecord::decode(plain)? }))
 }
 
 #[cfg(test)]

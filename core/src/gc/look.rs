@@ -2,10 +2,12 @@
 
 use std::collections::BTreeSet;
 
+use super::damage::{Damage, read_damage};
 use super::doom::{Doom, read_dooms};
 use super::epoch::list_epoch;
+use super::records::Found;
 use crate::backend::{ObjectName, Prefix, Store};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::id::SegmentId;
 use crate::seal::Sealer;
 
@@ -19,7 +21,9 @@ pub struct Look {
     dooms: Vec<Doom>,
     doomed: BTreeSet<SegmentId>,
     existing: BTreeSet<SegmentId>,
-    damage: bool,
+    damage: Vec<Damage>,
+    unreadable_dooms: Vec<(ObjectName, Error)>,
+    unreadable_damage: Vec<(ObjectName, Error)>,
 }
 
 /// What a validation found.
@@ -36,15 +40,15 @@ pub enum Verdict {
 }
 
 impl Look {
-    /// Step B0: reads the epoch, strictly before anything else, then the dooms.
+    /// Step B0: reads the epoch, strictly before anything else, then the dooms and what is known of damage.
     ///
     /// The caller reads `index/*` next and then calls [`Look::see_segments`].
     pub fn begin(store: &Store, sealer: &Sealer<'_>) -> Result<Self> {
         let epoch = list_epoch(store)?;
-        let dooms = read_dooms(store, sealer)?;
-        let damage = !store.list(&Prefix::of("damage"))?.is_empty();
+        let Found { records: dooms, unreadable: unreadable_dooms } = read_dooms(store, sealer)?;
+        let Found { records: damage, unreadable: unreadable_damage } = read_damage(store, sealer)?;
         let doomed = all_segments(&dooms);
-        Ok(Self { epoch, dooms, doomed, existing: BTreeSet::new(), damage })
+        Ok(Self { epoch, dooms, doomed, existing: BTreeSet::new(), damage, unreadable_dooms, unreadable_damage })
     }
 
     /// The end of step B1: lists the segments that exist, after the index was read.
@@ -73,9 +77,19 @@ impl Look {
         self.existing.contains(id)
     }
 
-    /// Whether someone recorded damage in this repository.
-    pub fn damage(&self) -> bool {
-        self.damage
+    /// What was recorded of damage, as far as it can be read.
+    pub fn damage(&self) -> &[Damage] {
+        &self.damage
+    }
+
+    /// Dooms that exist and do not open. What they doom is unknown, so nobody may rely on anything.
+    pub fn unreadable_dooms(&self) -> &[(ObjectName, Error)] {
+        &self.unreadable_dooms
+    }
+
+    /// Damage records that exist and do not open: something is damaged, and nobody knows what.
+    pub fn unreadable_damage(&self) -> &[(ObjectName, Error)] {
+        &self.unreadable_damage
     }
 
     /// Notes a segment this client has put itself.
@@ -86,7 +100,7 @@ impl Look {
     /// Step B5: first the dooms, then the epoch, then (only if the epoch moved or a
     /// doom concerns us) existence. Two requests in the common case.
     pub fn validate(&mut self, store: &Store, sealer: &Sealer<'_>, relied: &BTreeSet<SegmentId>) -> Result<Verdict> {
-        let dooms = read_dooms(store, sealer)?;
+        let dooms = read_dooms(store, sealer)?.all()?;
         let doomed = all_segments(&dooms);
         let epoch = list_epoch(store)?;
         // Two lists, each of which ran while a name replaced another one, may both show neither.

@@ -5,11 +5,15 @@
 //!
 //! Order matters in every function here; `docs/architecture.md` names the steps.
 
+mod damage;
 mod doom;
 mod epoch;
 mod lease;
 mod look;
+mod records;
 
+pub(crate) use damage::put_damage;
+pub use damage::{Damage, DamageRecord, LostChunk, damage_records};
 pub use doom::{Doom, DoomRecord};
 pub use epoch::EpochRecord;
 pub(crate) use epoch::bump_epoch;

@@ -82,6 +82,8 @@ pub struct Index {
     withdrawn: HashSet<SegmentId>,
     /// Segments of which fragments say different things.
     disputed: BTreeSet<SegmentId>,
+    /// Single copies that are no good.
+    spoilt: HashSet<(ChunkKey, SegmentId)>,
     offered_segments: usize,
     offered_chunks: usize,
 }
@@ -108,6 +110,7 @@ impl Index {
             numbers: HashMap::new(),
             withdrawn: HashSet::new(),
             disputed: BTreeSet::new(),
+            spoilt: HashSet::new(),
             offered_segments: 0,
             offered_chunks: 0,
         }
@@ -139,11 +142,29 @@ impl Index {
         self.entries(id).min_by_key(|entry| entry.segment).and_then(|entry| self.place(entry))
     }
 
-    /// Copies of the chunk in segments that are no longer on offer. They may still exist: a doomed segment holds its
-    /// chunks until it is deleted. To be read only where there is nothing else, and never to be relied on.
+    /// Copies of the chunk that are no longer on offer, or whose segments are not. They may still exist: a doomed
+    /// segment holds its chunks until it is deleted. To be read only where there is nothing else, and never to be
+    /// relied on.
     pub fn withdrawn_copies(&self, id: &ChunkId) -> Vec<Place> {
-        let found = self.table.find(ChunkKey::of(id)).filter(|entry| !self.offers(entry.segment));
+        let found = self.table.find(ChunkKey::of(id)).filter(|entry| !self.is_on_offer(entry));
         found.filter_map(|entry| self.place(entry)).collect()
+    }
+
+    /// No longer offers the copy of a chunk in this segment, now or when the segment is added later.
+    pub fn spoil(&mut self, id: &ChunkId, segment: &SegmentId) {
+        self.spoilt.insert((ChunkKey::of(id), *segment));
+    }
+
+    /// Whether this segment is known to hold this chunk at this place, on offer or not.
+    pub fn holds(&self, id: &ChunkId, segment: &SegmentId, ordinal: u32) -> bool {
+        let Some(number) = self.numbers.get(segment) else { return false };
+        self.table.find(ChunkKey::of(id)).any(|entry| entry.segment == *number && entry.ordinal == ordinal)
+    }
+
+    /// What is known of a segment, on offer or not.
+    pub fn layout(&self, segment: &SegmentId) -> Option<(&SegmentRecord, &Places)> {
+        let segment = self.segments.get(*self.numbers.get(segment)? as usize)?;
+        Some((&segment.record, &segment.places))
     }
 
     /// Takes in a segment this session wrote. A segment that is known stays as it is.
@@ -305,8 +326,14 @@ impl Index {
         self.offered.get(number as usize).is_some_and(|offered| *offered)
     }
 
+    fn is_on_offer(&self, entry: &KeyEntry) -> bool {
+        let spoilt = |segment: &Segment| self.spoilt.contains(&(entry.key, segment.record.id));
+        self.offers(entry.segment)
+            && (self.spoilt.is_empty() || !self.segments.get(entry.segment as usize).is_some_and(spoilt))
+    }
+
     fn entries(&self, id: &ChunkId) -> impl Iterator<Item = &KeyEntry> {
-        self.table.find(ChunkKey::of(id)).filter(|entry| self.offers(entry.segment))
+        self.table.find(ChunkKey::of(id)).filter(|entry| self.is_on_offer(entry))
     }
 
     fn places(&self, id: &ChunkId) -> impl Iterator<Item = Place> {
@@ -493,6 +520,25 @@ mod tests {
             index.add_fragment(&fragment(std::slice::from_ref(&truth)), &|_| true).unwrap();
         }
         assert!(index.disputed().is_empty());
+    }
+
+    #[test]
+    fn a_spoilt_copy_is_not_offered_and_others_are() {
+        let mut index = Index::new();
+        let (one, two) = (samples::segment_of(1, &[1, 2]), samples::segment_of(2, &[2, 3]));
+        // also before its segment is known
+        index.spoil(&samples::chunk(2), &one.0.id);
+        for (record, directory) in [&one, &two] {
+            index.add_segment(record.clone(), directory).unwrap();
+        }
+        index.spoil(&samples::chunk(3), &two.0.id);
+        assert_eq!([1, 2, 3].map(|chunk| index.contains(&samples::chunk(chunk))), [true, true, false]);
+        assert_eq!(index.segment_of(&samples::chunk(2)), Some(two.0.id));
+        let withdrawn = |chunk| index.withdrawn_copies(&samples::chunk(chunk));
+        assert_eq!([1, 2, 3].map(|chunk| withdrawn(chunk).len()), [0, 1, 1]);
+        assert_eq!(withdrawn(2)[0].segment, one.0.id);
+        assert!(index.holds(&samples::chunk(2), &one.0.id, 1) && !index.holds(&samples::chunk(2), &one.0.id, 0));
+        assert_eq!(index.layout(&two.0.id).map(|(record, places)| (record, places.chunks())), Some((&two.0, 2)));
     }
 
     #[test]

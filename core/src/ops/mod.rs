@@ -19,6 +19,7 @@ pub mod lease;
 pub mod list;
 pub mod prune;
 pub mod recreate;
+pub mod repair;
 pub mod republish;
 mod resolve;
 mod rewrite;

@@ -67,6 +67,19 @@ pub fn restore(
     publish(repository, None, record, clock, monitor)
 }
 
+/// Puts an archive back whose record is known and whose tree may be stored, under a new id.
+///
+/// # Errors
+/// `NotFound` with the fact `chunk` if a part of it is gone.
+pub(super) fn republish(
+    repository: &Repository,
+    record: &ArchiveRecord,
+    clock: &dyn Clock,
+    monitor: &dyn Monitor,
+) -> Result<ArchiveId> {
+    publish(repository, None, record, clock, monitor)
+}
+
 /// Steps B0 to B7 for a tree that is stored. With `live` the tree is that of a live archive; without, every chunk
 /// is looked up.
 fn publish(

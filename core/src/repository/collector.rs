@@ -6,6 +6,7 @@
 
 use std::collections::BTreeSet;
 
+use super::salvage::{Salvage, SegmentState};
 use super::session::put_fragments;
 use super::writer::{Writer, WriterOptions};
 use super::{ChunkSink, ChunkSource, ObjectName, Office, Payload, Prefix, Reader, Repository};
@@ -13,7 +14,7 @@ use crate::codec::Extensions;
 use crate::compress::Decompressor;
 use crate::crypto::random;
 use crate::error::{Error, ErrorKind, Result};
-use crate::gc::{self, Doom, DoomRecord};
+use crate::gc::{self, Damage, DamageRecord, Doom, DoomRecord, LostChunk};
 use crate::id::{ChunkId, IndexId, PendingId, SegmentId, write_hex};
 use crate::index::{self, Fragment, Mark, Marks, SegmentUse};
 use crate::limits::{INDEX_BYTES_MAX, SEGMENT_BYTES_MAX};
@@ -31,10 +32,11 @@ pub struct Collector {
     writer: Writer,
     dooms: Vec<Doom>,
     orphans: BTreeSet<SegmentId>,
+    damage: Vec<Damage>,
     unnamed: BTreeSet<SegmentId>,
     /// Segments about which fragments differ.
     disputed: BTreeSet<SegmentId>,
-    damaged_fragments: usize,
+    damaged_fragments: Vec<ObjectName>,
 }
 
 impl Repository {
@@ -45,10 +47,12 @@ impl Repository {
         let mut session = self.session()?;
         let unnamed = session.recover_unnamed();
         let disputed = session.end_disputes();
-        let (dooms, damaged_fragments) = (session.dooms().to_vec(), session.damaged_fragments().len());
+        session.leave_out_damage();
+        let (dooms, damage) = (session.dooms().to_vec(), session.damage().to_vec());
+        let damaged_fragments = session.damaged_fragments().iter().map(|(name, _)| name.clone()).collect();
         let orphans = session.doomed_segments();
         let writer = session.into_writer(options)?;
-        Ok(Collector { writer, dooms, orphans, unnamed, disputed, damaged_fragments })
+        Ok(Collector { writer, dooms, orphans, damage, unnamed, disputed, damaged_fragments })
     }
 
     /// Asks whether the store would delete something now. Whoever is going to delete asks before it begins: a set of
@@ -114,14 +118,37 @@ impl Collector {
         &self.orphans
     }
 
+    /// What was recorded of damage.
+    pub fn damage(&self) -> &[Damage] {
+        &self.damage
+    }
+
+    /// Puts damage records.
+    pub fn record_damage(&self, records: Vec<DamageRecord>) -> Result<()> {
+        let office = &self.writer.office;
+        records.into_iter().try_for_each(|record| {
+            office.with_reserve(|| gc::put_damage(&office.store, &office.sealer(), record.clone()).map(|_| ()))
+        })
+    }
+
+    /// Deletes a damage record: all its chunks can be read again, or nobody needs them.
+    pub fn forget_damage(&self, damage: &Damage) -> Result<()> {
+        self.writer.office.store.delete(&Damage::name(&damage.id))
+    }
+
+    /// Whether a segment was listed, doomed or not.
+    pub fn exists(&self, id: &SegmentId) -> bool {
+        self.writer.ledger().look.exists(id)
+    }
+
     /// Segments that exist and that no fragment names: left by a client that died, or of one that is writing.
     pub fn unnamed(&self) -> &BTreeSet<SegmentId> {
         &self.unnamed
     }
 
     /// Index fragments that do not open: what they say is taken from the segments.
-    pub fn damaged_fragments(&self) -> usize {
-        self.damaged_fragments
+    pub fn damaged_fragments(&self) -> &[ObjectName] {
+        &self.damaged_fragments
     }
 
     /// A reader that also finds chunks in doomed segments, as long as these exist.
@@ -195,13 +222,41 @@ impl Collector {
         })
     }
 
+    /// Reads a segment that is spoilt, and stores every chunk of it again that can be read. The segment must have been
+    /// withdrawn. Bytes of another segment that lie under its name are taken as what they are.
+    pub fn salvage(&self, id: &SegmentId) -> Result<SegmentState> {
+        let salvage = Salvage { office: &self.writer.office, index: &self.writer.index };
+        let mut decompressor = Decompressor::new();
+        salvage.read_misplaced(id, &mut decompressor, &mut |class, _, _, plain| match plain {
+            Ok(plain) => self.writer.store(class, plain).map(|_| ()),
+            Err(_) => Ok(()),
+        })?;
+        salvage.read(id, &mut decompressor, &mut |class, _, _, plain| match plain {
+            Ok(plain) => self.writer.store(class, plain).map(|_| ()),
+            Err(_) => Ok(()),
+        })
+    }
+
+    /// Reads a segment as [`Session::verify_segment`](super::Session::verify_segment) does.
+    pub fn verify_segment(&self, id: &SegmentId) -> Result<SegmentState> {
+        let salvage = Salvage { office: &self.writer.office, index: &self.writer.index };
+        salvage.read(id, &mut Decompressor::new(), &mut |_, _, _, _| Ok(()))
+    }
+
     /// Stores a chunk again that has no copy any more but in doomed segments.
     pub fn rescue(&self, class: Class, id: &ChunkId) -> Result<()> {
         let plain = self.reader().fetch(class, id)?;
         self.keep(class, id, &plain)
     }
 
-    fn keep(&self, class: Class, id: &ChunkId, plain: &[u8]) -> Result<()> {
+    /// No longer offers copies of a chunk that are no good.
+    pub fn spoil(&self, chunk: &LostChunk) {
+        let mut index = self.writer.index.write();
+        chunk.segments.iter().for_each(|segment| index.spoil(&chunk.id, segment));
+    }
+
+    /// Stores a chunk again, which must have this name.
+    pub fn keep(&self, class: Class, id: &ChunkId, plain: &[u8]) -> Result<()> {
         if self.writer.store(class, plain)? != *id {
             return Err(Error::damaged("keep chunk", "content differs from the name").with("chunk", id));
         }
@@ -228,7 +283,7 @@ impl Collector {
         Ok(dooms)
     }
 
-    /// Deletes segments that are doomed and that nothing needs; returns how many bytes that freed.
+    /// Deletes segments that are doomed and that nothing needs.
     pub fn delete_segments(&self, segments: &BTreeSet<SegmentId>) -> Result<()> {
         let store = &self.writer.office.store;
         segments.iter().try_for_each(|id| store.delete(&ObjectName::of("segments", id)))

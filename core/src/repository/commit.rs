@@ -6,17 +6,17 @@
 //! leaves garbage, never a dangling reference.
 
 use super::collector::given_up_name;
+use super::salvage::Salvage;
 use super::session::{complete_index, put_fragments};
+use super::verify::is_finding;
 use super::writer::{Ledger, Writer};
 use super::{ChunkSink, ObjectName, Payload};
 use crate::compress::Decompressor;
 use crate::error::{Error, ErrorKind, Result};
-use crate::gc::{Look, Verdict};
+use crate::gc::{Damage, Look, Verdict};
 use crate::id::{ArchiveId, PendingId, SegmentId};
 use crate::index::{self, Fragment};
-use crate::limits::SEGMENT_BYTES_MAX;
 use crate::seal::Kind;
-use crate::segment::{open_directory, read_chunks};
 
 /// Asks for every chunk of the new tree; `NotFound` if one is not known.
 pub type Resolve<'a> = dyn Fn(&Writer) -> Result<()> + 'a;
@@ -115,7 +115,20 @@ impl Writer {
         for pending in std::mem::take(&mut ledger.pendings) {
             self.drop_pending(&pending)?;
         }
+        self.forget_healed(ledger)?;
         self.merge_index(ledger)
+    }
+
+    /// Deletes the damage records whose chunks all have a good copy again, and whose segments are gone: as long as these
+    /// exist, nothing else tells that their copies are no good.
+    fn forget_healed(&self, ledger: &Ledger) -> Result<()> {
+        let healed = |damage: &&Damage| {
+            let index = self.index.read();
+            let gone = |segment: &SegmentId| !ledger.look.exists(segment);
+            damage.record.segments.iter().all(gone) && damage.record.chunks.keys().all(|chunk| index.contains(chunk))
+        };
+        let mut healed = ledger.look.damage().iter().filter(healed);
+        healed.try_for_each(|damage| self.delete_if_allowed(&Damage::name(&damage.id)))
     }
 
     /// What happens between the archive record and success.
@@ -198,29 +211,19 @@ impl Writer {
     /// Stores every chunk of a lost segment again that no other segment holds. Whether all of it could be read: it may be
     /// gone already, or damaged.
     fn rescue(&self, id: &SegmentId) -> Result<bool> {
-        match self.try_rescue(id) {
-            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Damaged) => Ok(false),
-            done => done.map(|()| true),
+        let salvage = Salvage { office: &self.office, index: &self.index };
+        let mut unread = false;
+        let read = salvage.read(id, &mut Decompressor::new(), &mut |class, _, chunk, plain| {
+            match plain {
+                Ok(plain) => self.store(class, plain).map(|_| ())?,
+                Err(_) => unread |= !chunk.is_some_and(|chunk| self.index.read().contains(chunk)),
+            }
+            Ok(())
+        });
+        match read {
+            Err(error) if is_finding(&error) && !self.is_poisoned() => Ok(false),
+            done => done.map(|_| !unread),
         }
-    }
-
-    fn try_rescue(&self, id: &SegmentId) -> Result<()> {
-        let bytes = self.office.store.get_bounded(&ObjectName::of("segments", id), SEGMENT_BYTES_MAX)?;
-        let sealer = self.office.sealer();
-        let (record, directory) = open_directory(&sealer, id, &bytes)?;
-        read_chunks(
-            &sealer,
-            &mut Decompressor::new(),
-            (&record, &directory),
-            &bytes,
-            &|_| true,
-            &mut |_, chunk, plain| {
-                if self.store(record.class, plain)? != chunk.id {
-                    return Err(Error::damaged("rescue chunk", "content differs from the name").with("segment", id));
-                }
-                Ok(())
-            },
-        )
     }
 
     /// Step B2: everything durable, then the fragments that name it.
@@ -277,10 +280,14 @@ impl Writer {
 
     /// A client that may not delete leaves its pendings; a collector drops them.
     fn drop_pending(&self, id: &PendingId) -> Result<()> {
+        self.delete_if_allowed(&ObjectName::of("pending", id))
+    }
+
+    fn delete_if_allowed(&self, name: &ObjectName) -> Result<()> {
         if !self.office.store.capabilities().permissions.may_delete() {
             return Ok(());
         }
-        match self.office.store.delete(&ObjectName::of("pending", id)) {
+        match self.office.store.delete(name) {
             Err(error) if !is_not_now(&error) => Err(error),
             _ => Ok(()),
         }

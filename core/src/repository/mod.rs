@@ -33,9 +33,11 @@ mod keys;
 mod leases;
 mod namer;
 mod pipeline;
+mod quarantine;
 mod reader;
 mod removal;
 mod reserve;
+mod salvage;
 mod session;
 mod trust;
 mod verify;
@@ -50,9 +52,10 @@ pub use keys::{AskPassphrase, FoundSlot, KeyFiles, KeyLocation, NewSlot, OpenedB
 pub use namer::Namer;
 pub use reader::Reader;
 pub use removal::{ArchiveNames, RemovalName};
+pub use salvage::SegmentState;
 pub use session::Session;
 pub use trust::Trust;
-pub use verify::{Named, SegmentState, is_finding, verify_object_bytes};
+pub use verify::{Named, is_finding, verify_object_bytes, verify_stored};
 pub use writer::{ChunkTicket, WriteTotals, Writer, WriterOptions};
 
 /// Where plaintext chunks go: the one door through which every byte is stored.
@@ -281,6 +284,12 @@ impl Repository {
     /// Loads the index and begins a session.
     pub fn session(&self) -> Result<Session> {
         Session::begin(Arc::clone(&self.office))
+    }
+
+    /// As [`Repository::session`] with an index of everything that exists: also of segments that no fragment names,
+    /// and of copies that were recorded to be no good.
+    pub fn session_of_everything(&self) -> Result<Session> {
+        Session::begin_with_everything(Arc::clone(&self.office))
     }
 
     /// The names in a namespace of records, as raw ids. Foreign names are skipped.

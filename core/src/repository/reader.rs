@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use bytes::Bytes;
 
 use super::session::{SharedIndex, complete_index};
+use super::verify::is_finding;
 use super::{ChunkSource, Office};
 use crate::backend::{ByteRange, ObjectName, Prefix};
 use crate::compress::Decompressor;
@@ -26,6 +27,8 @@ pub struct Reader {
     office: Arc<Office>,
     index: SharedIndex,
     cache: Arc<Mutex<FrameCache>>,
+    /// Whether a segment is not offered any more once a chunk of it was found to be no good.
+    distrusts: bool,
     completed: Arc<Mutex<Completed>>,
 }
 
@@ -38,7 +41,13 @@ struct Completed {
 
 impl Reader {
     pub(super) fn new(office: Arc<Office>, index: SharedIndex) -> Self {
-        Self { office, index, cache: Arc::default(), completed: Arc::default() }
+        Self { office, index, cache: Arc::default(), distrusts: false, completed: Arc::default() }
+    }
+
+    /// A reader that takes a segment with a damaged chunk out of the index, so that a writer that shares it relies on
+    /// nothing in it. What can be read of it still can be.
+    pub fn distrusting(self) -> Self {
+        Self { distrusts: true, ..self }
     }
 
     /// Whether the index knows a place of this chunk.
@@ -56,22 +65,35 @@ impl Reader {
         self.index.read().locate(id)
     }
 
+    /// Tries the copies on offer. One that turns out to be no good is not offered any more: a writer that shares the
+    /// index will store the chunk again.
     fn fetch_any(&self, class: Class, id: &ChunkId) -> Result<Bytes> {
-        let first = self.index.read().locate(id);
-        let Some(place) = first else {
+        let Some(place) = self.index.read().locate(id) else {
             return Err(Error::new(ErrorKind::NotFound, "read chunk").with("chunk", id));
         };
-        let failed = match self.fetch_from(class, id, &place) {
+        let failed = match self.fetch_or_spoil(class, id, &place) {
             Ok(chunk) => return Ok(chunk),
             Err(error) => error,
         };
         let others = self.index.read().copies(id);
         for other in others.iter().filter(|other| other.segment != place.segment) {
-            if let Ok(chunk) = self.fetch_from(class, id, other) {
+            if let Ok(chunk) = self.fetch_or_spoil(class, id, other) {
                 return Ok(chunk);
             }
         }
-        Err(failed.with("chunk", id).with("object", ObjectName::of("segments", place.segment)))
+        Err(about(failed, id, &place))
+    }
+
+    fn fetch_or_spoil(&self, class: Class, id: &ChunkId, place: &Place) -> Result<Bytes> {
+        let fetched = self.fetch_from(class, id, place);
+        if fetched.as_ref().is_err_and(is_finding) {
+            let mut index = self.index.write();
+            match self.distrusts {
+                true => index.withdraw(&place.segment),
+                false => index.spoil(id, &place.segment),
+            }
+        }
+        fetched
     }
 
     /// Reads this copy of a chunk and no other.
@@ -204,11 +226,11 @@ impl Reader {
 }
 
 impl ChunkSource for Reader {
-    /// Tries every copy before it gives up; then it looks whether the index became incomplete or old. Last
-    /// come copies in segments that are doomed: they may still be there.
+    /// Tries every copy before it gives up; then it looks whether the index became incomplete or old. Last come
+    /// copies that are not on offer: in segments that are doomed, or said to be no good.
     fn fetch(&self, class: Class, id: &ChunkId) -> Result<Bytes> {
         let times = self.completed().times;
-        let failed = match self.fetch_any(class, id) {
+        let mut failed = match self.fetch_any(class, id) {
             Ok(chunk) => return Ok(chunk),
             Err(error) => error,
         };
@@ -218,8 +240,22 @@ impl ChunkSource for Reader {
             return Ok(chunk);
         }
         let withdrawn = self.index.read().withdrawn_copies(id);
-        withdrawn.iter().find_map(|place| self.fetch_from(class, id, place).ok()).ok_or(failed)
+        for place in &withdrawn {
+            match self.fetch_from(class, id, place) {
+                Ok(chunk) => return Ok(chunk),
+                // A copy that is spoilt says more than that there is none on offer.
+                Err(error) if failed.kind() == ErrorKind::NotFound && error.kind() != ErrorKind::NotFound => {
+                    failed = about(error, id, place);
+                }
+                Err(_) => {}
+            }
+        }
+        Err(failed)
     }
+}
+
+fn about(error: Error, id: &ChunkId, place: &Place) -> Error {
+    error.with("chunk", id).with("object", ObjectName::of("segments", place.segment))
 }
 
 impl std::fmt::Debug for Reader {

@@ -29,6 +29,11 @@ impl RemovalName {
         Some(Self { archive: ArchiveId::from_bytes(parse_object_id(archive)?), id: parse_object_id(id)? })
     }
 
+    /// What the name of an object says, if it is that of a removal record.
+    pub fn of(name: &ObjectName) -> Option<Self> {
+        name.as_str().strip_prefix("removed/").and_then(Self::parse)
+    }
+
     fn object(&self) -> ObjectName {
         let id: String = self.id.iter().map(|byte| format!("{byte:02x}")).collect();
         ObjectName::of("removed", format_args!("{}.{id}", self.archive))

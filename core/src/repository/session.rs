@@ -4,13 +4,15 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use super::reader::Reader;
+use super::salvage::{Salvage, SegmentState};
 use super::writer::{Writer, WriterOptions};
 use super::{ObjectName, Office, Payload, Prefix};
 use crate::backend::ObjectMeta;
+use crate::compress::Decompressor;
 use crate::error::{Error, Result};
-use crate::gc::{Doom, Look};
+use crate::gc::{Damage, Doom, Look};
 use crate::id::{ChunkId, SegmentId};
-use crate::index::{self, ChunkSizes, Fragment, Index, Loaded, Mark, Marks};
+use crate::index::{self, ChunkSizes, Fragment, Index, Loaded, Mark, Marks, Place};
 use crate::limits::SEGMENT_BYTES_MAX;
 use crate::segment::{Directory, SegmentRecord, open_directory};
 
@@ -46,7 +48,23 @@ impl Session {
     ///
     /// Segments that the index names but the listing lacks, or that are doomed, are withdrawn from
     /// the index. If fragments are damaged, what they said is read from the segments themselves.
+    ///
+    /// Copies that were recorded to be no good are left out.
     pub(super) fn begin(office: Arc<Office>) -> Result<Self> {
+        let session = Self::look(office)?;
+        session.leave_out_damage();
+        Ok(session)
+    }
+
+    /// As [`Session::begin`] with everything that exists: segments that no fragment names, and copies that were
+    /// recorded to be no good, which may be good again.
+    pub(super) fn begin_with_everything(office: Arc<Office>) -> Result<Self> {
+        let mut session = Self::look(office)?;
+        session.recover_unnamed();
+        Ok(session)
+    }
+
+    fn look(office: Arc<Office>) -> Result<Self> {
         let sealer = office.sealer();
         let mut look = Look::begin(&office.store, &sealer)?;
         let mut index = Index::new();
@@ -82,6 +100,28 @@ impl Session {
         let ids = disputed.iter().map(|(record, _)| record.id).collect();
         self.recovered.extend(disputed);
         ids
+    }
+
+    /// Takes copies that are known to be no good out of the index.
+    pub(super) fn leave_out_damage(&self) {
+        let mut index = self.index.write();
+        for Damage { record, .. } in self.look.damage() {
+            for chunk in record.chunks.keys() {
+                let places = index.copies(chunk).into_iter().map(|place| place.segment);
+                let spoilt: Vec<SegmentId> = places.filter(|segment| record.segments.contains(segment)).collect();
+                spoilt.iter().for_each(|segment| index.spoil(chunk, segment));
+            }
+        }
+    }
+
+    /// What was recorded of damage, as far as it can be read.
+    pub fn damage(&self) -> &[Damage] {
+        self.look.damage()
+    }
+
+    /// Dooms and damage records that exist and do not open, and why.
+    pub fn unreadable_notes(&self) -> impl Iterator<Item = &(ObjectName, Error)> {
+        self.look.unreadable_dooms().iter().chain(self.look.unreadable_damage())
     }
 
     /// The dooms that were there.
@@ -120,9 +160,14 @@ impl Session {
         marks.sizes(&self.index.read())
     }
 
-    /// The segments that are said to hold a copy of this chunk, and exist.
-    pub fn copies(&self, id: &ChunkId) -> Vec<SegmentId> {
-        self.index.read().copies(id).into_iter().map(|place| place.segment).collect()
+    /// The places that are said to hold a copy of this chunk, in segments that exist.
+    pub fn copies(&self, id: &ChunkId) -> Vec<Place> {
+        self.index.read().copies(id)
+    }
+
+    /// Places of copies that are no good, or lie in segments that are doomed or gone.
+    pub fn withdrawn_copies(&self, id: &ChunkId) -> Vec<Place> {
+        self.index.read().withdrawn_copies(id)
     }
 
     /// The segments the index names, as far as they exist.
@@ -130,7 +175,47 @@ impl Session {
         self.index.read().segments().cloned().collect()
     }
 
-    /// Segments that exist and that no fragment names.
+    /// Reads a segment whole, opens everything in it and compares every chunk with its name.
+    ///
+    /// Fails if neither the segment nor the index tells what is in it.
+    pub fn verify_segment(&self, id: &SegmentId, decompressor: &mut Decompressor) -> Result<SegmentState> {
+        let salvage = Salvage { office: &self.office, index: &self.index };
+        salvage.read(id, decompressor, &mut |_, _, _, _| Ok(()))
+    }
+
+    /// Hands over every chunk of a segment that can be read.
+    pub fn each_chunk(&self, id: &SegmentId, take: &mut dyn FnMut(&ChunkId, &[u8])) -> Result<()> {
+        let salvage = Salvage { office: &self.office, index: &self.index };
+        let read = salvage.read(id, &mut Decompressor::new(), &mut |_, _, chunk, plain| {
+            if let (Some(chunk), Ok(plain)) = (chunk, plain) {
+                take(chunk, plain);
+            }
+            Ok(())
+        });
+        read.map(|_| ())
+    }
+
+    /// Segments that no fragment names and that were taken in by their own directories.
+    pub fn recovered_segments(&self) -> impl Iterator<Item = &SegmentId> {
+        self.recovered.iter().map(|(record, _)| &record.id)
+    }
+
+    /// Whether a chunk of this segment is marked.
+    pub fn is_marked(&self, marks: &Marks, segment: &SegmentId) -> bool {
+        marks.of_segment(&self.index.read(), segment).contains(&true)
+    }
+
+    /// Whether a segment was listed, doomed or not.
+    pub fn exists(&self, segment: &SegmentId) -> bool {
+        self.look.exists(segment)
+    }
+
+    /// Whether a segment is said to be deleted soon.
+    pub fn is_doomed(&self, segment: &SegmentId) -> bool {
+        self.look.dooms().iter().any(|doom| doom.record.segments.contains(segment))
+    }
+
+    /// Segments that exist and that neither a fragment nor their own directory tells anything of.
     pub fn unnamed_segments(&self) -> Vec<SegmentId> {
         let index = self.index.read();
         self.look.usable_segments().filter(|id| index.segment(id).is_none()).copied().collect()
@@ -158,7 +243,8 @@ impl Session {
 
     /// Whether data may be missing: segments are lost, fragments damaged, or someone recorded damage.
     pub fn is_damaged(&self) -> bool {
-        !self.gone.is_empty() || !self.loaded.damaged.is_empty() || self.look.damage()
+        let recorded = !self.look.damage().is_empty() || !self.look.unreadable_damage().is_empty();
+        recorded || !self.gone.is_empty() || !self.loaded.damaged.is_empty()
     }
 
     /// Whether there are segments that no fragment names. Most often these are another client's, or what a killed one
@@ -179,9 +265,15 @@ impl Session {
         index.segments().fold((0, 0), |(count, bytes), segment| (count + 1, bytes + segment.bytes))
     }
 
-    /// Begins to write. Fails if an unknown feature forbids it.
+    /// Begins to write.
+    ///
+    /// Fails if an unknown feature forbids it, and as `Damaged` if a doom does not open: nobody knows which segments
+    /// a collector is about to delete.
     pub fn into_writer(self, options: &WriterOptions) -> Result<Writer> {
         self.office.config.check_writable()?;
+        if let Some((name, error)) = self.look.unreadable_dooms().first() {
+            return Err(Error::damaged("begin to write", error).with("object", name));
+        }
         let writer = Writer::new(self.office, self.index, self.look, self.loaded.fragments, options)?;
         writer.index_again(self.recovered);
         Ok(writer)

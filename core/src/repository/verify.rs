@@ -3,40 +3,28 @@
 //! Every object ends in a hash of itself, and its name follows from its salt: that needs no key, and finds
 //! whatever a disk or a wire does to it. What an enemy does is found by opening.
 
+use bytes::Bytes;
+
 use super::{ObjectName, Prefix, Repository};
-use crate::backend::ObjectMeta;
-use crate::compress::Decompressor;
+use crate::backend::{ObjectMeta, Store};
 use crate::crypto::envelope::{Kind, verify_tail};
 use crate::error::{Error, ErrorKind, Result, Retry};
-use crate::id::{ChunkId, SALT_BYTES, SegmentId, parse_object_id};
-use crate::limits::{INDEX_BYTES_MAX, RECORD_BYTES_MAX, SEGMENT_BYTES_MAX};
-use crate::segment::{Directory, FrameOpener, SegmentRecord, open_directory, read_frame, salvage_directory};
+use crate::id::{SALT_BYTES, parse_object_id};
+use crate::limits::{CONFIG_BYTES_MAX, INDEX_BYTES_MAX, RECORD_BYTES_MAX, SEGMENT_BYTES_MAX};
 
 /// Where the salt lies in every object.
 const SALT_AT: usize = 8;
 
-/// What reading a whole segment found.
-#[derive(Debug)]
-pub struct SegmentState {
-    /// What is wrong with it as an object, if anything is.
-    pub wrong: Option<Error>,
-    /// Its chunks that can not be read, and why.
-    pub spoilt: Vec<(ChunkId, Error)>,
-    /// Chunks it has.
-    pub chunks: usize,
-    /// Its stored bytes.
-    pub bytes: u64,
-}
-
-/// Takes a chunk's content, or why it can not be read.
-pub(super) type TakeChunk<'a> = dyn FnMut(&ChunkId, Result<&[u8]>) -> Result<()> + 'a;
+/// Where objects without an id lie: reserves, a collector's probes, copies that a repair kept.
+const PLAIN: [&str; 4] = ["reserve/", "gc/probe/", "gc/expired/", "quarantine/"];
 
 /// What the name of an object says it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Named {
     /// Of this kind, with this id.
     Object(Kind, [u8; 16]),
-    /// One that is not sealed: the configuration, a reserve, a collector's probe, a client given up.
+    /// One that is not sealed: the configuration, a reserve, a collector's probe, a client given up, a copy that a repair
+    /// kept.
     Plain,
     /// Nothing of this program.
     Foreign,
@@ -46,8 +34,7 @@ impl Named {
     /// What `name` says.
     pub fn of(name: &ObjectName) -> Self {
         let text = name.as_str();
-        let plain = ["reserve/", "gc/probe/", "gc/expired/"];
-        if text == "config" || plain.iter().any(|namespace| text.starts_with(namespace)) {
+        if text == "config" || PLAIN.iter().any(|namespace| text.starts_with(namespace)) {
             return Self::Plain;
         }
         let Some((namespace, last)) = text.rsplit_once('/') else { return Self::Foreign };
@@ -68,77 +55,51 @@ impl Repository {
 
     /// Reads an object whole: its hash, its length and its name must fit. Needs no key.
     pub fn verify_object(&self, name: &ObjectName) -> Result<u64> {
+        verify_stored(&self.office.store, name)
+    }
+
+    /// Opens the record that lies under this name although it was written under another: its own id, and the record.
+    pub fn read_misplaced(&self, kind: Kind, id: &[u8; 16], limit: usize) -> Result<([u8; 16], Vec<u8>)> {
+        let name = ObjectName::of_object(kind, id);
+        let bytes = self.office.store.get_bounded(&name, 2 * RECORD_BYTES_MAX)?;
+        let own = own_id(kind, &bytes).ok_or_else(|| Error::damaged("read misplaced object", "truncated"))?;
+        Ok((own, self.office.sealer().open(kind, &own, &bytes, limit)?))
+    }
+
+    /// As [`Repository::verify_object`]; a record is opened too.
+    pub fn verify_record(&self, name: &ObjectName) -> Result<u64> {
         let Named::Object(kind, id) = Named::of(name) else { return Ok(0) };
-        let limit = match kind {
-            Kind::Segment => SEGMENT_BYTES_MAX,
-            Kind::Index => INDEX_BYTES_MAX,
-            _ => 2 * RECORD_BYTES_MAX,
-        };
-        let bytes = self.office.store.get_bounded(name, limit)?;
-        verify_bytes(kind, &id, &bytes).map_err(|error| error.with("object", name))?;
+        let bytes = read_object(&self.office.store, name, kind, &id)?;
+        if !matches!(kind, Kind::Config | Kind::KeySlot | Kind::Segment | Kind::Index) {
+            self.office.sealer().open(kind, &id, &bytes, 2 * RECORD_BYTES_MAX)?;
+        }
         Ok(bytes.len() as u64)
     }
+}
 
-    /// Reads a segment whole, opens everything in it and compares every chunk with its name.
-    ///
-    /// Fails if the segment or its directory can not be read at all.
-    pub fn verify_segment(&self, id: &SegmentId, decompressor: &mut Decompressor) -> Result<SegmentState> {
-        let name = ObjectName::of("segments", id);
-        let bytes = self.office.store.get_bounded(&name, SEGMENT_BYTES_MAX)?;
-        let sealer = self.office.sealer();
-        let (opened, wrong) = match open_directory(&sealer, id, &bytes) {
-            Ok(opened) => (opened, None),
-            // A wrong hash spoils no frame that opens: its tag says so.
-            Err(error) => {
-                (salvage_directory(&sealer, id, &bytes).map_err(|error| error.with("object", &name))?, Some(error))
-            }
-        };
-        let (record, directory) = opened;
-        let mut spoilt = Vec::new();
-        self.each_chunk(&record, &directory, &bytes, decompressor, &mut |chunk, plain| {
-            if let Err(error) = plain {
-                spoilt.push((*chunk, error));
-            }
-            Ok(())
-        })?;
-        Ok(SegmentState {
-            wrong: wrong.map(|error| error.with("object", name)),
-            spoilt,
-            chunks: directory.chunks.len(),
-            bytes: bytes.len() as u64,
-        })
-    }
-
-    /// Hands over every chunk of a segment, or why it can not be read.
-    pub(super) fn each_chunk(
-        &self,
-        record: &SegmentRecord,
-        directory: &Directory,
-        bytes: &[u8],
-        decompressor: &mut Decompressor,
-        take: &mut TakeChunk<'_>,
-    ) -> Result<()> {
-        let opener = FrameOpener::new(&self.office.sealer(), &record.id, &record.header)?;
-        let (mut offset, mut rest, mut plain) = (crate::segment::HEADER_BYTES, directory.chunks.as_slice(), Vec::new());
-        for (number, frame) in (0u32..).zip(&directory.frames) {
-            let (own, others) = rest.split_at(rest.len().min(frame.chunks as usize));
-            let opened = read_frame(&opener, decompressor, number, frame, bytes, offset, &mut plain);
-            let mut start = 0;
-            for chunk in own {
-                let end = start + chunk.bytes as usize;
-                let content = match (&opened, plain.get(start..end)) {
-                    (Ok(()), Some(content)) if self.chunk_id(record.class, content) == chunk.id => Ok(content),
-                    (Ok(()), _) => Err(Error::damaged("read chunk", "content differs from the name")),
-                    (Err(error), _) => Err(Error::damaged("read chunk", error)),
-                };
-                take(&chunk.id, content.map_err(|error| error.with("segment", record.id).with("chunk", chunk.id)))?;
-                start = end;
-            }
-            rest = others;
-            offset += frame.stored_bytes as usize;
+/// Reads an object whole: its hash, its length and its name must fit. Tells its bytes. Needs no key; objects without
+/// an id are not read, but `config`.
+pub fn verify_stored(store: &Store, name: &ObjectName) -> Result<u64> {
+    match Named::of(name) {
+        Named::Object(kind, id) => Ok(read_object(store, name, kind, &id)?.len() as u64),
+        Named::Plain if name.as_str() == Kind::Config.namespace() => {
+            let bytes = store.get_bounded(name, CONFIG_BYTES_MAX)?;
+            verify_tail(&bytes).map_err(|error| error.with("object", name))?;
+            Ok(bytes.len() as u64)
         }
-        Ok(())
+        Named::Plain | Named::Foreign => Ok(0),
     }
+}
+
+fn read_object(store: &Store, name: &ObjectName, kind: Kind, id: &[u8; 16]) -> Result<Bytes> {
+    let limit = match kind {
+        Kind::Segment => SEGMENT_BYTES_MAX,
+        Kind::Index => INDEX_BYTES_MAX,
+        _ => 2 * RECORD_BYTES_MAX,
+    };
+    let bytes = store.get_bounded(name, limit)?;
+    verify_bytes(kind, id, &bytes).map_err(|error| error.with("object", name))?;
+    Ok(bytes)
 }
 
 /// Whether an error says something about what is stored, and not about the moment.
@@ -161,12 +122,17 @@ pub fn verify_object_bytes(name: &ObjectName, bytes: &[u8]) -> Result<()> {
 
 fn verify_bytes(kind: Kind, id: &[u8; 16], bytes: &[u8]) -> Result<()> {
     verify_tail(bytes)?;
-    let salt = bytes.get(SALT_AT..SALT_AT + SALT_BYTES).and_then(|salt| salt.try_into().ok());
-    let salt = salt.ok_or_else(|| Error::damaged("verify object", "truncated"))?;
-    if kind.id(salt) != *id {
-        return Err(Error::damaged("verify object", "salt does not give this name"));
+    match own_id(kind, bytes) {
+        None => Err(Error::damaged("verify object", "truncated")),
+        Some(own) if own != *id => Err(Error::damaged("verify object", "salt does not give this name")),
+        Some(_) => Ok(()),
     }
-    Ok(())
+}
+
+/// The id that follows from the salt of an object.
+pub(super) fn own_id(kind: Kind, bytes: &[u8]) -> Option<[u8; 16]> {
+    let salt: &[u8; SALT_BYTES] = bytes.get(SALT_AT..SALT_AT + SALT_BYTES)?.try_into().ok()?;
+    Some(kind.id(salt))
 }
 
 #[cfg(test)]
@@ -186,7 +152,7 @@ mod tests {
         ] {
             assert_eq!(named(&name), Named::Object(kind, [10; 16]), "{name}");
         }
-        for name in ["config", "reserve/3", "gc/probe/x"] {
+        for name in ["config", "reserve/3", "gc/probe/x", "quarantine/segments.x"] {
             assert_eq!(named(name), Named::Plain, "{name}");
         }
         for name in ["segments/x", "index/0a", "removed/x", "else", "gc/else/0a"] {

@@ -7,7 +7,7 @@ use crate::archive::content::{Content, ContentItem};
 use crate::archive::content_tree::ContentReader;
 use crate::archive::entry::Entry;
 use crate::archive::walk::{Walk, WalkEvent};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 use crate::id::ChunkId;
 use crate::repository::{Reader, is_finding};
 
@@ -15,17 +15,17 @@ impl Check<'_, '_> {
     /// Names every file and directory of an archive that can not be restored whole.
     pub(super) fn hurt(&mut self, archive: &Archive, reader: &Reader) -> Result<()> {
         for event in Walk::new(reader, &archive.record.root, None, |_| true) {
-            if self.monitor.interrupted() {
-                return Err(Error::new(ErrorKind::Interrupted, "check"));
-            }
+            self.stop_if_asked()?;
             match event {
                 Ok(WalkEvent::Entry(item)) => {
                     if let Some(error) = self.missing_of(&item.entry, reader)? {
+                        self.checked.hurt.insert(archive.id);
                         self.find(About::Path(archive.id, item.path), error);
                     }
                 }
                 Ok(WalkEvent::Leave(_)) => {}
                 Err(unread) if is_finding(&unread.error) => {
+                    self.checked.hurt.insert(archive.id);
                     self.find(About::Path(archive.id, unread.path), unread.error);
                 }
                 Err(unread) => return Err(unread.error),
@@ -38,7 +38,7 @@ impl Check<'_, '_> {
     fn missing_of(&self, entry: &Entry, reader: &Reader) -> Result<Option<Error>> {
         let lost = |id: &ChunkId| {
             let error = || Error::damaged("check file", "content can not be read").with("chunk", id);
-            self.checked.lost.contains(id).then(error)
+            self.checked.lost.contains_key(id).then(error)
         };
         if let AttributesRef::Chunk(id) = &entry.attributes
             && let Some(error) = lost(id)

@@ -5,18 +5,23 @@
 
 mod archives;
 mod hurt;
+mod keyless;
 mod memory;
 mod objects;
+mod reading;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::archive::catalog::Catalog;
+use crate::archive::catalog::{Archive, Catalog};
+use crate::backend::ObjectName;
 use crate::clock::Clock;
 use crate::error::{Error, Result};
 use crate::id::{ArchiveId, ChunkId, SegmentId};
 use crate::monitor::Monitor;
 use crate::repository::{Repository, Session};
+use crate::segment::Class;
 
+pub use keyless::check_without_key;
 pub use memory::Memory;
 
 /// How much is checked.
@@ -30,7 +35,7 @@ pub struct CheckOptions {
     pub data: bool,
     /// Only these archives, if given.
     pub only: Option<BTreeSet<ArchiveId>>,
-    /// Threads that read segments.
+    /// Threads that read.
     pub workers: usize,
     /// Stop reading segments after so many seconds; the next check goes on.
     pub seconds_max: Option<u64>,
@@ -68,7 +73,7 @@ pub enum About {
     Unnamed(usize),
     /// A chunk that can not be read from any segment.
     Chunk(ChunkId),
-    /// A removed archive that is still listed under its old name: harmless.
+    /// An archive whose record can not be read.
     Archive(ArchiveId),
     /// A file or directory of an archive, raw bytes; it can not be restored whole.
     Path(ArchiveId, Vec<u8>),
@@ -96,8 +101,16 @@ pub struct Checked {
     pub chunks: u64,
     /// Segments of which a part can not be read.
     pub spoilt: BTreeMap<SegmentId, Spoilt>,
+    /// Segments that were found whole, of those that were recorded to have copies that are no good.
+    pub whole: BTreeSet<SegmentId>,
+    /// Segments that archives need and no index fragment names.
+    pub unindexed: BTreeSet<SegmentId>,
+    /// Objects that are not what was written, without segments.
+    pub damaged: BTreeSet<ObjectName>,
     /// Chunks that archives need and that can not be read.
-    pub lost: BTreeSet<ChunkId>,
+    pub lost: BTreeMap<ChunkId, Class>,
+    /// Archives that need them.
+    pub hurt: BTreeSet<ArchiveId>,
     /// Findings that are not harmless.
     pub damages: usize,
 }
@@ -105,16 +118,23 @@ pub struct Checked {
 /// How much of a segment can not be read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Spoilt {
-    /// Nothing of it.
+    /// Nothing of it, and it is unknown what it holds.
     Whole,
-    /// These chunks.
-    Chunks(BTreeSet<ChunkId>),
-    /// No chunk is hurt, but the object is not what was written.
-    Nothing,
+    /// The chunks at these places; none if the object is not what was written but every chunk can be read.
+    Chunks(BTreeSet<u32>),
 }
 
-/// Where findings go.
-pub type Report<'a> = dyn FnMut(Finding) + 'a;
+/// What a check tells while it works.
+#[derive(Debug)]
+pub enum Told<'a> {
+    /// The tree of this archive is visited next.
+    Archive(&'a Archive),
+    /// Something is not as it should be.
+    Finding(Finding),
+}
+
+/// Where that goes.
+pub type Report<'a> = dyn FnMut(Told<'_>) + 'a;
 
 /// Checks the repository and hands over every finding as it comes.
 ///
@@ -127,8 +147,21 @@ pub fn check(
     monitor: &dyn Monitor,
     report: &mut Report<'_>,
 ) -> Result<Checked> {
-    let session = repository.session()?;
-    let mut check = Check { repository, options, clock, monitor, session, report, checked: Checked::default() };
+    check_session(&repository.session_of_everything()?, repository, options, clock, monitor, report)
+}
+
+/// As [`check`] in a session that is there.
+pub(super) fn check_session(
+    session: &Session,
+    repository: &Repository,
+    options: &CheckOptions,
+    clock: &dyn Clock,
+    monitor: &dyn Monitor,
+    report: &mut Report<'_>,
+) -> Result<Checked> {
+    let recorded = session.damage().iter().flat_map(|damage| damage.record.segments.iter().copied()).collect();
+    let checked = Checked::default();
+    let mut check = Check { repository, options, clock, monitor, session, recorded, report, checked };
     if options.objects || options.data {
         check.objects()?;
     }
@@ -145,7 +178,9 @@ struct Check<'a, 'r> {
     options: &'a CheckOptions,
     clock: &'a dyn Clock,
     monitor: &'a dyn Monitor,
-    session: Session,
+    session: &'a Session,
+    /// Segments with copies that were recorded to be no good.
+    recorded: BTreeSet<SegmentId>,
     report: &'a mut Report<'r>,
     checked: Checked,
 }
@@ -155,6 +190,6 @@ impl Check<'_, '_> {
         if !about.is_harmless() {
             self.checked.damages += 1;
         }
-        (self.report)(Finding { about, error });
+        (self.report)(Told::Finding(Finding { about, error }));
     }
 }

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use crate::clock::{Clock, Timestamp};
 use crate::error::{Error, ErrorKind, Result, Retry};
-use crate::gc::Doom;
+use crate::gc::{Damage, Doom, LostChunk, damage_records};
 use crate::id::{ChunkId, SegmentId};
 use crate::monitor::{Counters, Event, Monitor, Warning};
 use crate::ops::lease::wait_for_leases;
@@ -107,7 +107,7 @@ pub fn plan(
     let roots = Roots::look(repository, clock)?;
     let collector = repository.collector(&options.writer)?;
     let needs = Needs::find(&collector, &roots, monitor)?;
-    refuse_damage(&roots, &needs, options)?;
+    refuse_damage(&roots, &needs, &options.accepts())?;
     Ok(Plan::new(&collector, &roots, &needs, options, Choice::Waste))
 }
 
@@ -179,13 +179,11 @@ fn collect(
     monitor: &dyn Monitor,
     choice: Choice<'_>,
 ) -> Result<Compacted> {
-    let lag = repository.list_staleness();
-    let wait_twice = || clock.wait(lag * 2);
     // G1, G2, G3
     let roots = Roots::look(repository, clock)?;
     let collector = repository.collector(&options.writer)?;
     let needs = Needs::find(&collector, &roots, monitor)?;
-    refuse_damage(&roots, &needs, options)?;
+    refuse_damage(&roots, &needs, &options.accepts())?;
     let plan = Plan::new(&collector, &roots, &needs, options, choice);
     let orphans = collector.orphans();
     let adopted = |doom: &&Doom| !doom.record.segments.is_disjoint(orphans);
@@ -196,23 +194,17 @@ fn collect(
     // G5, with what others doomed: whoever carries a doom out has written it
     chosen.extend(orphans);
     if !chosen.is_empty() {
-        let dooms = collector.doom(&chosen)?;
-        wait_twice();
-        // G6 to G10
         let sizes: BTreeMap<SegmentId, &Victim> = plan.victims.iter().map(|victim| (victim.id, victim)).collect();
-        let stuck = save_what_became_needed(repository, &chosen, own, options, clock, monitor)?;
-        let deleted: BTreeSet<SegmentId> = chosen.difference(&stuck).copied().collect();
-        // Whoever took a lease before the dooms were there did not see them.
-        wait_for_leases(repository, options.lease_wait, clock, monitor)?;
-        delete(&collector, &deleted, &wait_twice, &|| clock.wait(lag))?;
-        // What stays because it can not be read stays doomed, by this doom unless by another one.
-        lift(&collector, &dooms, &stuck.difference(orphans).copied().collect())?;
+        let (deleted, stuck) =
+            carry_out(repository, &collector, &chosen, own, &options.accepts(), options, clock, monitor)?;
         for victim in deleted.iter().filter_map(|id| sizes.get(id)) {
             done.deleted_bytes += victim.bytes;
             done.kept_bytes += victim.needed_bytes;
         }
         (done.deleted, done.stuck) = (deleted.len(), stuck.len());
         Counters::add(&monitor.counters().bytes, done.deleted_bytes);
+    } else {
+        record_missing(&collector, &needs, clock)?;
     }
     collector.gather_dooms()?;
     let over = roots.pendings_of_archives();
@@ -226,9 +218,44 @@ fn collect(
     Ok(done)
 }
 
+/// Whether the damage of an archive or a pending, by the hexadecimal form of its id, is accepted.
+pub(super) type Accepts<'a> = dyn Fn(&str) -> bool + 'a;
+
+impl CompactOptions {
+    fn accepts(&self) -> impl Fn(&str) -> bool {
+        |id| self.accept_damage.contains(id)
+    }
+}
+
+/// Steps G5 to G10: dooms segments and deletes them, unless they hold something needed that can not be read. Returns
+/// which were deleted, and which stay. `own` are segments this collector wrote.
+#[expect(clippy::too_many_arguments, reason = "what a collection consists of")]
+pub(super) fn carry_out(
+    repository: &Repository,
+    collector: &Collector,
+    chosen: &BTreeSet<SegmentId>,
+    own: BTreeSet<SegmentId>,
+    accepts: &Accepts<'_>,
+    options: &CompactOptions,
+    clock: &dyn Clock,
+    monitor: &dyn Monitor,
+) -> Result<(BTreeSet<SegmentId>, BTreeSet<SegmentId>)> {
+    let lag = repository.list_staleness();
+    let wait_twice = || clock.wait(lag * 2);
+    let dooms = collector.doom(chosen)?;
+    wait_twice();
+    let stuck = save_what_became_needed(repository, chosen, own, accepts, &options.writer, clock, monitor)?;
+    let deleted: BTreeSet<SegmentId> = chosen.difference(&stuck).copied().collect();
+    // Whoever took a lease before the dooms were there did not see them.
+    wait_for_leases(repository, options.lease_wait, clock, monitor)?;
+    delete(collector, &deleted, &wait_twice, &|| clock.wait(lag))?;
+    // What stays because it can not be read stays doomed, by this doom unless by another one.
+    lift(collector, &dooms, &stuck.difference(collector.orphans()).copied().collect())?;
+    Ok((deleted, stuck))
+}
+
 /// Refuses to collect where it is unknown what is needed.
-fn refuse_damage(roots: &Roots, needs: &Needs, options: &CompactOptions) -> Result<()> {
-    let accepted = |id: &str| options.accept_damage.contains(id);
+fn refuse_damage(roots: &Roots, needs: &Needs, accepted: &Accepts<'_>) -> Result<()> {
     let unreadable = roots.unreadable.iter().map(|(id, error)| (id, error.to_string()));
     let broken = needs.broken.iter().map(|(id, error)| (id, error.to_string()));
     match unreadable.chain(broken).find(|(id, _)| !accepted(id)) {
@@ -270,31 +297,33 @@ fn save_what_became_needed(
     repository: &Repository,
     doomed: &BTreeSet<SegmentId>,
     mut own: BTreeSet<SegmentId>,
-    options: &CompactOptions,
+    accepts: &Accepts<'_>,
+    writer: &WriterOptions,
     clock: &dyn Clock,
     monitor: &dyn Monitor,
 ) -> Result<BTreeSet<SegmentId>> {
     let roots = Roots::look(repository, clock)?;
     loop {
-        let collector = repository.collector(&options.writer)?;
+        let collector = repository.collector(writer)?;
         collector.withdraw(doomed);
         let needs = Needs::find(&collector, &roots, monitor)?;
-        refuse_damage(&roots, &needs, options)?;
+        refuse_damage(&roots, &needs, accepts)?;
         let mut lost = BTreeMap::<ChunkId, Error>::new();
         let mut saved = false;
         for (id, class) in &needs.missing {
             match collector.rescue(*class, id) {
                 Ok(()) => saved = true,
                 Err(error) if error.retry() == Retry::Temporary => return Err(error),
-                Err(error) => {
-                    lost.insert(*id, error);
-                }
+                // What only change detection or an unfinished backup needs is not worth a segment.
+                Err(error) if needs.missed.contains(id) => drop(lost.insert(*id, error)),
+                Err(_) => {}
             }
         }
         collector.publish()?;
         own.extend(collector.own_segments());
         if !saved {
             lost.extend(unproven(&collector, &needs, &own)?);
+            record_missing(&collector, &needs, clock)?;
             return Ok(stuck(&collector, doomed, &lost, monitor));
         }
     }
@@ -318,7 +347,37 @@ fn unproven(collector: &Collector, needs: &Needs, own: &BTreeSet<SegmentId>) -> 
     Ok(unproven)
 }
 
-/// The doomed segments that hold a copy of something lost: `check` shall see them before they go.
+/// What live archives need and no segment on offer holds, as far as their trees can be read.
+pub(super) fn missed(
+    repository: &Repository,
+    collector: &Collector,
+    clock: &dyn Clock,
+    monitor: &dyn Monitor,
+) -> Result<Vec<LostChunk>> {
+    let needs = Needs::find(collector, &Roots::look(repository, clock)?, monitor)?;
+    let missed = needs.missing.iter().filter(|(id, _)| needs.missed.contains(id));
+    let places =
+        |id: &ChunkId| collector.doomed_copies(id).into_iter().filter(|segment| collector.exists(segment)).collect();
+    Ok(missed.map(|(id, class)| LostChunk { id: *id, class: *class, segments: places(id) }).collect())
+}
+
+/// Records what is needed and is in no segment that exists, before the index forgets that it ever was: the next
+/// backup must know that it can not take everything over. Records of what is not missing any more go.
+fn record_missing(collector: &Collector, needs: &Needs, clock: &dyn Clock) -> Result<()> {
+    let known = |id: &ChunkId| collector.damage().iter().any(|damage| damage.record.chunks.contains_key(id));
+    let gone = |id: &&ChunkId| collector.doomed_copies(id).iter().all(|segment| !collector.exists(segment));
+    let new = needs.missing.iter().filter(|(id, _)| needs.missed.contains(id) && !known(id) && gone(id));
+    let new: Vec<LostChunk> =
+        new.map(|(id, class)| LostChunk { id: *id, class: *class, segments: BTreeSet::new() }).collect();
+    collector.record_damage(damage_records(clock.now(), &new, &BTreeSet::new()))?;
+    let over = |damage: &&Damage| {
+        damage.record.segments.iter().all(|segment| !collector.exists(segment))
+            && damage.record.chunks.keys().all(|id| !needs.missing.contains_key(id))
+    };
+    collector.damage().iter().filter(over).try_for_each(|damage| collector.forget_damage(damage))
+}
+
+/// The doomed segments that hold a copy of something lost, unless `check --repair` has seen and recorded it.
 fn stuck(
     collector: &Collector,
     doomed: &BTreeSet<SegmentId>,
@@ -327,7 +386,11 @@ fn stuck(
 ) -> BTreeSet<SegmentId> {
     let mut stuck = BTreeSet::new();
     for (id, error) in lost {
-        stuck.extend(collector.doomed_copies(id).into_iter().filter(|segment| doomed.contains(segment)));
+        let recorded = |segment: &SegmentId| collector.damage().iter().any(|damage| damage.record.covers(id, segment));
+        let copies = collector.doomed_copies(id).into_iter();
+        stuck.extend(
+            copies.filter(|segment| doomed.contains(segment) && collector.exists(segment) && !recorded(segment)),
+        );
         report(monitor, error);
     }
     stuck

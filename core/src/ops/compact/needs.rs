@@ -2,7 +2,7 @@
 //!
 //! Every tree node is visited once, in however many archives it occurs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::roots::{Root, Roots};
 use crate::archive::node::Node;
@@ -21,6 +21,8 @@ pub(super) struct Needs {
     pub missing: BTreeMap<ChunkId, Class>,
     /// Chunks with such a copy, and others in doomed segments: before these go, somebody should look at the first.
     pub rivals: Vec<(ChunkId, Class)>,
+    /// Those of them that live archives need.
+    pub missed: BTreeSet<ChunkId>,
     /// Live archives, by their ids in hexadecimal form, with a tree node that can not be read: what lies below
     /// is unknown.
     pub broken: Vec<(String, Error)>,
@@ -29,8 +31,9 @@ pub(super) struct Needs {
 impl Needs {
     /// Visits all trees.
     pub fn find(collector: &Collector, roots: &Roots, monitor: &dyn Monitor) -> Result<Self> {
-        let needs = Self { marks: collector.marks(), missing: BTreeMap::new(), rivals: Vec::new(), broken: Vec::new() };
-        let mut visit = Visit { collector, reader: collector.reader(), needs };
+        let (missing, missed) = (BTreeMap::new(), BTreeSet::new());
+        let needs = Self { marks: collector.marks(), missing, missed, rivals: Vec::new(), broken: Vec::new() };
+        let mut visit = Visit { collector, reader: collector.reader(), needs, live: false };
         for root in roots.trees() {
             visit.tree(&root, monitor)?;
         }
@@ -42,11 +45,16 @@ struct Visit<'a> {
     collector: &'a Collector,
     reader: Reader,
     needs: Needs,
+    /// Whether what is visited belongs to a live archive.
+    live: bool,
 }
 
 impl Visit<'_> {
     fn tree(&mut self, root: &Root, monitor: &dyn Monitor) -> Result<()> {
-        if let Err((_, error)) = self.nodes(root.tree.root, monitor)?
+        self.live = root.live;
+        let visited = self.nodes(root.tree.root, monitor)?;
+        self.live = false;
+        if let Err((_, error)) = visited
             && root.live
         {
             self.needs.broken.push((root.owner.clone(), error));
@@ -94,7 +102,12 @@ impl Visit<'_> {
                 true
             }
             Mark::Known => false,
-            Mark::Missing => self.needs.missing.insert(id, class).is_none(),
+            Mark::Missing => {
+                if self.live {
+                    self.needs.missed.insert(id);
+                }
+                self.needs.missing.insert(id, class).is_none()
+            }
         }
     }
 }

@@ -207,7 +207,8 @@ fn attempt(
     let chunker = Chunker::new(&options.chunker, repository.chunker_key()?);
     let cut_key = CutKey::new(repository.cut_key()?);
     let tools = Tools { chunker: &chunker, cut_key: &cut_key, hard_link_key: repository.hard_link_key()? };
-    let reader = writer.reader();
+    // What turns out to be damaged is stored again.
+    let reader = writer.reader().distrusting();
     let pending =
         |root, stat_root, statistics| Ok(draft.pending(Some(draft.record(root, stat_root, statistics)), false));
     let source = Unchanged { reader: &reader, base: base.as_ref(), doubt, began };
