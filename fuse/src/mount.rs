@@ -145,7 +145,8 @@ fn config(options: &MountOptions) -> Config {
     let mut mount_options = vec![
         MountOption::RO,
         MountOption::NoAtime,
-        MountOption::FSName(options.source.clone()),
+        // The kernel refuses a mount without a source.
+        MountOption::FSName(if options.source.is_empty() { "gabionfs" } else { &options.source }.to_owned()),
         MountOption::Subtype("gabionfs".to_owned()),
         if options.devices { MountOption::Dev } else { MountOption::NoDev },
         if options.set_id { MountOption::Suid } else { MountOption::NoSuid },
