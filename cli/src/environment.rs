@@ -385,7 +385,7 @@ mod tests {
         assert_eq!(help().lines().count(), VARIABLES.len());
         assert!(help().lines().all(|line| line.len() < 150));
         let known = |name: &&str| VARIABLES.iter().any(|variable| variable.name == *name);
-        assert!(Variables::NAMES.iter().all(|name| known(&name)));
+        assert!(Variables::NAMES.iter().all(known));
     }
 
     #[test]

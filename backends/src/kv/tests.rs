@@ -116,7 +116,8 @@ fn lost_parts_and_lying_values_are_damage() {
     };
     runtime().block_on(async {
         let name = named("a/1");
-        let changes: [&dyn Fn(&mut BTreeMap<String, Bytes>, String); 4] = [
+        type Change<'a> = &'a dyn Fn(&mut BTreeMap<String, Bytes>, String);
+        let changes: [Change<'_>; 4] = [
             &|map, part| _ = map.remove(&part),
             &|map, part| _ = map.insert(part, Bytes::from_static(b"short")),
             &|map, _| _ = map.insert("o/a/1".to_owned(), Bytes::from_static(b"GKV1")),
