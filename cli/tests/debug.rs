@@ -59,7 +59,7 @@ fn every_object_can_be_looked_at_and_nothing_changes() {
         assert_eq!(std::fs::metadata(&raw).unwrap().len(), object["size"].as_u64().unwrap());
         std::fs::remove_file(raw).unwrap();
     }
-    assert_eq!(kinds, BTreeSet::from(["archive", "config", "index", "key slot", "other", "segment"]));
+    assert_eq!(kinds, BTreeSet::from(["archive", "config", "epoch", "index", "key slot", "other", "segment"]));
     assert_eq!(tree(&place.path("repo")), before);
 }
 

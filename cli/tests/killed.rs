@@ -98,6 +98,8 @@ impl Scene {
     fn again(&self) {
         std::fs::remove_dir_all(self.place.path("repo")).unwrap();
         copy(&self.start, &self.place.path("repo"));
+        // What the program remembers would tell that the repository went back.
+        _ = std::fs::remove_dir_all(self.place.path("home"));
     }
 
     /// Every archive that is listed is one that was finished, and whole.

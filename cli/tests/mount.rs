@@ -62,7 +62,7 @@ fn archives_are_shown_in_the_background_until_unmounted() {
     assert_eq!(std::fs::read_to_string(place.path("mnt/first/d/a.txt")).unwrap(), "one");
     assert_eq!(tree(&place.path("mnt/second/d")), tree(&place.path("d")));
     let mounts = std::fs::read_to_string("/proc/self/mounts").unwrap();
-    assert!(mounts.lines().any(|line| line.starts_with("gabionfs#") && line.contains(" ro,")), "{mounts}");
+    assert!(mounts.lines().any(|line| line.starts_with("gabionfs") && line.contains(" ro,")), "{mounts}");
     // Somebody is there: it stays.
     let open = std::fs::File::open(place.path("mnt/first/d/a.txt")).unwrap();
     place.run(&["umount", "mnt"]).failed(2, "busy", "fuser");
@@ -178,24 +178,4 @@ fn the_helper_of_mount_takes_the_repository_first() {
     assert!(place.path("mnt/d/sub/b/b.00001").exists() && !place.path("mnt/d/a.txt").exists());
     place.run(&["umount", "mnt"]).succeeded();
     assert!(helper(&["repo"]).ended(2).err.contains("usage: gabionfs REPOSITORY MOUNTPOINT"));
-    by_mount(&place);
-}
-
-/// With fuse3 installed, `mount(8)` itself.
-fn by_mount(place: &Place) {
-    if !Path::new("/usr/sbin/mount.fuse3").exists() && !Path::new("/sbin/mount.fuse3").exists() {
-        assert!(!gabion_tests::all_required(), "fuse3 is not installed");
-        eprintln!("skipped: fuse3 is not installed");
-        return;
-    }
-    if !rustix::process::geteuid().is_root() {
-        return;
-    }
-    let path = format!("{}:{}", place.path("").display(), std::env::var("PATH").unwrap());
-    let mut command = Command::new("mount");
-    place.surround(&mut command);
-    command.env("PATH", path).args(["-t", "fuse.gabionfs", "-o", "allow_other"]);
-    Run::of(command.arg(place.path("repo")).arg(place.path("mnt"))).succeeded();
-    assert_eq!(std::fs::read_to_string(place.path("mnt/second/d/a.txt")).unwrap(), "three");
-    place.run(&["umount", "mnt"]).succeeded();
 }

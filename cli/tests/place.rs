@@ -14,6 +14,8 @@ pub const PROGRAM: &str = env!("CARGO_BIN_EXE_gabion");
 /// A directory for one test.
 pub struct Place {
     directory: TempDir,
+    /// Whether the program takes a repository it does not know, or that moved, as it is.
+    trusting: bool,
 }
 
 /// How a run of the program ended.
@@ -27,7 +29,12 @@ pub struct Run {
 impl Place {
     /// A place without a repository.
     pub fn bare() -> Self {
-        Self { directory: tempfile::tempdir().unwrap() }
+        Self { directory: tempfile::tempdir().unwrap(), trusting: true }
+    }
+
+    /// A place where nothing is taken on trust.
+    pub fn wary() -> Self {
+        Self { trusting: false, ..Self::bare() }
     }
 
     /// A place with a repository that needs no passphrase.
@@ -73,6 +80,11 @@ impl Place {
             .env("TZ", "UTC")
             .env("GABION_REPO", self.path("repo"))
             .stdin(Stdio::null());
+        if self.trusting {
+            for variable in ["GABION_UNKNOWN_UNENCRYPTED_REPO_ACCESS_IS_OK", "GABION_RELOCATED_REPO_ACCESS_IS_OK"] {
+                command.env(variable, "yes");
+            }
+        }
     }
 
     pub fn run<S: AsRef<OsStr>>(&self, arguments: &[S]) -> Run {

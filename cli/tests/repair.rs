@@ -160,6 +160,8 @@ fn archives_are_named_as_wished_and_lost_ones_found() {
     let records = place.path("repo/archives");
     let record = std::fs::read_dir(&records).unwrap().next().unwrap().unwrap().path();
     std::fs::remove_file(record).unwrap();
+    // That it is gone is told once.
+    place.run(&["repo-list"]).ended(122);
     assert_eq!(place.archives().len(), 0);
     let run = place.run(&["check", "--repair", "--find-lost-archives", "--dry-run"]).succeeded();
     assert!(run.out.contains("archive lost-"), "{run:#?}");

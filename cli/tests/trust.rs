@@ -8,7 +8,8 @@ const RELOCATED: (&str, &str) = ("GABION_RELOCATED_REPO_ACCESS_IS_OK", "yes");
 
 #[test]
 fn a_repository_without_encryption_is_met_on_purpose() {
-    let place = Place::new();
+    let place = Place::wary();
+    place.run(&["repo-create", "-e", "none"]).succeeded();
     let elsewhere = place.path("elsewhere");
     let elsewhere = ("HOME", elsewhere.to_str().unwrap());
     place.run(&["repo-list"]).succeeded();
@@ -26,7 +27,7 @@ fn a_repository_without_encryption_is_met_on_purpose() {
 
 #[test]
 fn another_repository_at_a_known_place_is_refused() {
-    let place = Place::bare();
+    let place = Place::wary();
     let elsewhere = place.path("elsewhere");
     let elsewhere = ("HOME", elsewhere.to_str().unwrap());
     place.run_with(&[SECRET], &["repo-create"]).succeeded();
@@ -48,7 +49,8 @@ fn another_repository_at_a_known_place_is_refused() {
 
 #[test]
 fn archives_that_vanish_are_a_warning_of_its_own() {
-    let place = Place::new();
+    let place = Place::wary();
+    place.run(&["repo-create", "-e", "none"]).succeeded();
     place.file("f", "x");
     for _ in 0..2 {
         place.run(&["create", "a", "f"]).succeeded();
@@ -71,7 +73,7 @@ fn archives_that_vanish_are_a_warning_of_its_own() {
 
 #[test]
 fn the_passphrase_of_a_named_key_file_can_be_changed() {
-    let place = Place::bare();
+    let place = Place::wary();
     let file = ("GABION_KEY_FILE", "the.key");
     place.run_with(&[SECRET, file], &["repo-create", "--key-location", "keyfile"]).succeeded();
     let before = std::fs::read(place.path("the.key")).unwrap();

@@ -52,6 +52,8 @@ impl RecreateOptions {
         record.comment = self.comment.clone().unwrap_or(record.comment);
         record.start = self.timestamp.unwrap_or(record.start);
         record.chunker = self.chunker.map_or(record.chunker, |chunker| chunker.to_string());
+        // It has no place in the row of archives that the client of the old one made.
+        (record.client, record.heads) = (None, Vec::new());
         record
     }
 }
