@@ -1,7 +1,6 @@
 //! `mount` and `umount`, as people and `fstab` call them.
 
 use std::os::unix::fs::symlink;
-use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use gabion_core::backend::Store;
 use gabion_core::crypto::kdf::KdfParams;
 use gabion_core::id::SegmentId;
+use gabion_core::ops::create::CreateOptions;
 use gabion_core::repository::{Client, KeyLocation, NewRepository, NewSlot, Repository};
 use gabion_core::segment::Class;
 use gabion_tests::{FaultyBackend, HookedBackend, Method, Notes, Objects, Random, WriteFault};
@@ -119,10 +120,12 @@ impl Scene {
     fn unfinished(&self) {
         let fork = self.objects.fork().unwrap();
         let counting = FaultyBackend::new(fork.fork().unwrap().backend());
-        back_up(Arc::new(counting.clone()), &self.source, &options(), &Notes::new()).unwrap();
+        // Without a base nothing is known to be unchanged, and the complete root is announced too.
+        let stranger = CreateOptions { name: "unfinished".into(), host: "elsewhere".into(), ..options() };
+        back_up(Arc::new(counting.clone()), &self.source, &stranger, &Notes::new()).unwrap();
         // the archive, its two pendings; nothing is stored
         let dies = FaultyBackend::new(self.objects.backend()).on_write(counting.writes() - 2, WriteFault::DieBefore);
-        back_up(Arc::new(dies), &self.source, &options(), &Notes::new()).unwrap_err();
+        back_up(Arc::new(dies), &self.source, &stranger, &Notes::new()).unwrap_err();
         assert!(!self.objects.names("pending").unwrap().is_empty());
     }
 

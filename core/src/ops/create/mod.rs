@@ -228,13 +228,7 @@ fn attempt(
 
     let record = ArchiveRecord { client: history.next_mark(), ..draft.record(root, stat_root, statistics) };
     let record = ArchiveRecord { top: top.or_else(|| record.top.clone()), ..record };
-    // Taken for dead, and what was taken over from the base is gone: it has to be read again.
-    let resolve = |writer: &Writer| {
-        resolve::resolve(writer, &root).map_err(|error| match error.kind() {
-            ErrorKind::NotFound => Error::new(ErrorKind::Overtaken, "validate archive").because(error),
-            _ => error,
-        })
-    };
+    let resolve = |writer: &Writer| resolve::resolve(writer, &root);
     // What others reported may lack a chunk, and was looked up: then the segments it lies in count.
     let (id, untidy) = if !doubt && draft.base.is_some_and(|base| base.is(&root, &stat_root)) {
         writer.commit_unchanged(&record.encode()?, &resolve)?
@@ -394,9 +388,9 @@ mod tests {
         let path = std::path::PathBuf::from(format!("{}/./file", place.path().display()));
         let plan = Plan::new([path.as_path()], Wanted::All);
         let late = Timestamp::new(before.seconds + 1000, 0);
-        let future = Timestamp::new(before.seconds + 1_000_000, 0);
+        let [future, later] = [0, 1].map(|more| Timestamp::new(before.seconds + 1_000_000 + more, 0));
         let mut told = Vec::new();
-        for (clock, timestamp) in [(before, Some(future)), (late, Some(future)), (late, None)] {
+        for (clock, timestamp) in [(before, Some(future)), (late, Some(later)), (late, None)] {
             let options = CreateOptions { name: "a".into(), timestamp, ..CreateOptions::default() };
             let monitor = Statuses::default();
             create(&repository, Input::Files(&plan), &options, &FixedClock(clock), &monitor).unwrap();
