@@ -333,7 +333,7 @@ fn lost_archives_are_found() {
     let (plan, done) = mend_as(objects.backend(), &look, None).unwrap();
     assert_eq!((plan.archives.len(), done.archives), (1, 1), "{:?}", plan.archives);
     assert_eq!(plan.archives[0].name, newest.record.name);
-    let found = archives(&objects).0.into_iter().find(|archive| archive.record == plan.archives[0]).unwrap();
+    let found = archives(&objects).0.into_iter().find(|archive| archive.record.root == plan.archives[0].root).unwrap();
     assert_eq!(differences(&objects, &found.record, &source), Vec::<String>::new());
 }
 
