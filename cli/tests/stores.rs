@@ -306,6 +306,10 @@ fn a_store_is_proved_before_it_is_trusted() {
     let directory = tempfile::tempdir().unwrap();
     let server = S3Server::start(directory.path());
     let away = Away::new(server.url("r"));
+    let good = away.run(&["debug", "backend-test", &server.url("test")]).succeeded();
+    assert!(good.out.contains("fit for a repository") && !good.out.contains("NOT"), "{good:?}");
+    let replaces = good.out.lines().find(|line| line.contains("Replaces in one step")).unwrap_or_default();
+    assert!(replaces.ends_with("no"), "it compares first and replaces later: {good:?}");
     let local = away.run(&["debug", "backend-test", "--json", "here"]).succeeded();
     let local: Value = serde_json::from_str(&local.out).unwrap();
     assert_eq!((&local["fit"], &local["capabilities"]["durable"]), (&true.into(), &true.into()));

@@ -37,15 +37,9 @@ fn opened(url: &str) -> Arc<dyn Backend> {
 }
 
 fn keeps_the_contract(store: Arc<dyn Backend>, options: Options) {
-    let report = runtime().block_on(check(store, options));
+    let report = runtime().block_on(check(Arc::clone(&store), options));
     assert!(report.is_clean(), "{report}");
-}
-
-/// As [`keeps_the_contract`], on `s3s-fs`: it compares before it replaces, in two steps, and a delete may come between.
-fn keeps_the_contract_but_for_that_race(store: Arc<dyn Backend>, options: Options) {
-    let mut report = runtime().block_on(check(store, options));
-    report.findings.retain(|finding| finding.check != "a replacement never revives the deleted");
-    assert!(report.is_clean(), "{report}");
+    assert_eq!(listed(&*store).unwrap(), [""; 0], "nothing is left");
 }
 
 fn listed(store: &dyn Backend) -> Result<Vec<String>> {
@@ -68,7 +62,7 @@ fn s3_keeps_the_contract() {
     let server = S3Server::start(place.path());
     // More names than a page of a list has.
     let store = opened(&server.url("some/where"));
-    keeps_the_contract_but_for_that_race(store, Options { names: 1100, ..Options::quick() });
+    keeps_the_contract(store, Options { names: 1100, ..Options::quick() });
 }
 
 #[test]
@@ -77,7 +71,7 @@ fn s3_sends_large_objects_in_parts() {
     let server = S3Server::start(place.path());
     let store = opened(&format!("{}&part-mib=5", server.url("")));
     let large = Options { names: 10, rounds: 2, large_bytes: (13 << 20) + 7, ..Options::quick() };
-    keeps_the_contract_but_for_that_race(store, large);
+    keeps_the_contract(store, large);
 }
 
 #[test]
@@ -174,24 +168,50 @@ fn wrong_keys_and_missing_buckets_are_told_at_once() {
     assert_eq!(listed(&*missing).unwrap_err().kind(), ErrorKind::NotFound, "a missing bucket is no empty store");
 }
 
-#[test]
-fn replacing_is_only_done_where_conditions_are_honoured() {
-    let place = tempfile::tempdir().unwrap();
-    let server = S3Server::start(place.path());
-    let store = opened(&server.url(""));
+/// Puts an object, tries to replace it, and tells whether the store says that it can; what it says is what it did.
+fn replaces(store: &dyn Backend) -> bool {
     let runtime = runtime();
     let name = named("keys/1");
     runtime.block_on(store.put(&name, vec![1].into(), PutMode::Write)).unwrap();
     let replaced = runtime.block_on(store.put(&name, vec![2].into(), PutMode::ReplaceExisting));
     let found = runtime.block_on(store.get(&name, ByteRange::WHOLE)).unwrap();
+    let says = store.capabilities().replace_existing;
     match replaced {
-        Ok(()) => assert!(store.capabilities().replace_existing && found[..] == [2]),
+        Ok(()) => assert!(says && found[..] == [2]),
         Err(error) => {
             assert_eq!(error.kind(), ErrorKind::Unsupported, "{error}");
-            assert!(!store.capabilities().replace_existing && found[..] == [1]);
+            assert!(!says && found[..] == [1]);
         }
     }
-    assert_eq!(listed(&*store).unwrap(), ["keys/1"], "nothing is left of the trial");
+    assert_eq!(listed(store).unwrap(), ["keys/1"], "nothing is left of the trial");
+    says
+}
+
+#[test]
+fn a_server_that_compares_first_and_replaces_later_is_found_out() {
+    let place = tempfile::tempdir().unwrap();
+    let server = S3Server::start(place.path());
+    for number in 0..20 {
+        assert!(!replaces(&*opened(&server.url(&format!("again/{number}")))), "s3s-fs does it in two steps");
+    }
+}
+
+#[test]
+fn what_another_server_says_of_replacing_is_what_it_does() {
+    let Some(moto) = moto() else { return };
+    // Its threads rarely come between.
+    replaces(&*opened(&servers::url(moto.port, "x")));
+}
+
+#[test]
+fn a_server_that_ignores_conditions_is_found_out() {
+    let Some(moto) = moto() else { return };
+    let forgetful = Proxy::start(moto.port, |request| match request.header("if-match") {
+        Some(_) => Fault::DropHeader("if-match"),
+        None => Fault::Pass,
+    });
+    assert!(!replaces(&*opened(&servers::url(forgetful.port, "x"))));
+    assert!(forgetful.faults() > 0, "it was asked");
 }
 
 #[test]

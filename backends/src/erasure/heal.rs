@@ -265,7 +265,11 @@ impl ErasureBackend {
     ) -> Result<()> {
         match there {
             true if store.capabilities().replace_existing => {
-                store.put(name, part, PutMode::ReplaceExisting).await?;
+                match store.put(name, part.clone(), PutMode::ReplaceExisting).await {
+                    // Some stores find out only now.
+                    Err(error) if error.kind() == ErrorKind::Unsupported => put_over(&**store, name, part).await?,
+                    replaced => replaced?,
+                }
             }
             true => put_over(&**store, name, part).await?,
             false => store.put(name, part, PutMode::Write).await?,

@@ -1,8 +1,12 @@
 //! Replacing what exists, by a condition on the version that was seen.
+//!
+//! Some servers ignore conditions, others compare first and replace later, so that a delete in between is undone. Both
+//! are found out by trying, before the first replacement.
 
 use std::sync::atomic::{AtomicU8, Ordering};
 
-use gabion_core::backend::{ObjectName, Payload};
+use futures_util::future::{join, join_all};
+use gabion_core::backend::{Backend as _, ObjectName, Payload};
 use gabion_core::error::{Error, ErrorKind, Result};
 use object_store::{ObjectStoreExt as _, PutMode, PutOptions, UpdateVersion};
 
@@ -12,17 +16,21 @@ use super::{ObjectStoreBackend, content};
 const OPERATION: &str = "replace object";
 /// How often a replacement is tried while others replace the same object.
 const ATTEMPTS: usize = 20;
+/// How often it is tried whether others can come between a comparison and a replacement.
+const ROUNDS: u8 = 8;
+/// Replacements at once in such a trial.
+const RACERS: u8 = 4;
 
 const UNKNOWN: u8 = 0;
 const HONOURED: u8 = 1;
 const IGNORED: u8 = 2;
 
-/// Whether the server honours conditions, as far as is known.
+/// Whether the server honours conditions in one step, as far as is known.
 #[derive(Debug, Default)]
 pub(super) struct Conditions(AtomicU8);
 
 impl Conditions {
-    /// False once the server was seen to ignore them.
+    /// False once the server was seen not to.
     pub fn may_be_honoured(&self) -> bool {
         self.0.load(Ordering::Relaxed) != IGNORED
     }
@@ -53,28 +61,75 @@ impl ObjectStoreBackend {
         Err(error.with("reason", "others replace it all the time").temporary())
     }
 
-    /// Tries to replace an object on a condition that does not hold.
+    /// Finds out by trying whether the server compares and replaces, and does both in one step.
     async fn honours_conditions(&self) -> Result<bool> {
         let mut random = [0; 16];
         getrandom::fill(&mut random).map_err(|error| Error::new(ErrorKind::System, OPERATION).because(error))?;
         let name = ObjectName::new(format!("gc/probe/{:032x}", u128::from_le_bytes(random)))?;
+        let tried = self.try_conditions(&name).await;
+        // Nothing is under way any more that could bring it back.
+        self.delete(&name).await?;
+        tried
+    }
+
+    async fn try_conditions(&self, name: &ObjectName) -> Result<bool> {
         let key = self.location.key(name.as_str());
-        let failed = |error| told(OPERATION, &name, error);
-        let first = self.store.put(&key, vec![1].into()).await.map_err(failed)?;
-        self.store.put(&key, vec![2].into()).await.map_err(failed)?;
+        let put = |byte: u8| async move {
+            let done = self.store.put(&self.location.key(name.as_str()), vec![byte].into()).await;
+            done.map(UpdateVersion::from).map_err(|error| told(OPERATION, name, error))
+        };
+        let first = put(1).await?;
+        put(2).await?;
         // The version of the first put is gone; the condition can not hold.
-        let options = PutOptions::from(PutMode::Update(first.into()));
-        let answer = self.store.put_opts(&key, vec![3].into(), options).await;
-        self.store.delete(&key).await.map_err(failed)?;
-        match answer {
-            Err(object_store::Error::Precondition { .. }) => Ok(true),
-            Ok(_) | Err(object_store::Error::NotImplemented { .. } | object_store::Error::NotSupported { .. }) => {
-                Ok(false)
+        if !matches!(self.try_replacing(name, 3, first).await?, Answer::Refused) {
+            return Ok(false);
+        }
+        for round in 0..ROUNDS {
+            let seen = put(round * 8).await?;
+            // Somebody deletes what several replace: one of them at most comes in time, and then it is deleted.
+            let racers = (1..=RACERS).map(|racer| self.try_replacing(name, round * 8 + racer, seen.clone()));
+            let (answers, deleted) = join(join_all(racers), self.delete(name)).await;
+            deleted?;
+            let mut replaced = 0;
+            for answer in answers {
+                replaced += usize::from(matches!(answer?, Answer::Done));
+            }
+            let gone = matches!(self.store.head(&key).await, Err(object_store::Error::NotFound { .. }));
+            if replaced > 1 || !gone {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Replaces a version by one byte.
+    async fn try_replacing(&self, name: &ObjectName, byte: u8, version: UpdateVersion) -> Result<Answer> {
+        let options = PutOptions::from(PutMode::Update(version));
+        let put = self.store.put_opts(&self.location.key(name.as_str()), vec![byte].into(), options).await;
+        match put {
+            Ok(_) => Ok(Answer::Done),
+            // Some servers say that somebody else is at it, or that there is nothing to compare with.
+            Err(
+                object_store::Error::Precondition { .. }
+                | object_store::Error::AlreadyExists { .. }
+                | object_store::Error::NotFound { .. },
+            ) => Ok(Answer::Refused),
+            Err(object_store::Error::NotImplemented { .. } | object_store::Error::NotSupported { .. }) => {
+                Ok(Answer::Unknown)
             }
             Err(error) => match super::error::status(&error) {
-                Some(400 | 405 | 501) => Ok(false),
-                _ => Err(failed(error)),
+                Some(400 | 405 | 501) => Ok(Answer::Unknown),
+                _ => Err(told(OPERATION, name, error)),
             },
         }
     }
+}
+
+/// What a server answers to a replacement on a condition.
+enum Answer {
+    Done,
+    /// The condition does not hold.
+    Refused,
+    /// It knows no such request.
+    Unknown,
 }

@@ -40,6 +40,8 @@ pub enum Fault {
     CutAnswer,
     /// The request is carried out, and nobody hears of it.
     LoseAnswer,
+    /// The server does not see this header, whose name is in small letters.
+    DropHeader(&'static str),
 }
 
 /// A running proxy. It takes no more connections when dropped.
@@ -144,9 +146,12 @@ impl Line {
                     forward(&mut self.client, &mut server, &head.body, length / 2)?;
                     return self.cut(&server);
                 }
-                Fault::Pass | Fault::CutAnswer | Fault::LoseAnswer => {}
+                Fault::Pass | Fault::CutAnswer | Fault::LoseAnswer | Fault::DropHeader(_) => {}
             }
-            server.write_all(&head.bytes)?;
+            match fault {
+                Fault::DropHeader(name) => server.write_all(&without(&head.bytes, name))?,
+                _ => server.write_all(&head.bytes)?,
+            }
             rest = forward(&mut self.client, &mut server, &head.body, length)?;
             let Some(answer) = read_head(&mut server, &mut answered)? else { return self.cut(&server) };
             let bodiless = request.method == "HEAD" || status(&answer.bytes).is_some_and(|it| it == 204 || it == 304);
@@ -208,6 +213,12 @@ fn read_head(stream: &mut TcpStream, rest: &mut Vec<u8>) -> io::Result<Option<He
 fn header<'a>(head: &'a str, name: &str) -> Option<&'a str> {
     let mut lines = head.lines().filter_map(|line| line.split_once(':'));
     lines.find(|(found, _)| found.eq_ignore_ascii_case(name)).map(|(_, value)| value.trim())
+}
+
+/// The head without a header.
+fn without(head: &[u8], name: &str) -> Vec<u8> {
+    let is_it = |line: &&[u8]| line.to_ascii_lowercase().starts_with(format!("{name}:").as_bytes());
+    head.split_inclusive(|byte| *byte == b'\n').filter(|line| !is_it(line)).flatten().copied().collect()
 }
 
 /// Nearly all messages here say how long they are; one that does not has no body, or comes in chunks.
