@@ -15,6 +15,8 @@ mod location;
 #[cfg(feature = "s3")]
 pub mod object_store;
 mod open;
+#[cfg(feature = "opendal")]
+pub mod opendal;
 pub mod parity;
 mod reed_solomon;
 pub mod scrub;
@@ -42,5 +44,5 @@ pub use variables::Variables;
 use computing::computing;
 
 /// How old a list of a store that nobody knows may be.
-#[cfg_attr(not(feature = "s3"), allow(dead_code, reason = "only such stores ask"))]
+#[cfg_attr(not(any(feature = "s3", feature = "opendal")), allow(dead_code, reason = "only such stores ask"))]
 const UNKNOWN_STALENESS: Duration = Duration::from_secs(90);

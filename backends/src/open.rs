@@ -21,6 +21,8 @@ use crate::layer::{
 };
 #[cfg(feature = "s3")]
 use crate::object_store::ObjectStoreBackend;
+#[cfg(feature = "opendal")]
+use crate::opendal::OpendalBackend;
 use crate::scrub::{PlainStore, Scrub};
 #[cfg(feature = "sftp")]
 use crate::sftp::SftpBackend;
@@ -169,6 +171,10 @@ impl Opener<'_> {
             #[cfg(feature = "redis")]
             (Location::Redis(location), _) => {
                 Arc::new(KvBackend::new(RedisStore::new(location, &self.options.variables)?))
+            }
+            #[cfg(feature = "opendal")]
+            (Location::Opendal(location), access) => {
+                Arc::new(OpendalBackend::open(location, access, &self.options.variables)?)
             }
         };
         let traced = Arc::new(TraceBackend::new(store, &self.options.trace));

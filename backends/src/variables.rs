@@ -38,6 +38,11 @@ impl Variables {
         "AZURE_CLIENT_SECRET",
         "AZURE_TENANT_ID",
         "REDISCLI_AUTH",
+        "WEBDAV_USERNAME",
+        "WEBDAV_PASSWORD",
+        "WEBDAV_TOKEN",
+        "B2_APPLICATION_KEY_ID",
+        "B2_APPLICATION_KEY",
     ];
 
     /// The value of a variable; an empty one counts as not set.

@@ -8,6 +8,7 @@ use crate::place::Place;
 fn topics_and_commands_are_explained() {
     let place = Place::bare();
     for (topic, part) in [
+        ("stores", "opendal+webdav:"),
         ("patterns", "fm:"),
         ("placeholders", "{hostname}"),
         ("match-archives", "host:NAME"),

@@ -56,10 +56,15 @@ fn destroy_sectors(directory: &Path, random: &mut Random) -> u64 {
 
 /// A place with a repository at `location`, in which `repo` stands for the place, and an archive of three megabytes.
 fn place(location: &str) -> (Place, String) {
+    place_of(location, 3)
+}
+
+/// As [`place`], with so many megabytes.
+fn place_of(location: &str, megabytes: u32) -> (Place, String) {
     let place = Place::bare();
     let location = location.replace("repo", &place.path("repo").display().to_string());
     let mut random = Random(7);
-    for number in 0..6 {
+    for number in 0..2 * megabytes {
         place.file(&format!("tree/{number}"), random.bytes(500_000));
         place.file(&format!("tree/small {number}"), random.bytes(300));
     }
@@ -85,7 +90,8 @@ fn scrub(place: &Place, location: &str, more: &[&str], rc: i32) -> Value {
 
 #[test]
 fn a_percent_of_all_sectors_is_healed() {
-    let (place, location) = place("parity:10%:repo");
+    let megabytes = std::env::var("GABION_TEST_ROT_MB").map_or(3, |text| text.parse().unwrap());
+    let (place, location) = place_of("parity:10%:repo", megabytes);
     assert_eq!(scrub(&place, &location, &[], 0)["damaged"], 0);
     destroy_sectors(&place.path("repo"), &mut Random(11));
     // Reading goes around the damage and says so.

@@ -6,7 +6,9 @@ use std::process::Stdio;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use gabion_tests::servers::{self, ACCESS_KEY, BUCKET, Fault, Program, Proxy, S3Server, SECRET_KEY};
+use gabion_tests::servers::{
+    self, ACCESS_KEY, AZURE_KEY, BUCKET, Fault, Program, Proxy, S3Server, SECRET_KEY, WEBDAV_PASSWORD, WEBDAV_USER,
+};
 use gabion_tests::{Random, all_required};
 use serde_json::Value;
 
@@ -23,8 +25,15 @@ impl Away {
         Self { place: Place::bare(), url }
     }
 
-    fn variables(&self) -> [(&str, &str); 3] {
-        [("GABION_REPO", &self.url), ("AWS_ACCESS_KEY_ID", ACCESS_KEY), ("AWS_SECRET_ACCESS_KEY", SECRET_KEY)]
+    fn variables(&self) -> [(&str, &str); 6] {
+        [
+            ("GABION_REPO", &self.url),
+            ("AWS_ACCESS_KEY_ID", ACCESS_KEY),
+            ("AWS_SECRET_ACCESS_KEY", SECRET_KEY),
+            ("AZURE_STORAGE_ACCOUNT_KEY", AZURE_KEY),
+            ("WEBDAV_USERNAME", WEBDAV_USER),
+            ("WEBDAV_PASSWORD", WEBDAV_PASSWORD),
+        ]
     }
 
     fn run(&self, arguments: &[&str]) -> Run {
@@ -95,6 +104,13 @@ fn a_whole_life_in_a_bucket_of_another_server() {
 }
 
 #[test]
+fn a_whole_life_in_azure() {
+    let directory = tempfile::tempdir().unwrap();
+    let Some(azure) = servers::azurite(directory.path()) else { return };
+    whole_life(servers::azurite_url(azure.port, "r"));
+}
+
+#[test]
 fn a_whole_life_in_redis() {
     let directory = tempfile::tempdir().unwrap();
     let Some(redis) = servers::redis(directory.path()) else { return };
@@ -106,6 +122,26 @@ fn a_whole_life_in_one_file() {
     let directory = tempfile::tempdir().unwrap();
     whole_life(format!("redb:{}", directory.path().join("r.redb").display()));
     assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 1);
+}
+
+#[test]
+fn a_whole_life_on_a_webdav_server() {
+    let directory = tempfile::tempdir().unwrap();
+    let Some(webdav) = servers::webdav(directory.path()) else { return };
+    whole_life(servers::webdav_url(webdav.port, "host/repository"));
+}
+
+#[test]
+fn a_whole_life_in_files_of_a_library() {
+    let directory = tempfile::tempdir().unwrap();
+    whole_life(format!("opendal+fs://{}/r", directory.path().display()));
+}
+
+#[test]
+fn services_that_are_not_there_are_named() {
+    let place = Place::bare();
+    let told = place.run(&["-r", "opendal+gdrive://x", "repo-list"]);
+    assert!(told.rc >= 2 && told.err.contains("gdrive") && told.err.contains("webdav"), "{told:?}");
 }
 
 #[test]
@@ -342,7 +378,7 @@ fn profiles_name_places_and_habits() {
 #[test]
 fn required_servers_are_there() {
     if all_required() {
-        for program in ["redis-server", "moto_server"] {
+        for program in ["redis-server", "moto_server", "wsgidav", "azurite-blob"] {
             let found = std::process::Command::new(program).arg("--version").output();
             assert!(found.is_ok(), "{program}");
         }

@@ -11,7 +11,9 @@ use gabion_backends::{Access, Location, OpenOptions, Variables, open};
 use gabion_core::backend::conformance::{Options, check};
 use gabion_core::backend::{Backend, ByteRange, ObjectName, Prefix, PutMode};
 use gabion_core::error::{ErrorKind, Result};
-use gabion_tests::servers::{self, ACCESS_KEY, BUCKET, Fault, Program, Proxy, S3Server, SECRET_KEY};
+use gabion_tests::servers::{
+    self, ACCESS_KEY, AZURE_KEY, BUCKET, Fault, Program, Proxy, S3Server, SECRET_KEY, WEBDAV_PASSWORD, WEBDAV_USER,
+};
 use tokio::runtime::{Builder, Runtime};
 
 fn runtime() -> Runtime {
@@ -24,7 +26,13 @@ fn named(name: &str) -> ObjectName {
 
 /// Options whose patience costs no time worth mentioning.
 fn options() -> OpenOptions {
-    let keys = [("AWS_ACCESS_KEY_ID", ACCESS_KEY), ("AWS_SECRET_ACCESS_KEY", SECRET_KEY)];
+    let keys = [
+        ("AWS_ACCESS_KEY_ID", ACCESS_KEY),
+        ("AWS_SECRET_ACCESS_KEY", SECRET_KEY),
+        ("AZURE_STORAGE_ACCOUNT_KEY", AZURE_KEY),
+        ("WEBDAV_USERNAME", WEBDAV_USER),
+        ("WEBDAV_PASSWORD", WEBDAV_PASSWORD),
+    ];
     OpenOptions {
         retry: RetryOptions { first_pause: Duration::from_millis(5), repetitions: 8, ..RetryOptions::default() },
         variables: Variables::from_iter(keys),
@@ -82,6 +90,23 @@ fn another_s3_keeps_the_contract() {
 }
 
 #[test]
+fn azure_keeps_the_contract() {
+    let place = tempfile::tempdir().unwrap();
+    let Some(server) = servers::azurite(place.path()) else { return };
+    let store = opened(&servers::azurite_url(server.port, "some/where"));
+    keeps_the_contract(store, Options { names: 600, rounds: 5, ..Options::quick() });
+    assert!(replaces(&*opened(&servers::azurite_url(server.port, "other"))));
+}
+
+#[test]
+fn azure_sends_large_objects_in_parts() {
+    let place = tempfile::tempdir().unwrap();
+    let Some(server) = servers::azurite(place.path()) else { return };
+    let store = opened(&format!("{}&part-mib=5", servers::azurite_url(server.port, "")));
+    keeps_the_contract(store, Options { names: 10, rounds: 2, large_bytes: (13 << 20) + 7, ..Options::quick() });
+}
+
+#[test]
 fn redis_keeps_the_contract() {
     let place = tempfile::tempdir().unwrap();
     let Some(server) = servers::redis(place.path()) else { return };
@@ -107,6 +132,58 @@ fn redis_that_comes_back_is_found_again() {
     });
     put("a/2").unwrap();
     drop(again);
+}
+
+#[test]
+fn webdav_keeps_the_contract() {
+    let place = tempfile::tempdir().unwrap();
+    let Some(server) = servers::webdav(place.path()) else { return };
+    keeps_the_contract(opened(&servers::webdav_url(server.port, "some/where")), Options::quick());
+    assert_eq!(files(place.path().join("files")), 0, "nothing is left beside the objects either");
+}
+
+fn files(place: std::path::PathBuf) -> usize {
+    let entries = std::fs::read_dir(place).unwrap().map(|entry| entry.unwrap().path());
+    entries.map(|path| if path.is_dir() { files(path) } else { 1 }).sum()
+}
+
+#[test]
+fn webdav_through_a_bad_line_keeps_the_contract() {
+    let place = tempfile::tempdir().unwrap();
+    let Some(server) = servers::webdav(place.path()) else { return };
+    let faults = [Fault::Unavailable, Fault::CutRequest, Fault::CutAnswer, Fault::LoseAnswer];
+    let proxy = Proxy::start(server.port, move |request| match request.number % 29 {
+        0 => faults[(request.number / 29) as usize % faults.len()],
+        _ => Fault::Pass,
+    });
+    let options = Options { names: 60, rounds: 4, large_bytes: (1 << 20) + 1, ..Options::quick() };
+    keeps_the_contract(opened(&servers::webdav_url(proxy.port, "bad")), options);
+    assert!(proxy.faults() > 20, "{} of {}", proxy.faults(), proxy.requests());
+}
+
+#[test]
+fn webdav_tells_wrong_passwords_and_lost_servers() {
+    let place = tempfile::tempdir().unwrap();
+    let Some(mut server) = servers::webdav(place.path()) else { return };
+    let location = Location::parse(&servers::webdav_url(server.port, "x")).unwrap();
+    let (runtime, name) = (runtime(), named("config"));
+    let got = |options: &OpenOptions| {
+        let store = open(&location, Access::Existing, options).unwrap();
+        runtime.block_on(store.get(&name, ByteRange::WHOLE)).unwrap_err()
+    };
+    assert_eq!(got(&options()).kind(), ErrorKind::NotFound);
+    let variables = Variables::from_iter([("WEBDAV_USERNAME", WEBDAV_USER), ("WEBDAV_PASSWORD", "hunter2")]);
+    let error = got(&OpenOptions { variables, ..options() });
+    assert_eq!((error.kind(), error.context("attempts")), (ErrorKind::PermissionDenied, None), "{error}");
+    assert!(!format!("{error} {error:?}").contains("hunter2"), "{error:?}");
+    server.kill();
+    let error = got(&options());
+    assert!(error.context("attempts").is_some() && error.kind() == ErrorKind::Connection, "{error}");
+    assert_eq!(
+        listed(&*opened(&servers::webdav_url(server.port, "x"))).unwrap_err().kind(),
+        ErrorKind::Connection,
+        "no empty list"
+    );
 }
 
 /// Every some requests something goes wrong, each kind in its turn; repeating makes up for all of it.

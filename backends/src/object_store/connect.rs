@@ -6,8 +6,8 @@ use std::time::Duration;
 use gabion_core::error::{Error, ErrorKind, Result};
 use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey};
 use object_store::azure::{AzureConfigKey, MicrosoftAzureBuilder};
-use object_store::gcp::{GoogleCloudStorageBuilder, GoogleConfigKey};
-use object_store::{BackoffConfig, ClientOptions, ObjectStore, RetryConfig};
+use object_store::gcp::{GcpCredential, GoogleCloudStorageBuilder, GoogleConfigKey};
+use object_store::{BackoffConfig, ClientOptions, ObjectStore, RetryConfig, StaticCredentialProvider};
 
 use super::credentials;
 use super::location::{ObjectStoreLocation, Service};
@@ -157,6 +157,11 @@ fn google(location: &ObjectStoreLocation, variables: &Variables) -> Result<Arc<d
             Ok(key) => builder.with_config(key, value),
             Err(_) => builder,
         });
+    if location.anonymous {
+        // The library asks the machine for a token all the same, if it writes.
+        let nobody = StaticCredentialProvider::new(GcpCredential { bearer: String::new() });
+        builder = builder.with_credentials(Arc::new(nobody));
+    }
     if let Some(path) = variables.get("GOOGLE_APPLICATION_CREDENTIALS") {
         builder = builder.with_application_credentials(path);
     }

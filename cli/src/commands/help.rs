@@ -14,7 +14,7 @@ use crate::output::sink::Sink;
 
 /// Explain a command or a topic
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Topics: patterns, placeholders, match-archives, compression, environment, exit-codes")]
+#[command(after_help = "Topics: stores, patterns, placeholders, match-archives, compression, environment, exit-codes")]
 pub struct Args {
     /// A topic, or a command such as `create` or `key add`
     #[arg(value_name = "TOPIC")]
@@ -24,7 +24,8 @@ pub struct Args {
 /// The name of a topic, and what makes its text.
 type Topic = (&'static str, fn() -> String);
 
-const TOPICS: [Topic; 6] = [
+const TOPICS: [Topic; 7] = [
+    ("stores", || include_str!("../help/stores.txt").to_owned()),
     ("patterns", || include_str!("../help/patterns.txt").to_owned()),
     ("placeholders", || include_str!("../help/placeholders.txt").to_owned()),
     ("match-archives", || include_str!("../help/match-archives.txt").to_owned()),

@@ -1,0 +1,298 @@
+//! Repositories in services that [OpenDAL](https://docs.rs/opendal) knows: `opendal+SERVICE:...`.
+//!
+//! What a service can do is read from it when it is opened; one that can not do what a repository needs is refused by
+//! the name of what is missing. Services that can rename are file systems, whose writes are seen half done: there an
+//! object is written beside its place, to a file whose name begins with a dot, and renamed. In others a write is there
+//! whole or not at all. No service here replaces an object only if it exists.
+
+mod connect;
+mod error;
+mod location;
+
+use std::fmt;
+
+use async_trait::async_trait;
+use bytes::{Bytes, BytesMut};
+use futures_util::stream::{self, BoxStream, StreamExt, TryStreamExt};
+use gabion_core::backend::{
+    Backend, ByteRange, Capabilities, ObjectMeta, ObjectName, Payload, Permissions, Prefix, PutMode,
+};
+use gabion_core::error::{Error, ErrorKind, Result};
+use gabion_core::limits::OBJECT_BYTES_MAX;
+use opendal::{Buffer, Operator};
+
+use crate::{Access, Variables};
+use error::{told, translated};
+pub use location::OpendalLocation;
+pub(crate) use location::SCHEME;
+use location::Service;
+
+/// Calls worth having under way at once.
+const CONCURRENCY: usize = 8;
+
+/// A repository in a service of OpenDAL.
+pub struct OpendalBackend {
+    operator: Operator,
+    location: OpendalLocation,
+    shown: String,
+}
+
+impl fmt::Debug for OpendalBackend {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // What the library would show may hold keys.
+        f.debug_struct("OpendalBackend").field("location", &self.shown).finish_non_exhaustive()
+    }
+}
+
+impl OpendalBackend {
+    /// A client for the location; servers are asked nothing before the first call. Credentials come from the location
+    /// or from `variables`.
+    ///
+    /// # Errors
+    /// `Unsupported` if the service lacks what a repository needs, `PermissionDenied` if keys are missing,
+    /// `RepositoryNotFound` if a directory is expected and there is none.
+    pub fn open(location: &OpendalLocation, access: Access, variables: &Variables) -> Result<Self> {
+        let operator = connect::connect(location, access, variables)?;
+        Ok(Self { operator, location: location.clone(), shown: location.to_string() })
+    }
+
+    /// Where an object is written before it gets its name; `None` where that is not needed.
+    fn beside(&self, name: &ObjectName) -> Result<Option<String>> {
+        if !self.operator.info().capability().rename {
+            return Ok(None);
+        }
+        let mut random = [0; 16];
+        getrandom::fill(&mut random).map_err(|error| Error::new(ErrorKind::System, "put object").because(error))?;
+        let folder = name.as_str().rsplit_once('/').map_or("", |(folder, _)| folder);
+        Ok(Some(format!("{folder}/.put-{:032x}", u128::from_le_bytes(random))))
+    }
+
+    /// Reads a range, at most `limit` bytes of it, whatever the server sends.
+    async fn read(&self, name: &ObjectName, range: (u64, Option<u64>), limit: u64) -> Result<Bytes> {
+        let operation = "get object";
+        let failed = |error| told(operation, name, error);
+        let reader = self.operator.reader(name.as_str()).await.map_err(failed)?;
+        let mut pieces = match range {
+            (offset, Some(end)) => reader.into_stream(offset..end).await,
+            (offset, None) => reader.into_stream(offset..).await,
+        }
+        .map_err(failed)?;
+        let mut bytes = BytesMut::new();
+        while let Some(piece) = pieces.try_next().await.map_err(failed)? {
+            let read = bytes.len() as u64 + piece.len() as u64;
+            if read > limit {
+                let error = Error::new(ErrorKind::LimitExceeded, operation).with("object", name);
+                return Err(error.with("bytes", read).with("limit", limit));
+            }
+            for part in piece {
+                bytes.extend_from_slice(&part);
+            }
+        }
+        Ok(bytes.freeze())
+    }
+
+    async fn size(&self, operation: &'static str, name: &ObjectName) -> Result<u64> {
+        let found = self.operator.stat(name.as_str()).await.map_err(|error| told(operation, name, error))?;
+        match found.is_file() {
+            true => Ok(found.content_length()),
+            false => Err(Error::new(ErrorKind::NotFound, operation).with("object", name)),
+        }
+    }
+
+    /// Why a range could not be had: mostly because the object is shorter, for which each service has its own words.
+    async fn why_not(&self, name: &ObjectName, end: u64, error: Error) -> Error {
+        match self.size("get object", name).await {
+            Ok(size) if size < end => {
+                Error::damaged("get object", "object is shorter than the range").with("object", name)
+            }
+            Ok(_) => error,
+            Err(error) => error,
+        }
+    }
+}
+
+/// Writes an object, in one step for everybody who looks.
+async fn write(operator: Operator, name: ObjectName, content: Buffer, beside: Option<String>) -> Result<()> {
+    let failed = |error| told("put object", &name, error);
+    let Some(beside) = beside else {
+        return operator.write(name.as_str(), content).await.map(drop).map_err(failed);
+    };
+    let written = match operator.write(&beside, content).await {
+        Ok(_) => operator.rename(&beside, name.as_str()).await,
+        Err(error) => Err(error),
+    };
+    if written.is_err() {
+        // Why it failed is worth telling, not how the cleaning went.
+        let _ = operator.delete(&beside).await;
+    }
+    written.map_err(failed)
+}
+
+#[async_trait]
+impl Backend for OpendalBackend {
+    fn location(&self) -> &str {
+        &self.shown
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        let service = self.operator.info().capability();
+        let largest = service.write_total_max_size.unwrap_or(OBJECT_BYTES_MAX).min(OBJECT_BYTES_MAX);
+        Capabilities {
+            // Directories can not be flushed, and nobody knows what a server does.
+            durable: matches!(self.location.service, Service::B2 { .. }),
+            list_staleness: self.location.staleness(),
+            replace_existing: false,
+            max_object_bytes: largest as u64,
+            concurrency: CONCURRENCY,
+            permissions: Permissions::All,
+        }
+    }
+
+    async fn put(&self, name: &ObjectName, payload: Payload, mode: PutMode) -> Result<()> {
+        let operation = "put object";
+        let limit = self.capabilities().max_object_bytes;
+        if payload.len() as u64 > limit {
+            let error = Error::new(ErrorKind::LimitExceeded, operation).with("object", name);
+            return Err(error.with("bytes", payload.len()).with("limit", limit));
+        }
+        if mode == PutMode::ReplaceExisting {
+            return Err(Error::new(ErrorKind::Unsupported, "replace object").with("object", name));
+        }
+        // Writers of the library never get past a piece that is empty.
+        let pieces: Vec<Bytes> = payload.pieces().iter().filter(|piece| !piece.is_empty()).cloned().collect();
+        let content = Buffer::from(pieces);
+        let put = write(self.operator.clone(), name.clone(), content, self.beside(name)?);
+        // It goes on if the caller loses interest: a file that was begun is renamed or removed.
+        let put = tokio::spawn(put).await;
+        put.map_err(|error| Error::new(ErrorKind::System, operation).because(error))?
+    }
+
+    async fn get(&self, name: &ObjectName, range: ByteRange) -> Result<Bytes> {
+        let (offset, length) = match range {
+            ByteRange::All { limit } => {
+                return match self.read(name, (0, None), limit).await {
+                    // Some servers have no range at all of an empty object.
+                    Err(error) if error.kind() == ErrorKind::Damaged && self.size("get object", name).await? == 0 => {
+                        Ok(Bytes::new())
+                    }
+                    read => read,
+                };
+            }
+            ByteRange::Exact { offset, length } => (offset, length),
+        };
+        let too_short = || Error::damaged("get object", "object is shorter than the range").with("object", name);
+        let end = offset.checked_add(length);
+        let Some(end) = end.filter(|_| length > 0) else {
+            // No request asks for nothing, or for more than there can be; but the object may be missing.
+            let size = self.size("get object", name).await?;
+            return if end.is_some_and(|end| end <= size) { Ok(Bytes::new()) } else { Err(too_short()) };
+        };
+        match self.read(name, (offset, Some(end)), length).await {
+            Ok(bytes) if bytes.len() as u64 == length => Ok(bytes),
+            Ok(_) => Err(self.why_not(name, end, cut_short(name)).await),
+            Err(error) if error.kind() == ErrorKind::LimitExceeded => {
+                let error = Error::new(ErrorKind::Unsupported, "get object").with("object", name);
+                Err(error.with("reason", "the server does not give ranges"))
+            }
+            Err(error) if error.kind() == ErrorKind::NotFound => Err(error),
+            Err(error) => Err(self.why_not(name, end, error).await),
+        }
+    }
+
+    async fn head(&self, name: &ObjectName) -> Result<ObjectMeta> {
+        let bytes = self.size("head object", name).await?;
+        Ok(ObjectMeta { name: name.clone(), bytes })
+    }
+
+    async fn delete(&self, name: &ObjectName) -> Result<()> {
+        match self.operator.delete(name.as_str()).await {
+            Err(error) if error.kind() != opendal::ErrorKind::NotFound => Err(told("delete object", name, error)),
+            _ => Ok(()),
+        }
+    }
+
+    fn list(&self, prefix: &Prefix) -> BoxStream<'static, Result<ObjectMeta>> {
+        let (operator, prefix) = (self.operator.clone(), prefix.clone());
+        let failed = |error| translated("list objects", error);
+        let path = prefix.parts().map_or("/".to_owned(), |parts| format!("{parts}/"));
+        let ours = move |found: opendal::Entry| {
+            let name =
+                ObjectName::new(found.path()).ok().filter(|name| found.metadata().is_file() && prefix.covers(name));
+            let meta = name.map(|name| ObjectMeta { name, bytes: found.metadata().content_length() });
+            std::future::ready(Ok(meta))
+        };
+        let listed = async move { operator.lister_with(&path).recursive(true).await.map_err(failed) };
+        let listed = stream::once(listed).map_ok(move |lister| lister.map_err(failed)).try_flatten();
+        listed.try_filter_map(ours).boxed()
+    }
+}
+
+fn cut_short(name: &ObjectName) -> Error {
+    Error::new(ErrorKind::Connection, "get object").with("object", name).with("reason", "cut short").temporary()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use gabion_core::backend::conformance::{Options, check};
+
+    use super::*;
+
+    fn runtime() -> tokio::runtime::Runtime {
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap()
+    }
+
+    fn opened(service: &str, rest: &str, access: Access) -> Result<OpendalBackend> {
+        OpendalBackend::open(&OpendalLocation::parse(service, rest)?, access, &Variables::default())
+    }
+
+    fn files(place: &std::path::Path) -> usize {
+        let entries = std::fs::read_dir(place).unwrap().map(|entry| entry.unwrap());
+        entries.map(|entry| if entry.path().is_dir() { files(&entry.path()) } else { 1 }).sum()
+    }
+
+    #[test]
+    fn files_keep_the_contract_and_nothing_is_left_beside_them() {
+        let place = tempfile::tempdir().unwrap();
+        let backend = opened("fs", &format!("//{}/r", place.path().display()), Access::Create).unwrap();
+        let report = runtime().block_on(check(Arc::new(backend), Options::quick()));
+        assert!(report.is_clean(), "{report}");
+        assert_eq!(files(place.path()), 0);
+    }
+
+    #[test]
+    fn memory_keeps_the_contract() {
+        let backend = opened("memory", "", Access::Create).unwrap();
+        let report = runtime().block_on(check(Arc::new(backend), Options::quick()));
+        assert!(report.is_clean(), "{report}");
+    }
+
+    #[test]
+    fn a_directory_that_is_not_there_is_not_made_by_looking() {
+        let place = tempfile::tempdir().unwrap();
+        let rest = format!("//{}/r", place.path().display());
+        let error = opened("fs", &rest, Access::Existing).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::RepositoryNotFound);
+        assert!(!place.path().join("r").exists());
+        opened("fs", &rest, Access::Create).unwrap();
+        opened("fs", &rest, Access::Existing).unwrap();
+    }
+
+    #[test]
+    fn foreign_files_and_unfinished_ones_are_neither_listed_nor_touched() {
+        let place = tempfile::tempdir().unwrap();
+        for foreign in ["UPPER", "a b", ".put-1", "a/b/c/d", "archives/.put-2"] {
+            let path = place.path().join(foreign);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, "foreign").unwrap();
+        }
+        let backend = opened("fs", &format!("//{}", place.path().display()), Access::Existing).unwrap();
+        let runtime = runtime();
+        let name = ObjectName::new("archives/1").unwrap();
+        runtime.block_on(backend.put(&name, vec![1].into(), PutMode::Write)).unwrap();
+        let listed: Vec<_> = runtime.block_on(backend.list(&Prefix::all()).try_collect()).unwrap();
+        assert_eq!(listed, [ObjectMeta { name, bytes: 1 }]);
+        assert_eq!(files(place.path()), 6);
+    }
+}

@@ -1,0 +1,125 @@
+//! What a place costs the program: `cargo bench -p gabion --bench stores -- latency`, or `parity`.
+//!
+//! Each line is the median of three rounds (`GABION_BENCH_ROUNDS`) over one gigabyte (`GABION_BENCH_MB`). Nothing is
+//! judged: times are those of this machine at this moment.
+
+#![expect(clippy::unwrap_used, reason = "a benchmark that can not be set up ends")]
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use gabion_tests::Random;
+use gabion_tests::servers::{self, ACCESS_KEY, Fault, Proxy, S3Server, SECRET_KEY};
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_gabion");
+/// What is added to every request.
+const LATENCY: Duration = Duration::from_millis(50);
+const FILE_BYTES: usize = 4_000_000;
+
+fn main() {
+    let asked: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
+    let wanted = |name: &str| asked.is_empty() || asked.iter().any(|word| word == name);
+    if wanted("latency") {
+        latency();
+    }
+    if wanted("parity") {
+        parity();
+    }
+}
+
+fn number(variable: &str, usual: usize) -> usize {
+    std::env::var(variable).ok().and_then(|text| text.parse().ok()).unwrap_or(usual)
+}
+
+/// How well files compress.
+#[derive(Clone, Copy)]
+enum Content {
+    /// Not at all.
+    Noise,
+    /// To about a third: words in random order.
+    Words,
+}
+
+fn content(random: &mut Random, kind: Content) -> Vec<u8> {
+    match kind {
+        Content::Noise => random.bytes(FILE_BYTES),
+        Content::Words => {
+            let words: Vec<Vec<u8>> =
+                (0..2000).map(|number| format!("word{:x} ", number * 7919).into_bytes()).collect();
+            let mut out = Vec::with_capacity(FILE_BYTES + 16);
+            while out.len() < FILE_BYTES {
+                out.extend_from_slice(&words[random.below(words.len() as u64) as usize]);
+            }
+            out
+        }
+    }
+}
+
+/// Files of all the megabytes that are asked for.
+fn tree(place: &Path, kind: Content) {
+    let mut random = Random::new(7);
+    fs::create_dir(place).unwrap();
+    for file in 0..number("GABION_BENCH_MB", 1000) * 1_000_000 / FILE_BYTES {
+        fs::write(place.join(file.to_string()), content(&mut random, kind)).unwrap();
+    }
+}
+
+fn gabion(home: &Path, repository: &str, arguments: &[&str]) {
+    let mut command = Command::new(PROGRAM);
+    command.args(["-r", repository]).args(arguments).env("GABION_BASE_DIR", home).env("GABION_PASSPHRASE", "secret");
+    command.env("AWS_ACCESS_KEY_ID", ACCESS_KEY).env("AWS_SECRET_ACCESS_KEY", SECRET_KEY);
+    let ended = command.stdin(Stdio::null()).stdout(Stdio::null()).status().unwrap();
+    assert!(ended.success(), "gabion {arguments:?}");
+}
+
+/// The medians of two things that are measured in turn.
+fn medians(mut one: impl FnMut() -> f64, mut other: impl FnMut() -> f64) -> (f64, f64) {
+    let rounds = number("GABION_BENCH_ROUNDS", 3);
+    let (mut ones, mut others): (Vec<f64>, Vec<f64>) = (0..rounds).map(|_| (one(), other())).unzip();
+    let median = |times: &mut Vec<f64>| {
+        times.sort_by(f64::total_cmp);
+        times[times.len() / 2]
+    };
+    (median(&mut ones), median(&mut others))
+}
+
+/// The time of a first backup into a repository that `place` names.
+fn create(source: &Path, place: impl Fn(&Path) -> String) -> f64 {
+    let directory = tempfile::tempdir().unwrap();
+    let repository = place(directory.path());
+    gabion(directory.path(), &repository, &["repo-create"]);
+    // What was written before is not this round's business.
+    assert!(Command::new("sync").status().unwrap().success());
+    let began = Instant::now();
+    gabion(directory.path(), &repository, &["create", "archive", source.to_str().unwrap()]);
+    began.elapsed().as_secs_f64()
+}
+
+/// New data into a bucket, with and without a long way to it.
+fn latency() {
+    let source = tempfile::tempdir().unwrap();
+    let source = source.path().join("tree");
+    tree(&source, Content::Noise);
+    let through = |fault: Fault| {
+        let bucket = tempfile::tempdir().unwrap();
+        let server = S3Server::start(bucket.path());
+        let proxy = Proxy::start(server.port, move |_| fault);
+        create(&source, |_| servers::url(proxy.port, "r"))
+    };
+    let (near, far) = medians(|| through(Fault::Pass), || through(Fault::Delay(LATENCY)));
+    println!("create to S3: {near:.2} s, with {LATENCY:?} more per request {far:.2} s, ratio {:.2}", far / near);
+}
+
+/// New data with parity, and without.
+fn parity() {
+    for (kind, word) in [(Content::Words, "compressible"), (Content::Noise, "incompressible")] {
+        let place = tempfile::tempdir().unwrap();
+        let source = place.path().join("tree");
+        tree(&source, kind);
+        let at = |layer: &str| create(&source, |place| format!("{layer}{}", place.join("r").display()));
+        let (plain, protected) = medians(|| at(""), || at("parity:10%:"));
+        println!("create, {word}: {plain:.2} s, with 10 % parity {protected:.2} s, ratio {:.2}", protected / plain);
+    }
+}
