@@ -67,14 +67,6 @@ impl ArchiveFilter {
             && spans.iter().all(Option::is_none)
     }
 
-    /// Whether archives are told by a pattern of their names, so that one name stands for no series.
-    pub fn has_name_pattern(&self) -> bool {
-        self.match_archives.iter().any(|text| {
-            let text = text.strip_prefix("name:").unwrap_or(text);
-            text.starts_with("sh:") || text.starts_with("re:")
-        })
-    }
-
     /// The archives of `catalog` that are meant, in the order that is wished.
     pub fn select(&self, context: &Context, catalog: Catalog) -> anyhow::Result<Vec<Listed>> {
         let selector = |text: &String| Selector::parse(&context.placeholders.replace(text)?, context.zone());

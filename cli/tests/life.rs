@@ -117,14 +117,18 @@ fn an_archive_that_can_not_be_read_goes_by_force() {
 }
 
 #[test]
-fn prune_takes_each_series_for_itself() {
+fn prune_takes_all_archives_together_unless_told_otherwise() {
     let place = days(2);
     place.run(&["create", "--timestamp", "2026-03-09T12:00:00", "other-1", "tree"]).succeeded();
     place.run(&["create", "--timestamp", "2026-03-10T12:00:00", "other-2", "tree"]).succeeded();
-    place.run(&["prune", "--keep-last", "1"]).succeeded();
+    place.run(&["prune", "--keep-last", "1", "--group-by", "series"]).succeeded();
     assert_eq!(names(&place, &[]), ["daily 02", "other-1 09", "other-2 10"]);
+    place.run(&["create", "--timestamp", "2026-03-08T12:00:00", "daily", "tree"]).succeeded();
     place.run(&["prune", "--keep-last", "1", "-a", "sh:other-*"]).succeeded();
-    assert_eq!(names(&place, &[]), ["daily 02", "other-2 10"]);
+    assert_eq!(names(&place, &[]), ["daily 02", "daily 08", "other-2 10"]);
+    let run = place.run(&["prune", "--keep-last", "1"]).succeeded();
+    assert!(run.err.contains("--group-by series"), "{}", run.err);
+    assert_eq!(names(&place, &[]), ["other-2 10"]);
 }
 
 #[test]

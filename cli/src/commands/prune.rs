@@ -1,6 +1,6 @@
 //! `gabion prune`
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write as _;
 use std::str::FromStr;
 
@@ -35,13 +35,15 @@ const SHORT_FORMAT: &str = "{archive}{NL}";
 /// come first, and what they keep does not count for the others. A rule with room keeps the oldest archive too. Instead of a
 /// number a rule takes a span of time, such as 30d: then it keeps what was made in it, or -1 for everything.
 ///
-/// Rules are applied to each series (archives that share a name) on its own. Where --match-archives has a pattern
-/// (sh: or re:), they are applied to all archives it fits together, because then every archive may have a name of its own;
-/// --group-by says otherwise. Archives with the tag @PROT stay. The room is given back by `gabion compact`.
+/// Rules are applied to all selected archives together, whatever their names: where several machines or kinds of data
+/// share a repository, select by NAME or --match-archives, or have each series (archives that share a name) treated on
+/// its own by `--group-by series`. Archives with the tag @PROT stay. The room is given back by `gabion compact`; until then
+/// `gabion undelete` brings archives back.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Examples:\n  gabion prune --keep-daily 7 --keep-weekly 4 --keep-monthly 6 --list --dry-run\n  \
-                        gabion prune home --keep 2d --keep-daily 14\n  gabion prune -a 'sh:{hostname}-*' -d 7 -w 4"
+                        gabion prune home --keep 2d --keep-daily 14\n  gabion prune -a 'sh:{hostname}-*' -d 7 -w 4\n  \
+                        gabion prune --group-by series --keep-daily 7"
 )]
 pub struct Args {
     /// Only the series of this name
@@ -78,8 +80,8 @@ pub struct Args {
     #[arg(long, value_name = "TIMESTAMP")]
     from: Option<String>,
     /// What the rules are applied to
-    #[arg(long, value_name = "WHAT")]
-    group_by: Option<Group>,
+    #[arg(long, value_name = "WHAT", default_value = "all")]
+    group_by: Group,
     #[command(flatten)]
     rules: Rules,
     #[command(flatten)]
@@ -231,6 +233,10 @@ pub fn run(context: &Context, args: &Args) -> Result<Warnings> {
         false => None,
     };
     args.show(context, &rows, &format, freed.as_ref())?;
+    if args.group_by == Group::All && args.filter.is_empty() && mixes_series(&archives) {
+        let hint = "rules were applied to several series together: see NAME, --match-archives and --group-by series";
+        reporter.log(Level::Warning, None, hint);
+    }
     if !args.dry_run {
         delete(&repository, &gone, &context.remover("prune"), &SystemClock)?;
     }
@@ -240,13 +246,17 @@ pub fn run(context: &Context, args: &Args) -> Result<Warnings> {
     Ok(reporter.warnings())
 }
 
+/// Whether there are several names, and one of them at least is that of a series.
+fn mixes_series(archives: &[Archive]) -> bool {
+    let names: BTreeSet<&str> = archives.iter().map(|archive| archive.record.name.as_str()).collect();
+    names.len() > 1 && names.len() < archives.len()
+}
+
 impl Args {
     fn kept(&self, context: &Context, archives: &[Archive], policy: &Policy) -> BTreeMap<ArchiveId, Kept> {
-        let together = if self.filter.has_name_pattern() { Group::All } else { Group::Series };
-        let group = self.group_by.unwrap_or(together);
         let mut groups = BTreeMap::<&str, Vec<Candidate>>::new();
         for archive in archives {
-            let name = if group == Group::All { "" } else { &archive.record.name };
+            let name = if self.group_by == Group::All { "" } else { &archive.record.name };
             let protected = is_protected(&archive.record);
             groups.entry(name).or_default().push(Candidate { id: archive.id, start: archive.record.start, protected });
         }
