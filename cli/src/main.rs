@@ -22,6 +22,7 @@ mod progress;
 mod question;
 mod report;
 mod requests;
+mod resources;
 mod select;
 mod signals;
 mod timespan;

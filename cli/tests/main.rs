@@ -17,6 +17,7 @@ mod killed;
 mod life;
 mod machine;
 #[cfg(target_os = "linux")]
+mod memory;
 mod mount;
 mod output;
 mod place;

@@ -16,7 +16,6 @@ use gabion_core::error::{Error, ErrorKind};
 use gabion_core::monitor::{Event, Monitor as _, Warning};
 use gabion_core::ops::import::{ImportOptions, Imported, Importer};
 use gabion_core::pattern::NamePattern;
-use gabion_core::repository::WriterOptions;
 use serde_json::{Map, Value, json};
 
 use crate::context::Context;
@@ -29,6 +28,7 @@ use crate::output::text::printable;
 use crate::passphrase::{self, Terminal};
 use crate::progress::{Level, Reporter};
 use crate::report::Advised;
+use crate::resources::Resources;
 
 /// Bytes of the largest file that is taken for a key.
 const KEY_FILE_BYTES_MAX: u64 = 64 << 10;
@@ -65,12 +65,11 @@ pub struct Args {
     /// Compression: none, lz4, zstd[,L], zlib[,L], lzma[,L], auto,C[,L], obfuscate,SPEC,C[,L]
     #[arg(short = 'C', long, value_name = "COMPRESSION", default_value_t)]
     compression: Compression,
-    /// Threads that compress and encrypt [default: one per core]
-    #[arg(long, value_name = "N")]
-    workers: Option<usize>,
     /// Also take over archives that an interrupted backup left
     #[arg(long)]
     consider_checkpoints: bool,
+    #[command(flatten)]
+    resources: Resources,
     /// The old repository: borg: and a path or URL
     #[arg(value_name = "SOURCE")]
     source: String,
@@ -86,8 +85,7 @@ pub fn run(context: &Context, args: &Args) -> Result<Warnings> {
     let repository = if args.dry_run { None } else { Some(context.open()?) };
     let reporter = context.reporter(context.settings())?;
     source.doubts().iter().for_each(|error| warn(&reporter, &args.source, error));
-    let mut writer = WriterOptions { compression: args.compression, ..WriterOptions::default() };
-    writer.workers = args.workers.unwrap_or(writer.workers);
+    let writer = args.resources.writer(context, args.compression, args.chunker_params)?;
     let options = ImportOptions { chunker: args.chunker_params, writer };
     let mut importer =
         repository.as_ref().map(|repository| Importer::new(repository, &source, &options)).transpose()?;

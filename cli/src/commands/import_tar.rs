@@ -9,7 +9,6 @@ use gabion_core::chunker::ChunkerParams;
 use gabion_core::clock::SystemClock;
 use gabion_core::compress::Compression;
 use gabion_core::ops::create::{CreateOptions, Input, TarStream, create};
-use gabion_core::repository::WriterOptions;
 
 use super::create::answer;
 use super::tar_filter::{self, Source};
@@ -17,6 +16,7 @@ use crate::context::Context;
 use crate::date::parse_moment_or_file;
 use crate::exit_code::{Failure, Warnings};
 use crate::progress::{Settings, Work};
+use crate::resources::Resources;
 
 /// Make an archive of a tar file.
 ///
@@ -59,6 +59,8 @@ pub struct Args {
     compression: Compression,
     #[arg(long, hide = true, value_name = "ALGOS")]
     digests: Option<String>,
+    #[command(flatten)]
+    resources: Resources,
     /// Name of the archive
     #[arg(value_name = "NAME")]
     name: String,
@@ -106,7 +108,7 @@ fn options(context: &Context, args: &Args) -> Result<CreateOptions> {
         user: context.placeholders.user.clone(),
         command_line: std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect(),
         chunker: args.chunker_params,
-        writer: WriterOptions { compression: args.compression, ..WriterOptions::default() },
+        writer: args.resources.writer(context, args.compression, args.chunker_params)?,
         ..CreateOptions::default()
     })
 }

@@ -9,7 +9,7 @@ use gabion_core::chunker::ChunkerParams;
 use gabion_core::clock::SystemClock;
 use gabion_core::compress::Compression;
 use gabion_core::ops::recreate::{RecreateOptions, preview, recreate};
-use gabion_core::repository::{Repository, WriterOptions};
+use gabion_core::repository::Repository;
 
 use crate::archives::ArchiveFilter;
 use crate::context::Context;
@@ -19,6 +19,7 @@ use crate::output::rows::rows;
 use crate::output::sink::Sink;
 use crate::patterns::{self, Patterns, TagFiles};
 use crate::progress::{Level, Reporter, Settings, Work};
+use crate::resources::Resources;
 
 /// Make archives again, without files that should not have been in them.
 ///
@@ -63,6 +64,8 @@ pub struct Args {
     /// Accepted for drivers; see -C
     #[arg(long, value_name = "MODE", hide = true)]
     recompress: Option<String>,
+    #[command(flatten)]
+    resources: Resources,
     #[command(flatten)]
     patterns: Patterns,
     #[command(flatten)]
@@ -113,7 +116,7 @@ impl Args {
             matcher: self.patterns.compile_with_paths(&self.paths)?,
             tags: self.tags.rules(),
             chunker: self.chunker_params,
-            writer: WriterOptions { compression: self.compression, ..WriterOptions::default() },
+            writer: self.resources.writer(context, self.compression, self.chunker_params.unwrap_or_default())?,
             target: self.target.as_deref().map(|name| context.placeholders.replace(name)).transpose()?,
             comment: self.comment.as_deref().map(|text| context.placeholders.replace(text)).transpose()?,
             timestamp: self.timestamp.as_deref().map(|text| parse_moment_or_file(text, zone)).transpose()?,

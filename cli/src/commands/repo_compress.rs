@@ -3,16 +3,17 @@
 use std::io::Write as _;
 
 use anyhow::Result;
+use gabion_core::chunker::ChunkerParams;
 use gabion_core::clock::SystemClock;
 use gabion_core::compress::Compression;
 use gabion_core::ops::compact::{CompactOptions, recompress};
-use gabion_core::repository::WriterOptions;
 
 use crate::context::Context;
 use crate::exit_code::Warnings;
 use crate::output::rows::rows;
 use crate::output::sink::Sink;
 use crate::progress::{Level, Settings, Work};
+use crate::resources::Resources;
 
 /// Compress everything in the repository anew.
 ///
@@ -27,6 +28,8 @@ pub struct Args {
     /// Tell what was done
     #[arg(short, long)]
     stats: bool,
+    #[command(flatten)]
+    resources: Resources,
 }
 
 /// Compresses.
@@ -35,7 +38,7 @@ pub fn run(context: &Context, args: &Args) -> Result<Warnings> {
     let work = Work::Steps { msgid: "repository.compress", label: "Compressing" };
     let reporter = context.reporter(Settings { work, ..context.settings() })?;
     let options = CompactOptions {
-        writer: WriterOptions { compression: args.compression, ..WriterOptions::default() },
+        writer: args.resources.writer(context, args.compression, ChunkerParams::default())?,
         lease_wait: context.lock_wait()?,
         ..CompactOptions::default()
     };

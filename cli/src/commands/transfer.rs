@@ -9,7 +9,6 @@ use gabion_core::chunker::ChunkerParams;
 use gabion_core::clock::SystemClock;
 use gabion_core::compress::Compression;
 use gabion_core::ops::transfer::{Transfer, TransferOptions, already_there};
-use gabion_core::repository::WriterOptions;
 
 use super::recreate::chunker;
 use crate::archives::ArchiveFilter;
@@ -17,6 +16,7 @@ use crate::context::Context;
 use crate::exit_code::Warnings;
 use crate::output::sink::Sink;
 use crate::progress::{Level, Settings, Work};
+use crate::resources::Resources;
 
 /// Copy archives from another repository into this one.
 ///
@@ -48,6 +48,8 @@ pub struct Args {
     #[arg(long, value_name = "PARAMS", value_parser = chunker)]
     chunker_params: Option<ChunkerParams>,
     #[command(flatten)]
+    resources: Resources,
+    #[command(flatten)]
     archives: ArchiveFilter,
 }
 
@@ -63,7 +65,7 @@ enum Recompress {
 pub fn run(context: &Context, args: &Args) -> Result<Warnings> {
     let options = TransferOptions {
         chunker: args.chunker_params,
-        writer: WriterOptions { compression: args.compression, ..WriterOptions::default() },
+        writer: args.resources.writer(context, args.compression, args.chunker_params.unwrap_or_default())?,
     };
     let elsewhere = context.other(args.other_repo.as_deref())?;
     let here = context.open()?;

@@ -79,6 +79,14 @@ impl ChunkerParams {
     pub(super) fn method(&self) -> Method {
         self.0
     }
+
+    /// Bytes of the longest chunk, at most [`CHUNK_BYTES_MAX`].
+    pub fn max_bytes(&self) -> usize {
+        match self.0 {
+            Method::Fastcdc { sizes, .. } | Method::Buzhash { sizes, .. } => sizes.max(),
+            Method::Fixed { size, header } => size.max(header),
+        }
+    }
 }
 
 impl Default for ChunkerParams {

@@ -19,7 +19,7 @@ use crate::id::{ChunkId, IndexId, PendingId, SegmentId, write_hex};
 use crate::index::{self, Fragment, Mark, Marks, SegmentUse};
 use crate::limits::{INDEX_BYTES_MAX, SEGMENT_BYTES_MAX};
 use crate::seal::Kind;
-use crate::segment::{Class, open_directory, read_chunks};
+use crate::segment::{Class, FrameScratch, open_directory, read_chunks};
 
 /// Segments one doom record names at most: 17 bytes each, well below the limit of a record.
 const DOOMED_AT_ONCE: usize = 3000;
@@ -217,7 +217,7 @@ impl Collector {
         let wanted = |ordinal: u32| needed.get(ordinal as usize).is_some_and(|needed| *needed);
         let sealer = office.sealer();
         let opened = (&record, &directory);
-        read_chunks(&sealer, &mut Decompressor::new(), opened, &bytes, &wanted, &mut |_, chunk, plain| {
+        read_chunks(&sealer, &mut FrameScratch::default(), opened, &bytes, &wanted, &mut |_, chunk, plain| {
             self.keep(record.class, &chunk.id, plain)
         })
     }

@@ -1,11 +1,10 @@
 //! The only place that knows threads and queues.
 //!
 //! A job goes to a worker: name the chunk, compress, append to the open segment.
-//! Whoever fills a segment closes it (seal, open again and compare) and hands it to a
-//! publisher, which puts it and tells the index. All queues are bounded, so memory is:
-//! plaintext of `2 * workers + 1` jobs, one open segment per class, and
-//! [`SEGMENTS_IN_FLIGHT`] being closed or put. The first error poisons the session:
-//! every later call fails.
+//! Whoever finds a segment full closes it (seal, open again and compare) and hands it to a
+//! publisher, which puts it and tells the index. All queues are bounded, the jobs by the
+//! bytes of their plaintext: [`Memory`](super::Memory) says how much that is together. The
+//! first error poisons the session: every later call fails.
 //!
 //! With no workers every job and every put runs in the calling thread, in order: a
 //! simulation can replay it.
@@ -16,17 +15,18 @@ use std::thread::JoinHandle;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 
+use super::memory::{JOB_BYTES_PER_WORKER, SEGMENTS_IN_FLIGHT};
 use super::session::SharedIndex;
+use super::spare::Spare;
 use super::writer::WriterOptions;
 use super::{ObjectName, Office, Payload};
-use crate::compress::{Compression, Compressor, Decompressor};
+use crate::compress::{Compression, Compressor};
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::{ChunkId, SegmentId};
 use crate::limits::{SEGMENT_BYTES_MAX, TREE_SEGMENT_BYTES};
-use crate::segment::{self, ChunkEntry, Class, Directory, FinishedSegment, SegmentBuilder, SegmentRecord};
-
-/// Full segments in memory at once: being closed, waiting for a publisher, or on their way.
-const SEGMENTS_IN_FLIGHT: usize = 2;
+use crate::segment::{
+    self, ChunkEntry, Class, Directory, FinishedSegment, FrameScratch, SegmentBuilder, SegmentRecord,
+};
 
 /// What a worker is asked to do.
 pub(super) enum Job {
@@ -38,6 +38,16 @@ pub(super) enum Job {
     Close(Class),
 }
 
+impl Job {
+    /// Plaintext it brings along.
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Frame { plain, .. } | Self::Chunk { plain, .. } => plain.len(),
+            Self::Close(_) => 0,
+        }
+    }
+}
+
 /// Workers and what they share.
 pub(super) struct Pipeline {
     shared: Arc<Shared>,
@@ -47,17 +57,16 @@ pub(super) struct Pipeline {
     inline: Mutex<Tools>,
 }
 
-/// Codec contexts of one worker.
+/// Codec contexts and buffers of one worker.
 struct Tools {
     compressor: Compressor,
-    decompressor: Decompressor,
-    compressed: Vec<u8>,
+    scratch: FrameScratch,
 }
 
 impl Tools {
     fn new(compression: &Compression) -> Result<Self> {
         let compressor = Compressor::new(compression)?;
-        Ok(Self { compressor, decompressor: Decompressor::new(), compressed: Vec::new() })
+        Ok(Self { compressor, scratch: FrameScratch::default() })
     }
 }
 
@@ -93,15 +102,17 @@ impl Pipeline {
     /// Hands a job over; waits while the queue is full.
     pub fn submit(&self, job: Job) -> Result<()> {
         self.shared.check()?;
-        self.shared.jobs.begin();
+        let bytes = job.bytes();
+        let limit = self.workers.len() * JOB_BYTES_PER_WORKER;
+        self.shared.jobs.begin(bytes, limit, &|| self.shared.is_poisoned());
         match &self.queue {
             Some(queue) => queue.send(job).map_err(|_| {
-                self.shared.jobs.end();
+                self.shared.jobs.end(bytes);
                 Error::new(ErrorKind::Poisoned, "store chunk").with("reason", "workers are gone")
             }),
             None => {
                 self.shared.run(job, &mut lock(&self.inline));
-                self.shared.jobs.end();
+                self.shared.jobs.end(bytes);
                 self.shared.check()
             }
         }
@@ -167,7 +178,7 @@ impl Drop for PoisonOnPanic<'_> {
 
 fn work(shared: &Shared, jobs: &Receiver<Job>, mut tools: Tools) {
     while let Ok(job) = jobs.recv() {
-        let _done = EndOfJob(shared);
+        let _done = EndOfJob(shared, job.bytes());
         if !shared.is_poisoned() {
             shared.run(job, &mut tools);
         }
@@ -175,14 +186,14 @@ fn work(shared: &Shared, jobs: &Receiver<Job>, mut tools: Tools) {
 }
 
 /// Counts a job as done, and as failed when the worker panics.
-struct EndOfJob<'a>(&'a Shared);
+struct EndOfJob<'a>(&'a Shared, usize);
 
 impl Drop for EndOfJob<'_> {
     fn drop(&mut self) {
         if std::thread::panicking() {
             self.0.poison(Error::new(ErrorKind::System, "store chunk").with("reason", "a worker panicked"));
         }
-        self.0.jobs.end();
+        self.0.jobs.end(self.1);
     }
 }
 
@@ -197,6 +208,8 @@ pub(super) struct Shared {
     builders: [Mutex<SegmentBuilder>; 2],
     /// Stored bytes at which a segment of each class is closed.
     closed_at: [usize; 2],
+    /// Buffers for segments of each class.
+    spare: [Spare; 2],
     segments: Mutex<Option<Sender<FullSegment>>>,
     slots: Arc<Slots>,
     /// Segments that are durable but not in an index fragment yet.
@@ -233,13 +246,19 @@ impl Shared {
     ) -> Self {
         // More would exceed what a reader accepts; the last frame may add some MiB.
         let data = segment_bytes.min(SEGMENT_BYTES_MAX / 2);
+        let closed_at = [data, data.min(TREE_SEGMENT_BYTES)];
+        let spare: [Spare; 2] = Default::default();
         Self {
             office,
             index,
-            closed_at: [data, data.min(TREE_SEGMENT_BYTES)],
+            closed_at,
             fresh: Mutex::default(),
             relied: Mutex::default(),
-            builders: [Mutex::new(SegmentBuilder::new(Class::Data)), Mutex::new(SegmentBuilder::new(Class::Tree))],
+            builders: [
+                Mutex::new(SegmentBuilder::in_buffer(Class::Data, spare[0].take(closed_at[0]))),
+                Mutex::new(SegmentBuilder::in_buffer(Class::Tree, spare[1].take(closed_at[1]))),
+            ],
+            spare,
             segments: Mutex::new(segments),
             slots: Arc::default(),
             unindexed: Mutex::default(),
@@ -332,17 +351,17 @@ impl Shared {
 
     fn run(&self, job: Job, tools: &mut Tools) {
         let done = match job {
-            Job::Frame { class, chunks, plain } => self.store_frame(class, &chunks, &plain, tools),
-            Job::Chunk { class, plain, reply } => self.store_chunk(class, &plain, &reply, tools),
-            Job::Close(class) => self.close_if(class, 1, tools),
+            Job::Frame { class, chunks, plain } => self.store_frame(class, &chunks, plain, tools),
+            Job::Chunk { class, plain, reply } => self.store_chunk(class, plain, &reply, tools),
+            Job::Close(class) => self.close_open(class, tools),
         };
         if let Err(error) = done {
             self.poison(error);
         }
     }
 
-    fn store_chunk(&self, class: Class, plain: &[u8], reply: &Sender<ChunkId>, tools: &mut Tools) -> Result<()> {
-        let id = self.office.hasher.id(class.into(), plain);
+    fn store_chunk(&self, class: Class, plain: Vec<u8>, reply: &Sender<ChunkId>, tools: &mut Tools) -> Result<()> {
+        let id = self.office.hasher.id(class.into(), &plain);
         let new = self.claim(&id);
         // Whoever asked may be gone after an error of its own.
         let _ = reply.send(id);
@@ -352,34 +371,66 @@ impl Shared {
         self.store_frame(class, &[ChunkEntry { id, bytes: plain.len() as u32 }], plain, tools)
     }
 
-    fn store_frame(&self, class: Class, chunks: &[ChunkEntry], plain: &[u8], tools: &mut Tools) -> Result<()> {
-        tools.compressed.clear();
-        let codec = tools.compressor.compress(plain, &mut tools.compressed)?;
+    fn store_frame(&self, class: Class, chunks: &[ChunkEntry], plain: Vec<u8>, tools: &mut Tools) -> Result<()> {
+        let compressed = &mut tools.scratch.stored;
+        compressed.clear();
+        let codec = tools.compressor.compress(&plain, compressed)?;
         {
             let mut totals = lock(&self.totals);
             totals.new_bytes += plain.len() as u64;
-            totals.stored_bytes += tools.compressed.len() as u64;
+            totals.stored_bytes += compressed.len() as u64;
             totals.chunks += chunks.len() as u64;
         }
-        self.builder(class).append(codec.as_u8(), &tools.compressed, chunks);
-        self.close_if(class, self.closed_at[usize::from(class == Class::Tree)], tools)
+        drop(plain);
+        match self.append(class, codec.as_u8(), compressed, chunks) {
+            None => Ok(()),
+            Some((full, slot)) => self.close(full, slot, tools),
+        }
     }
 
-    /// Closes the open segment if it has at least `limit` bytes of frames.
+    /// Appends a frame to the open segment, or to a new one if it does not fit any more: then whoever called has the
+    /// full one to close. So no segment exceeds its limit, but for a single frame that does.
     ///
     /// The slot is taken while the builder is locked: workers wait here rather than fill more segments.
-    fn close_if(&self, class: Class, limit: usize, tools: &mut Tools) -> Result<()> {
-        let (builder, slot) = {
+    fn append(
+        &self,
+        class: Class,
+        codec: u8,
+        compressed: &[u8],
+        chunks: &[ChunkEntry],
+    ) -> Option<(SegmentBuilder, Slot)> {
+        let limit = self.closed_at[usize::from(class == Class::Tree)];
+        let mut builder = self.builder(class);
+        let fits = builder.is_empty() || (builder.stored_bytes() + compressed.len() <= limit && !builder.is_crowded());
+        let full = (!fits).then(|| self.replaced(&mut builder, class));
+        builder.append(codec, compressed, chunks);
+        full
+    }
+
+    /// Closes the open segment, if anything is in it.
+    fn close_open(&self, class: Class, tools: &mut Tools) -> Result<()> {
+        let (full, slot) = {
             let mut builder = self.builder(class);
-            if builder.is_empty() || (builder.stored_bytes() < limit && !builder.is_crowded()) {
+            if builder.is_empty() {
                 return Ok(());
             }
-            let slot = Slots::take(&self.slots);
-            (std::mem::replace(&mut *builder, SegmentBuilder::new(class)), slot)
+            self.replaced(&mut builder, class)
         };
+        self.close(full, slot, tools)
+    }
+
+    fn replaced(&self, builder: &mut SegmentBuilder, class: Class) -> (SegmentBuilder, Slot) {
+        let slot = Slots::take(&self.slots);
+        let tree = usize::from(class == Class::Tree);
+        let next = SegmentBuilder::in_buffer(class, self.spare[tree].take(self.closed_at[tree]));
+        (std::mem::replace(builder, next), slot)
+    }
+
+    /// Seals a full segment, reads it back, and hands it to a publisher.
+    fn close(&self, builder: SegmentBuilder, slot: Slot, tools: &mut Tools) -> Result<()> {
         let sealer = self.office.sealer();
         let segment = builder.finish(&sealer)?;
-        segment::verify(&sealer, &self.office.hasher, &mut tools.decompressor, &segment)?;
+        segment::verify(&sealer, &self.office.hasher, &mut tools.scratch, &segment)?;
         let full = FullSegment { segment, _slot: slot };
         let publishers = lock(&self.segments).clone();
         match publishers {
@@ -399,10 +450,11 @@ impl Shared {
         // Declared after the slot, so dropped before it: whoever waits for the slot sees the failure.
         let _guard = PoisonOnPanic(self);
         let name = ObjectName::of("segments", record.id);
+        let spare = &self.spare[usize::from(record.class == Class::Tree)];
         let done = self
             .office
             .store
-            .put(&name, Payload::from(bytes))
+            .put(&name, Payload::from(spare.lend(bytes)))
             .and_then(|()| self.index.write().add_segment(record.clone(), &directory));
         if let Err(error) = done {
             return self.poison(error);
@@ -429,24 +481,38 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 /// Jobs handed over and not done yet.
 #[derive(Default)]
 struct JobCount {
-    count: Mutex<usize>,
+    state: Mutex<JobsState>,
     changed: Condvar,
 }
 
+#[derive(Default)]
+struct JobsState {
+    count: usize,
+    bytes: usize,
+}
+
 impl JobCount {
-    fn begin(&self) {
-        *lock(&self.count) += 1;
+    /// Waits until there is room for `bytes` within `limit`, or nothing else is there, or nothing will be done any more.
+    fn begin(&self, bytes: usize, limit: usize, hopeless: &dyn Fn() -> bool) {
+        let mut state = lock(&self.state);
+        while state.bytes > 0 && state.bytes + bytes > limit && !hopeless() {
+            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        state.count += 1;
+        state.bytes += bytes;
     }
 
-    fn end(&self) {
-        *lock(&self.count) -= 1;
+    fn end(&self, bytes: usize) {
+        let mut state = lock(&self.state);
+        state.count -= 1;
+        state.bytes -= bytes;
         self.changed.notify_all();
     }
 
     fn wait_for_all(&self) {
-        let mut count = lock(&self.count);
-        while *count > 0 {
-            count = self.changed.wait(count).unwrap_or_else(PoisonError::into_inner);
+        let mut state = lock(&self.state);
+        while state.count > 0 {
+            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
     }
 }

@@ -139,11 +139,11 @@ impl Reader {
     }
 
     fn open_frame(&self, opener: &FrameOpener, place: &Place, stored: Bytes) -> Result<Bytes> {
-        let stored = stored.try_into_mut().map_or_else(|shared| shared.to_vec(), Vec::from);
+        let mut stored = stored.try_into_mut().map_or_else(|shared| shared.to_vec(), Vec::from);
         let plain_bytes = place.frame.plain_bytes as usize;
         let mut plain = Vec::with_capacity(plain_bytes.min(crate::limits::FRAME_BYTES_MAX));
         let mut decompressor = self.cache().decompressors.pop().unwrap_or_default();
-        opener.open(&mut decompressor, place.frame.number, stored, place.frame.codec, plain_bytes, &mut plain)?;
+        opener.open(&mut decompressor, place.frame.number, &mut stored, place.frame.codec, plain_bytes, &mut plain)?;
         self.cache().decompressors.push(decompressor);
         Ok(Bytes::from(plain))
     }

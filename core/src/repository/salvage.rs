@@ -203,7 +203,7 @@ impl Bytes<'_> {
         plain: &mut Vec<u8>,
     ) -> Result<()> {
         let FramePlace { number, offset, stored_bytes, plain_bytes, codec } = *place;
-        let stored = match self {
+        let mut stored = match self {
             Self::Whole(bytes) => {
                 let start = usize::try_from(offset).unwrap_or(usize::MAX);
                 let stored = bytes.get(start..start.saturating_add(stored_bytes as usize));
@@ -213,6 +213,6 @@ impl Bytes<'_> {
                 store.get(name, ByteRange::Exact { offset, length: u64::from(stored_bytes) })?.to_vec()
             }
         };
-        opener.open(decompressor, number, stored, codec, plain_bytes as usize, plain)
+        opener.open(decompressor, number, &mut stored, codec, plain_bytes as usize, plain)
     }
 }

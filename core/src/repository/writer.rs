@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crossbeam_channel::{Receiver, bounded};
 
+use super::memory::Memory;
 use super::pipeline::{Job, Pipeline};
 use super::session::SharedIndex;
 use super::{ChunkSink, Office, Reader};
@@ -26,9 +27,16 @@ pub struct WriterOptions {
     /// Worker threads; 0 does everything in the calling thread.
     pub workers: usize,
     /// Stored bytes at which a data segment is closed; tree segments are closed at this or at
-    /// [`TREE_SEGMENT_BYTES`](crate::limits::TREE_SEGMENT_BYTES), whichever is less. About four segments are in
-    /// memory at once, so less memory means smaller segments.
+    /// [`TREE_SEGMENT_BYTES`](crate::limits::TREE_SEGMENT_BYTES), whichever is less. [`Memory`] says what this means
+    /// for the memory of a session.
     pub segment_bytes: usize,
+}
+
+impl WriterOptions {
+    /// The same with the workers and segments of `memory`.
+    pub fn within(self, memory: &Memory) -> Self {
+        Self { workers: memory.workers, segment_bytes: memory.segment_bytes, ..self }
+    }
 }
 
 impl Default for WriterOptions {

@@ -11,7 +11,7 @@ use crate::crypto::id_hash::IdSpace;
 use crate::id::SegmentId;
 
 pub use directory::{ChunkEntry, Directory, Frame};
-pub use reader::{FrameOpener, open_directory, read_chunks, read_frame, salvage_directory, verify};
+pub use reader::{FrameOpener, FrameScratch, open_directory, read_chunks, salvage_directory, verify};
 pub use writer::{FinishedSegment, SegmentBuilder};
 
 /// Bytes of a segment's header (and of every sealed object's header).

@@ -23,12 +23,13 @@ impl FrameOpener {
         Ok(Self { keys: SegmentKeys::of_stored(sealer, id, header)? })
     }
 
-    /// Opens frame `number`: `stored` is its ciphertext and tag; appends exactly `plain_bytes` to `plain`.
+    /// Opens frame `number`: `stored` is its ciphertext and tag, which is opened in place; appends exactly `plain_bytes`
+    /// to `plain`.
     pub fn open(
         &self,
         decompressor: &mut Decompressor,
         number: u32,
-        mut stored: Vec<u8>,
+        stored: &mut Vec<u8>,
         codec: u8,
         plain_bytes: usize,
         plain: &mut Vec<u8>,
@@ -36,8 +37,31 @@ impl FrameOpener {
         if plain_bytes > FRAME_BYTES_MAX {
             return Err(Error::damaged("open frame", "longer than any frame"));
         }
-        self.keys.open_frame(number, &mut stored)?;
-        decompressor.decompress(FrameCodec::from_u8(codec)?, &stored, plain_bytes, plain)
+        self.keys.open_frame(number, stored)?;
+        decompressor.decompress(FrameCodec::from_u8(codec)?, stored, plain_bytes, plain)
+    }
+}
+
+/// What opening one frame after the other needs, kept from frame to frame: the buffers grow to the longest frame.
+#[derive(Default)]
+pub struct FrameScratch {
+    /// Context of the codec.
+    pub decompressor: Decompressor,
+    /// A frame as it is stored.
+    pub stored: Vec<u8>,
+    plain: Vec<u8>,
+}
+
+impl FrameScratch {
+    /// The plaintext of frame `number`, whose bytes are `stored`; nothing if the segment is shorter than that.
+    fn open(&mut self, opener: &FrameOpener, number: u32, frame: &Frame, stored: Option<&[u8]>) -> Result<&[u8]> {
+        let stored = stored.ok_or_else(|| Error::damaged("open frame", "lies outside the segment"))?;
+        self.stored.clear();
+        self.stored.extend_from_slice(stored);
+        self.plain.clear();
+        let plain_bytes = frame.plain_bytes as usize;
+        opener.open(&mut self.decompressor, number, &mut self.stored, frame.codec, plain_bytes, &mut self.plain)?;
+        Ok(&self.plain)
     }
 }
 
@@ -84,14 +108,14 @@ fn parse(sealer: &Sealer<'_>, id: &SegmentId, bytes: &[u8]) -> Result<(SegmentRe
 pub fn verify(
     sealer: &Sealer<'_>,
     hasher: &IdHasher,
-    decompressor: &mut Decompressor,
+    scratch: &mut FrameScratch,
     segment: &FinishedSegment,
 ) -> Result<()> {
     let (record, directory) = open_directory(sealer, &segment.record.id, &segment.bytes)?;
     if record != segment.record || directory != segment.directory {
         return Err(Error::damaged("verify segment", "directory reads back differently"));
     }
-    read_chunks(sealer, decompressor, (&record, &directory), &segment.bytes, &|_| true, &mut |_, chunk, bytes| {
+    read_chunks(sealer, scratch, (&record, &directory), &segment.bytes, &|_| true, &mut |_, chunk, bytes| {
         if hasher.id(record.class.into(), bytes) != chunk.id {
             return Err(Error::damaged("verify segment", "a chunk reads back differently"));
         }
@@ -108,7 +132,7 @@ pub type TakeChunk<'a> = dyn FnMut(u32, &ChunkEntry, &[u8]) -> Result<()> + 'a;
 /// `segment` is what [`open_directory`] made of `bytes`.
 pub fn read_chunks(
     sealer: &Sealer<'_>,
-    decompressor: &mut Decompressor,
+    scratch: &mut FrameScratch,
     (record, directory): (&SegmentRecord, &Directory),
     bytes: &[u8],
     wanted: &dyn Fn(u32) -> bool,
@@ -116,12 +140,12 @@ pub fn read_chunks(
 ) -> Result<()> {
     let short = || Error::damaged("read segment", "directory does not fit").with("segment", record.id);
     let opener = FrameOpener::new(sealer, &record.id, &record.header)?;
-    let (mut offset, mut chunks, mut plain) = (HEADER_BYTES, (0u32..).zip(&directory.chunks), Vec::new());
+    let (mut offset, mut chunks) = (HEADER_BYTES, (0u32..).zip(&directory.chunks));
     for (number, frame) in (0u32..).zip(&directory.frames) {
         let end = offset + frame.stored_bytes as usize;
         let own: Vec<(u32, &ChunkEntry)> = chunks.by_ref().take(frame.chunks as usize).collect();
         if own.iter().any(|(ordinal, _)| wanted(*ordinal)) {
-            read_frame(&opener, decompressor, number, frame, bytes, offset, &mut plain)?;
+            let plain = scratch.open(&opener, number, frame, bytes.get(offset..end))?;
             let mut start = 0;
             for (ordinal, chunk) in own {
                 let end = start + chunk.bytes as usize;
@@ -134,20 +158,4 @@ pub fn read_chunks(
         offset = end;
     }
     Ok(())
-}
-
-/// Opens a frame of a whole segment in memory that begins at `offset`; `plain` holds nothing else afterwards.
-pub fn read_frame(
-    opener: &FrameOpener,
-    decompressor: &mut Decompressor,
-    number: u32,
-    frame: &Frame,
-    bytes: &[u8],
-    offset: usize,
-    plain: &mut Vec<u8>,
-) -> Result<()> {
-    plain.clear();
-    let stored = bytes.get(offset..offset.saturating_add(frame.stored_bytes as usize));
-    let stored = stored.ok_or_else(|| Error::damaged("open frame", "lies outside the segment"))?.to_vec();
-    opener.open(decompressor, number, stored, frame.codec, frame.plain_bytes as usize, plain)
 }

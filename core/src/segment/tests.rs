@@ -47,7 +47,7 @@ fn build(keyring: &Keyring, class: Class, suite: Suite) -> FinishedSegment {
 
 fn verified(keyring: &Keyring, segment: &FinishedSegment) -> crate::error::Result<()> {
     let sealer = Sealer::new(keyring, REPOSITORY, Suite::Aes256Gcm);
-    verify(&sealer, &hasher(keyring), &mut Decompressor::new(), segment)
+    verify(&sealer, &hasher(keyring), &mut FrameScratch::default(), segment)
 }
 
 #[test]
@@ -85,7 +85,7 @@ fn frames_are_opened_one_by_one() {
     let mut plain = Vec::new();
     let open = |number, stored: &[u8], plain: &mut Vec<u8>| {
         let size = frame.plain_bytes as usize;
-        opener.open(&mut Decompressor::new(), number, stored.to_vec(), frame.codec, size, plain)
+        opener.open(&mut Decompressor::new(), number, &mut stored.to_vec(), frame.codec, size, plain)
     };
     open(0, &stored, &mut plain).unwrap();
     assert_eq!(plain, b"firstsecond chunk");

@@ -33,7 +33,14 @@ pub struct FinishedSegment {
 impl SegmentBuilder {
     /// An empty segment of `class`.
     pub fn new(class: Class) -> Self {
-        Self { class, bytes: vec![0; HEADER_BYTES], directory: Directory::default() }
+        Self::in_buffer(class, Vec::new())
+    }
+
+    /// An empty segment of `class` that is built in `bytes`, whatever they were.
+    pub fn in_buffer(class: Class, mut bytes: Vec<u8>) -> Self {
+        bytes.clear();
+        bytes.resize(HEADER_BYTES, 0);
+        Self { class, bytes, directory: Directory::default() }
     }
 
     /// Appends a frame: `compressed` by `codec`, holding `chunks` one after the other.

@@ -21,6 +21,7 @@ use crate::context::Context;
 use crate::exit_code::{Failure, Warnings};
 use crate::patterns::{Compiled, Patterns, TagFiles};
 use crate::progress::{Level, Reporter, Settings, Work};
+use crate::resources::Resources;
 use input::Source;
 use options::{ChangeSign, FilesCache, Size};
 
@@ -58,6 +59,8 @@ pub struct Args {
     files: Files,
     #[command(flatten)]
     archive: About,
+    #[command(flatten)]
+    resources: Resources,
     #[command(flatten)]
     patterns: Patterns,
     #[command(flatten)]
@@ -172,9 +175,6 @@ struct About {
     /// Compression: none, lz4, zstd[,L], zlib[,L], lzma[,L], auto,C[,L], obfuscate,SPEC,C[,L]
     #[arg(short = 'C', long, value_name = "COMPRESSION", default_value_t)]
     compression: Compression,
-    /// Threads that compress and encrypt [default: one per core]
-    #[arg(long, value_name = "N")]
-    workers: Option<usize>,
 }
 
 /// Options of other programs with this grammar, which get an answer.

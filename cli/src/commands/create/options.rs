@@ -12,7 +12,6 @@ use gabion_core::archive::check_archive_name;
 use gabion_core::fs::attributes::AttributeOptions;
 use gabion_core::fs::stat::MetadataOptions;
 use gabion_core::ops::create::{Change, Compare, CreateOptions, Rules};
-use gabion_core::repository::WriterOptions;
 
 use super::Args;
 use crate::context::Context;
@@ -82,8 +81,7 @@ impl FromStr for ChangeSign {
 impl Args {
     /// Everything but the patterns and the paths.
     pub(super) fn options(&self, context: &Context) -> Result<CreateOptions> {
-        let mut writer = WriterOptions { compression: self.archive.compression, ..WriterOptions::default() };
-        writer.workers = self.archive.workers.unwrap_or(writer.workers);
+        let writer = self.resources.writer(context, self.archive.compression, self.archive.chunker_params)?;
         Ok(CreateOptions {
             name: self.archive_name(context)?,
             comment: context.placeholders.replace(&self.archive.comment)?,

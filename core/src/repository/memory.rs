@@ -1,0 +1,118 @@
+//! How much memory a session that writes takes, and what fits a budget.
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::limits::{DATA_SEGMENT_BYTES, MIB, TREE_SEGMENT_BYTES};
+
+/// Full segments in memory at once: being closed, waiting for a publisher, or on their way.
+pub(super) const SEGMENTS_IN_FLIGHT: usize = 2;
+/// Plaintext of jobs that wait or are worked at, for each worker; one larger job is let in alone.
+pub(super) const JOB_BYTES_PER_WORKER: usize = 8 * MIB;
+
+/// The program itself, the stacks of its threads, open groups, directories on the way, what a store's client buffers.
+const GROUND_BYTES: usize = 16 * MIB;
+/// Contexts of one worker's codecs. Strong levels (zstd above 12, lzma) take more, up to hundreds of MiB a worker.
+const CODEC_BYTES: usize = 4 * MIB;
+/// No budget makes segments smaller than this.
+const SEGMENT_BYTES_LEAST: usize = 4 * MIB;
+/// The default budget with up to two workers; each further one adds what it needs.
+const DEFAULT_BYTES: usize = 160 * MIB;
+
+/// What bounds the memory of a session that writes, whatever its input. The index comes on top: about 32 bytes for
+/// every chunk of the repository.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Memory {
+    /// Bytes of the longest chunk.
+    pub chunk_bytes: usize,
+    /// Worker threads, at least 1.
+    pub workers: usize,
+    /// Stored bytes at which a data segment is closed.
+    pub segment_bytes: usize,
+}
+
+impl Memory {
+    /// The bound in bytes: the sum of everything that can be full at the same time.
+    pub fn bytes(&self) -> usize {
+        let Self { chunk_bytes, workers, segment_bytes } = *self;
+        // what is cut from the file, and one chunk that waits for room in the queue
+        let reading = 2 * chunk_bytes + MIB;
+        let jobs = (workers * JOB_BYTES_PER_WORKER).max(chunk_bytes);
+        // a frame compressed, or a frame of a closed segment as stored and opened again
+        let working = workers * (2 * chunk_bytes + CODEC_BYTES);
+        let segments = (1 + SEGMENTS_IN_FLIGHT) * segment_bytes.max(chunk_bytes) + TREE_SEGMENT_BYTES;
+        GROUND_BYTES + reading + jobs + working + segments
+    }
+
+    /// What a session takes where nobody names a budget: 160 MiB with chunks of up to 8 MiB and two workers, and
+    /// 28 MiB for each further worker.
+    pub fn default_budget(chunk_bytes: usize, workers: usize) -> usize {
+        let sample = |workers| Self { chunk_bytes, workers, segment_bytes: SEGMENT_BYTES_LEAST }.bytes();
+        (DEFAULT_BYTES + sample(workers.max(2)) - sample(2)).max(sample(workers.max(1)))
+    }
+
+    /// The largest segments, of at most [`DATA_SEGMENT_BYTES`], and the most workers, of at most `workers`, with which
+    /// a session stays within `budget` bytes.
+    ///
+    /// # Errors
+    /// `LimitExceeded` if even one worker with the smallest segments takes more; it says how much that is.
+    pub fn within(budget: usize, chunk_bytes: usize, workers: usize) -> Result<Self> {
+        for workers in (1..=workers.max(1)).rev() {
+            let least = Self { chunk_bytes, workers, segment_bytes: SEGMENT_BYTES_LEAST };
+            if let Some(room) = budget.checked_sub(least.bytes()) {
+                let floor = SEGMENT_BYTES_LEAST.max(chunk_bytes);
+                let segment_bytes = (floor + room / (1 + SEGMENTS_IN_FLIGHT)).min(DATA_SEGMENT_BYTES.max(floor));
+                return Ok(Self { segment_bytes, ..least });
+            }
+        }
+        Err(Error::new(ErrorKind::LimitExceeded, "fit into memory")
+            .with("budget in MiB", budget / MIB)
+            .with("needed in MiB", Self::least(chunk_bytes).div_ceil(MIB)))
+    }
+
+    /// The smallest budget in bytes that is enough for chunks of up to `chunk_bytes`.
+    pub fn least(chunk_bytes: usize) -> usize {
+        Self { chunk_bytes, workers: 1, segment_bytes: SEGMENT_BYTES_LEAST }.bytes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_default_is_what_is_promised() {
+        let budget = Memory::default_budget(8 * MIB, 2);
+        assert_eq!(budget, 160 * MIB);
+        let memory = Memory::within(budget, 8 * MIB, 2).unwrap();
+        assert_eq!(memory.workers, 2);
+        assert!(memory.segment_bytes >= 16 * MIB, "{memory:?}");
+        assert_eq!(Memory::default_budget(8 * MIB, 3) - budget, 28 * MIB);
+        // long chunks get what they need at least
+        let long = Memory::default_budget(16 * MIB, 2);
+        assert!(Memory::within(long, 16 * MIB, 2).is_ok());
+    }
+
+    #[test]
+    fn whatever_fits_stays_within_the_budget() {
+        for chunk_bytes in [MIB / 4, MIB, 8 * MIB, 16 * MIB] {
+            for workers in [0, 1, 2, 8, 64] {
+                for budget in (0..600).step_by(7).map(|mib| mib * MIB) {
+                    match Memory::within(budget, chunk_bytes, workers) {
+                        Ok(memory) => {
+                            assert!(memory.bytes() <= budget, "{memory:?}");
+                            assert!(memory.segment_bytes <= DATA_SEGMENT_BYTES.max(chunk_bytes));
+                            assert!((1..=workers.max(1)).contains(&memory.workers));
+                        }
+                        Err(error) => assert!(budget < Memory::least(chunk_bytes), "{error}"),
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn too_little_is_refused_with_what_is_needed() {
+        let error = Memory::within(20 * MIB, 8 * MIB, 4).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::LimitExceeded);
+        assert!(error.to_string().contains("needed in MiB"), "{error}");
+    }
+}
