@@ -58,6 +58,9 @@ impl Cli {
     }
 }
 
+/// Permissions that new files do not have unless it is said otherwise.
+const UMASK: u32 = 0o077;
+
 /// Options that every command takes, before or after its name.
 #[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "Common options")]
@@ -148,6 +151,37 @@ impl Common {
 }
 
 impl Common {
+    /// The words that say the same to another process of this program, but for the repository.
+    pub fn words(&self) -> Vec<String> {
+        let flags = [
+            ("--critical", self.critical),
+            ("--error", self.error),
+            ("--warning", self.warning),
+            ("--info", self.info),
+            ("--debug", self.debug),
+            ("--quiet", self.quiet),
+            ("--progress", self.progress),
+            ("--log-json", self.log_json),
+            ("--require-all-stores", self.require_all_stores),
+            ("--show-version", self.show_version),
+            ("--show-rc", self.show_rc),
+            ("--no-cache", self.no_cache),
+        ];
+        let values = [
+            ("lock-wait", self.lock_wait.map(|seconds| seconds.to_string())),
+            ("upload-limit", self.upload_limit().map(|rate| rate.to_string())),
+            ("download-limit", self.download_limit.map(|rate| rate.to_string())),
+            ("connections", self.connections.map(|count| count.to_string())),
+            ("patience", self.patience.map(|seconds| seconds.to_string())),
+            ("rsh", self.rsh.clone()),
+            ("remote-path", self.remote_path.clone()),
+            ("umask", (self.umask != UMASK).then(|| format!("{:04o}", self.umask))),
+        ];
+        let flags = flags.into_iter().filter(|(_, given)| *given).map(|(flag, _)| flag.to_owned());
+        let values = values.into_iter().filter_map(|(name, value)| Some(format!("--{name}={}", value?)));
+        flags.chain(values).collect()
+    }
+
     /// Bytes a second that may be sent.
     pub fn upload_limit(&self) -> Option<u64> {
         let borg = self.upload_ratelimit.filter(|kib| *kib > 0).map(|kib| kib.saturating_mul(1024));
@@ -223,6 +257,8 @@ pub enum Command {
     RepoCompress(commands::repo_compress::Args),
     /// Delete a repository with everything in it
     RepoDelete(commands::repo_delete::Args),
+    /// Do what a profile says: back up, remove old archives, give room back, check
+    Run(commands::run::Args),
     /// Run a command while `compact` deletes no data
     WithLock(commands::with_lock::WithLock),
     /// Let `compact` go on where a program died that kept it away
@@ -263,6 +299,18 @@ mod tests {
             assert_eq!((cli.common.repo.as_deref(), cli.common.log_json), (Some("here"), true), "{line}");
             assert_eq!((cli.common.level(), cli.common.umask), (Level::Warning, 0o077));
         }
+    }
+
+    #[test]
+    fn common_options_are_handed_on_whole() {
+        let line = "gabion run --critical --error --warning --info --debug --quiet --progress --log-json --lock-wait 1.5 \
+                    --require-all-stores --show-version --show-rc --upload-limit 5K --download-limit 7 --connections 3 \
+                    --patience 9 --no-cache --rsh ssh --remote-path g --umask 027 a";
+        let common = Cli::try_parse_from(line.split(' ')).unwrap().common;
+        let words = [vec!["gabion".to_owned(), "version".to_owned()], common.words()].concat();
+        let again = Cli::try_parse_from(words).unwrap().common;
+        assert_eq!(format!("{again:?}"), format!("{common:?}"));
+        assert_eq!(Cli::try_parse_from(["gabion", "version"]).unwrap().common.words(), Vec::<String>::new());
     }
 
     #[test]

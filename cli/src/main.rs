@@ -3,6 +3,7 @@
 
 mod archives;
 mod args;
+mod child;
 mod commands;
 mod context;
 mod date;
@@ -23,6 +24,7 @@ mod question;
 mod report;
 mod requests;
 mod resources;
+mod routine;
 mod select;
 mod signals;
 mod timespan;
@@ -99,6 +101,7 @@ fn dispatch(context: &Context, command: Command) -> anyhow::Result<Warnings> {
         Command::RepoSpace(args) => commands::repo_space::run(context, &args),
         Command::RepoCompress(args) => commands::repo_compress::run(context, &args),
         Command::RepoDelete(args) => commands::repo_delete::run(context, &args),
+        Command::Run(args) => commands::run::run(context, &args),
         Command::WithLock(args) => commands::with_lock::run(context, &args),
         Command::BreakLock(args) => commands::with_lock::break_lock(context, &args),
         Command::Key(args) => commands::key::run(context, &args),

@@ -14,6 +14,7 @@ use zeroize::Zeroizing;
 use crate::environment::Environment;
 use crate::exit_code::Failure;
 use crate::hints;
+use crate::routine::Routine;
 
 /// The name of the configuration file.
 pub const FILE: &str = "config.toml";
@@ -41,6 +42,8 @@ pub struct Profile {
     /// Options of single commands, by their names.
     #[serde(default)]
     commands: BTreeMap<String, Vec<String>>,
+    /// What `gabion run` does.
+    pub run: Option<Routine>,
 }
 
 #[derive(Debug, Deserialize)]

@@ -27,6 +27,7 @@ mod remote;
 mod repair;
 mod rewrite;
 mod round_trip;
+mod run;
 mod scrub;
 mod signals;
 mod sshd;

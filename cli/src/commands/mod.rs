@@ -30,6 +30,7 @@ pub mod repo_delete;
 pub mod repo_info;
 pub mod repo_list;
 pub mod repo_space;
+pub mod run;
 pub mod scrub;
 pub mod serve;
 pub mod tag;

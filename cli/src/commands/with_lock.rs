@@ -1,23 +1,19 @@
 //! `gabion with-lock` and `gabion break-lock`
 
 use std::ffi::OsString;
-use std::process::{Child, Command, ExitStatus};
-use std::time::Duration;
+use std::process::Command;
 
 use anyhow::{Context as _, Result};
 use gabion_core::clock::SystemClock;
 use gabion_core::codec::Extensions;
 use gabion_core::gc::LeaseRecord;
-use gabion_core::monitor::Monitor as _;
 use gabion_core::ops::lease::take_lease;
-use rustix::process::{Pid, Signal, kill_process};
 
+use crate::child::{return_code, wait};
 use crate::context::Context;
 use crate::exit_code::{Code, Failure, Warnings};
-use crate::progress::{Level, Reporter};
+use crate::progress::Level;
 
-/// How often a running command is looked after.
-const INTERVAL: Duration = Duration::from_millis(50);
 /// Bytes of a command that are told to others.
 const PURPOSE_BYTES_MAX: usize = 200;
 
@@ -77,29 +73,6 @@ fn purpose(command: &[OsString]) -> String {
         text.pop();
     }
     text
-}
-
-/// Waits for the command; a signal that asks this program to stop is handed on, once.
-fn wait(mut child: Child, reporter: &Reporter) -> Result<ExitStatus> {
-    let mut told = false;
-    loop {
-        if let Some(status) = child.try_wait()? {
-            return Ok(status);
-        }
-        if reporter.interrupted() && !told {
-            told = true;
-            let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
-            // one that has ended meanwhile needs no signal
-            let _ = pid.map(|pid| kill_process(pid, Signal::TERM));
-        }
-        std::thread::sleep(INTERVAL);
-    }
-}
-
-fn return_code(status: ExitStatus) -> u8 {
-    use std::os::unix::process::ExitStatusExt as _;
-    let code = status.code().or_else(|| status.signal().map(|signal| 128 + signal));
-    code.and_then(|code| u8::try_from(code).ok()).unwrap_or(1)
 }
 
 /// Ends all leases.
