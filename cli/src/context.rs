@@ -32,6 +32,7 @@ use crate::output::format::Manner;
 use crate::output::units::Units;
 use crate::passphrase::{self, Person as _, Secret, Terminal};
 use crate::placeholders::Placeholders;
+use crate::profile::{FILE, Profile};
 use crate::progress::{Form, Level, Reporter, Settings};
 use crate::report::Advised;
 use crate::requests;
@@ -88,15 +89,25 @@ impl Context {
         })
     }
 
-    /// The surroundings of the other repository: `repo` or `GABION_OTHER_REPO`, and the passphrase for it.
+    /// The surroundings of the other repository: `repo` or `GABION_OTHER_REPO`, which may name a profile, and the
+    /// passphrase for it.
     pub fn other(&self, repo: Option<&str>) -> Result<Self, Failure> {
-        let environment = self.environment.other();
+        let mut environment = self.environment.other();
         let named = match repo {
             Some(named) => Some(named),
             None => environment.repository()?,
         };
         let missing = "which other repository? name it by --other-repo or GABION_OTHER_REPO";
-        let repository = Some(named.ok_or_else(|| Failure::command(missing))?.to_owned());
+        let named = named.ok_or_else(|| Failure::command(missing))?.to_owned();
+        let repository = Some(match named.strip_prefix('@') {
+            None => named,
+            Some(name) => {
+                let directories = Directories::new(&self.environment, None)?;
+                let profile = Profile::load(&directories.config.join(FILE), name)?;
+                profile.complete(&mut environment)?;
+                profile.url
+            }
+        });
         let placeholders = Placeholders::of_machine(&self.environment, self.now())?;
         let common = Common { repo: repository.clone(), ..self.common.clone() };
         let trace = Trace::new();

@@ -370,6 +370,10 @@ fn profiles_name_places_and_habits() {
     let told = place.run_with(&[("GABION_REPO", "@disk")], &["info", "--json", "two"]).succeeded();
     assert!(told.out.contains("typed"), "{told:?}");
     place.run(&["-r", "@dsik", "repo-list"]).failed(4, "did you mean `@disk`?", "");
+    place.run(&["-r", "copy", "repo-create", "-e", "none"]).succeeded();
+    place.run(&["-r", "copy", "transfer", "--other-repo", "@disk"]).succeeded();
+    assert_eq!(place.run(&["-r", "copy", "repo-list", "--short"]).succeeded().out, "one\ntwo\n");
+    place.run(&["-r", "copy", "transfer", "--other-repo", "@dsik"]).failed(4, "did you mean `@disk`?", "");
     std::fs::write(config, "[profiles.disk]\nurl = \"repo\"\nsecret = \"hunter2\"\n").unwrap();
     let told = place.run(&["-r", "@disk", "repo-list"]).failed(4, "config.toml:3: unknown field `secret`", "");
     assert!(!told.err.contains("hunter2"));
