@@ -21,7 +21,7 @@ mod search;
 mod state;
 
 use search::{Found, follow, search, walk};
-use state::{Lists, Looks, Rules, World};
+use state::{Lists, Looks, Rules, Unchanged, World};
 
 /// Every rule there is, as the engine follows it; the base archive apart.
 const WHOLE: Rules = Rules {
@@ -55,6 +55,7 @@ const WHOLE: Rules = Rules {
     base_checked: true,
     base_checked_before_pending: false,
     own_pending_seen_again: true,
+    unchanged: Unchanged::May,
     expiry_told: true,
     first_pending_stays: true,
     later_list: true,
@@ -80,6 +81,14 @@ fn assert_safe(rules: &Rules, world: World) {
 fn one_client_and_one_collector_lose_nothing() {
     assert_safe(&WHOLE, World { rot: true, scrub: true, ..ONE });
     assert_safe(&WHOLE, World { duplicates: 1, deaths: false, ..ONE });
+}
+
+/// Every archive that has a base has the tree of it.
+#[test]
+fn archives_that_do_not_change_lose_nothing() {
+    let rules = Rules { unchanged: Unchanged::Always, ..WHOLE };
+    assert_safe(&rules, World { rot: true, ..ONE });
+    assert_safe(&rules, World { duplicates: 1, deaths: false, ..TORN });
 }
 
 #[test]
@@ -132,7 +141,16 @@ const MUTANT_STATES_MAX: usize = 4_000_000;
 fn mutants() -> Vec<(&'static str, Rules, World)> {
     let two_collectors = World::of(1, 2, 4, 2);
     let blind = Rules { validate_before: false, validate_after: false, ..WHOLE };
+    let unchanged = Rules { unchanged: Unchanged::Always, ..WHOLE };
     vec![
+        ("unchanged, base never checked", Rules { base_checked: false, ..unchanged }, ONE),
+        ("unchanged, base seen only before the pending", Rules { base_checked_before_pending: true, ..unchanged }, ONE),
+        ("unchanged, own pending not seen again", Rules { own_pending_seen_again: false, ..unchanged }, ONE),
+        (
+            "unchanged, an expired pending that lands again",
+            Rules { expiry_told: false, ..unchanged },
+            World { duplicates: 1, ..ONE },
+        ),
         ("no validation", Rules { pending: false, ..blind }, ONE),
         ("no validation, two clients", Rules { pending: false, ..blind }, World { clients: 2, ..ONE }),
         ("validation without pending", Rules { pending: false, validate_after: false, ..ALONE }, ONE),
@@ -276,4 +294,28 @@ fn an_epoch_of_which_nothing_is_seen_has_moved() {
     let found = follow(&Rules { empty_epoch_moved: false, ..WHOLE }, world, &way);
     assert!(matches!(found, Found::Wrong(..)), "{found:?}");
     assert_eq!(follow(&WHOLE, world, &way), Found::Nothing);
+}
+
+/// A client sleeps before it puts its archive, is given up meanwhile, and dies after it: what its archive needs has gone.
+/// Another one takes it for its base, and everything for unchanged.
+#[test]
+fn a_base_that_nobody_reported_may_lack_something() {
+    let way = [
+        &["B0 read epoch"],
+        &LOOK[..],
+        &CHOOSE,
+        &["B4 put pending", "B5 read dooms", "B5 read epoch"],
+        &["an archive is removed", "G10 a pending expires", "G10 a pending expires"],
+        &DOOM,
+        &FIND_NOTHING,
+        &["G8 delete segment", "B6 put archive", "client dies"],
+        &["B0 read epoch"],
+        &LOOK,
+        &["take a base", "b1 put first pending", "b2 is the base live?", "take everything over"],
+        &["B6 put archive", "b4 is my pending still there?", "B7 report"],
+    ]
+    .concat();
+    let found = follow(&Rules { base_reported: false, ..WHOLE }, World { clients: 2, ..ONE }, &way);
+    assert!(matches!(found, Found::Wrong(..)), "{found:?}");
+    assert_eq!(follow(&WHOLE, World { clients: 2, ..ONE }, &way), Found::Nothing);
 }

@@ -1,7 +1,7 @@
 //! What a client may do next.
 
 use super::search::Steps;
-use super::state::{Lists, Rules, Set, State, World, bit, members, shown};
+use super::state::{Lists, Rules, Set, State, Unchanged, World, bit, members, shown};
 
 /// No segment, no archive.
 pub const NONE: u8 = u8::MAX;
@@ -284,6 +284,12 @@ impl Turn<'_> {
     fn look_up(&self, out: &mut Steps) {
         let me = self.me;
         if me.step == Step::Node {
+            if me.base != NONE && self.rules.unchanged != Unchanged::Never {
+                self.go(Client { step: Step::Publish, ..me }, "take everything over", out);
+                if self.rules.unchanged == Unchanged::Always {
+                    return;
+                }
+            }
             for node in members(me.usable & self.state.nodes).chain([NONE]) {
                 self.go(Client { step: Step::Datum, node, ..me }, "look the node up", out);
             }
@@ -475,7 +481,8 @@ impl Turn<'_> {
         let (first, complete) = (bit(2 * self.k as u8), bit(2 * self.k as u8 + 1));
         match me.step {
             Step::Publish => {
-                let step = self.validation(Stage::After);
+                // Who relies on nothing has nothing to validate.
+                let step = if me.relies() == 0 { self.sight() } else { self.validation(Stage::After) };
                 self.change(Client { step, stage: Stage::After, ..me }, "B6 put archive", out, |next| {
                     next.there.archives |= bit(self.k as u8 + 1);
                 });
@@ -489,10 +496,11 @@ impl Turn<'_> {
             }
             Step::Resolve => {
                 let mut me = me;
-                if me.datum == NONE {
-                    me.datum = members(me.usable & self.state.data).next().unwrap_or(NONE);
-                }
-                if me.datum == NONE {
+                let known = |holders: Set| members(me.usable & holders).next().unwrap_or(NONE);
+                let (node, datum) = (known(self.state.nodes), known(self.state.data));
+                me.node = if me.node == NONE { node } else { me.node };
+                me.datum = if me.datum == NONE { datum } else { me.datum };
+                if me.node == NONE || me.datum == NONE {
                     let archive = bit(self.k as u8 + 1);
                     self.change(Client::default(), "a chunk is gone: begin again", out, |next| {
                         next.there.archives &= !archive;

@@ -73,6 +73,16 @@ pub enum Looks {
     ArchivesPendingsArchives,
 }
 
+/// Whether the archive of a client has the tree of its base, to the last node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unchanged {
+    Never,
+    /// Sometimes.
+    May,
+    /// Whenever it has a base: so that a mutant dies of nothing else.
+    Always,
+}
+
 /// The rules of the protocol; each can be broken.
 #[derive(Clone, Copy, Debug)]
 pub struct Rules {
@@ -135,6 +145,8 @@ pub struct Rules {
     pub base_checked_before_pending: bool,
     /// They ask whether their first pending is still there after the archive was put.
     pub own_pending_seen_again: bool,
+    /// An archive with the tree of its base is put without B4 and B5: its client relies on no segment.
+    pub unchanged: Unchanged,
     /// Who gives a client up says so for good, before it deletes the pending; and the client asks for that.
     pub expiry_told: bool,
     /// The first pending stays until the end.
