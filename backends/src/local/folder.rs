@@ -29,7 +29,15 @@ pub(super) struct Root {
     /// Folders, by their parts, that are known to survive a power cut: their parent was flushed after they were
     /// seen. Another process may have made a folder and not got round to that yet.
     durable: Mutex<HashSet<Vec<String>>>,
+    /// Files of puts that have not ended, as a list came across them.
+    leftovers: Mutex<Vec<Leftover>>,
 }
+
+/// A file that a put may have left: the folders it lies in, and its name.
+pub(super) type Leftover = (Vec<String>, String);
+
+/// So many are remembered; the rest is found by a later list.
+const LEFTOVERS_MAX: usize = 10_000;
 
 /// Makes the directory `path` unless it exists. What lies above it must exist.
 pub(super) fn make_root(path: &Path) -> Result<()> {
@@ -55,7 +63,7 @@ impl Root {
     pub fn open(path: &Path) -> Result<Self> {
         let operation = "open repository folder";
         match retry_on_intr(|| openat(CWD, path, FOLDER_FLAGS, Mode::empty())) {
-            Ok(handle) => Ok(Self { handle, durable: Mutex::default() }),
+            Ok(handle) => Ok(Self { handle, durable: Mutex::default(), leftovers: Mutex::default() }),
             Err(errno) => Err(match errno {
                 Errno::NOENT => Error::new(ErrorKind::RepositoryNotFound, operation),
                 Errno::NOTDIR => Error::new(ErrorKind::NotARepository, operation).with("reason", "not a directory"),
@@ -63,6 +71,19 @@ impl Root {
             }
             .with("path", path.display())),
         }
+    }
+
+    /// Remembers a file that a put may have left.
+    pub fn note_leftover(&self, folders: &[String], file: &str) {
+        let mut leftovers = self.leftovers.lock().unwrap_or_else(PoisonError::into_inner);
+        if leftovers.len() < LEFTOVERS_MAX {
+            leftovers.push((folders.to_vec(), file.to_owned()));
+        }
+    }
+
+    /// What was remembered, which is forgotten.
+    pub fn take_leftovers(&self) -> Vec<Leftover> {
+        std::mem::take(&mut *self.leftovers.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// What the file system is good for.

@@ -7,7 +7,8 @@
 //! An object is written to a file whose name starts with a dot, flushed to the disk, and only then given its name;
 //! then the folder is flushed. So a name shows nothing or a whole object, also after a power cut. A file that could
 //! not be flushed is thrown away, never flushed again: the kernel may have forgotten that pages are missing. What a
-//! crash leaves behind starts with a dot and is no object. Files that are no objects are neither listed nor touched.
+//! crash leaves behind starts with a dot and is no object; whoever deletes objects after a list that came across it
+//! removes it once it is two weeks old. All other files that are no objects are neither listed nor touched.
 //!
 //! Work runs on the blocking threads of tokio and is not interrupted when a caller loses interest.
 //!

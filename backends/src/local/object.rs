@@ -23,6 +23,11 @@ const READ_FLAGS: OFlags = OFlags::RDONLY.union(OFlags::NOFOLLOW).union(OFlags::
 const WRITE_FLAGS: OFlags =
     OFlags::WRONLY.union(OFlags::CREATE).union(OFlags::EXCL).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 
+/// What the file of a put is called before it has its name, before 32 digits.
+const TEMPORARY: &str = ".tmp-";
+/// A file of a put that has not ended for so many seconds is taken for one that never will.
+const PUT_SECONDS_MAX: i64 = 14 * 24 * 60 * 60;
+
 /// Stores an object. One of that name with other bytes is replaced: it can only be the ruin of an earlier put.
 pub(super) fn put(root: &Root, name: &ObjectName, payload: &Payload) -> Result<()> {
     let call = Call { operation: "put object", name };
@@ -94,11 +99,41 @@ pub(super) fn delete(root: &Root, name: &ObjectName) -> Result<()> {
     let spot = call.spot()?;
     let Some(folder) = call.find(root, &spot)? else { return Ok(()) };
     match unlinkat(&folder, spot.file.as_str(), AtFlags::empty()) {
-        Ok(()) if spot.folders.first().is_some_and(|top| top == layout::SEGMENTS) => Ok(()),
-        Ok(()) => flush_folder(&folder).map_err(|errno| call.unflushed(errno)),
+        Ok(()) => {
+            sweep(root, &folder);
+            if spot.folders.first().is_some_and(|top| top == layout::SEGMENTS) {
+                return Ok(());
+            }
+            flush_folder(&folder).map_err(|errno| call.unflushed(errno))
+        }
         Err(Errno::NOENT) => Ok(()),
         Err(Errno::ISDIR) => Err(call.no_file()),
         Err(errno) => Err(call.failed(errno)),
+    }
+}
+
+/// Whether this is what the file of a put is called before it has its name.
+pub(super) fn is_temporary(file: &str) -> bool {
+    let digits = file.strip_prefix(TEMPORARY).unwrap_or_default();
+    digits.len() == 32 && digits.bytes().all(|c| matches!(c, b'0'..=b'9' | b'a'..=b'f'))
+}
+
+/// Removes what a list came across of puts that died long ago. Their age is told by the clock of the file system alone:
+/// `changed` is a folder that was changed a moment ago. A put that lives after all fails, and is made again.
+fn sweep(root: &Root, changed: &OwnedFd) {
+    let leftovers = root.take_leftovers();
+    if leftovers.is_empty() {
+        return;
+    }
+    let Ok(now) = fstat(changed).map(|stat| stat.st_mtime) else { return };
+    for (folders, file) in leftovers {
+        let Ok(Some(folder)) = root.find("delete object", &folders) else { continue };
+        let Ok(stat) = statat(&folder, file.as_str(), AtFlags::SYMLINK_NOFOLLOW) else { continue };
+        let is_file = FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile;
+        if is_file && stat.st_mtime < now.saturating_sub(PUT_SECONDS_MAX) {
+            // One that stays is found again.
+            let _ = unlinkat(&folder, file.as_str(), AtFlags::empty());
+        }
     }
 }
 
@@ -185,7 +220,7 @@ impl Call<'_> {
     fn temporary_name(self) -> Result<String> {
         let mut random = [0; 16];
         getrandom::fill(&mut random).map_err(|error| self.error(ErrorKind::System).because(error))?;
-        Ok(format!(".tmp-{:032x}", u128::from_le_bytes(random)))
+        Ok(format!("{TEMPORARY}{:032x}", u128::from_le_bytes(random)))
     }
 
     /// Gives a flushed file its name. `false` if an object with the same bytes bears it already: on some file
@@ -195,6 +230,8 @@ impl Call<'_> {
             Ok(()) => return Ok(true),
             // Invalid: this file system does not know the flag.
             Err(Errno::EXIST | Errno::INVAL | Errno::NOSYS) => {}
+            // Whoever slept for weeks over it may find it swept away.
+            Err(Errno::NOENT) => return Err(self.failed(Errno::NOENT).temporary()),
             Err(errno) => return Err(self.failed(errno)),
         }
         if let Some((existing, size)) = self.open(folder, file)?

@@ -387,3 +387,38 @@ impl Drop for Mounted {
 fn all_required() -> bool {
     std::env::var_os("GABION_TEST_REQUIRE").is_some_and(|value| value == "all")
 }
+
+#[test]
+fn what_a_killed_put_left_goes_after_two_weeks() {
+    let fixture = Fixture::new();
+    let temporary = |digit: &str| format!(".tmp-{}", digit.repeat(32));
+    fixture.put(&format!("segments/{ID}"), b"segment").unwrap();
+    let days_ago = |name: &str, days: u64| {
+        let path = fixture.path.join(name);
+        fs::write(&path, "half").unwrap();
+        let then = std::time::SystemTime::now() - std::time::Duration::from_secs(days * 24 * 60 * 60);
+        fs::File::options().write(true).open(&path).unwrap().set_modified(then).unwrap();
+        path
+    };
+    let old = [temporary("0"), format!("segments/ab/{}", temporary("a"))].map(|name| days_ago(&name, 15));
+    let stay = [
+        days_ago(&temporary("1"), 13),
+        days_ago(&format!("segments/ab/{}", temporary("b")), 0),
+        days_ago(".tmp-notes", 99),
+        days_ago(&format!("{}.txt", temporary("2")), 99),
+        days_ago("segments/ab/notes", 99),
+    ];
+    let link = fixture.path.join(temporary("3"));
+    symlink("nowhere", &link).unwrap();
+    fixture.put("gc/probe/x", b"x").unwrap();
+    fixture.delete("gc/probe/x").unwrap();
+    assert!(old.iter().all(|path| path.exists()), "nobody has listed anything");
+    fixture.list(&Prefix::all()).unwrap();
+    fixture.delete("gc/probe/none").unwrap();
+    assert!(old.iter().all(|path| path.exists()), "nothing was deleted");
+    fixture.put("gc/probe/y", b"y").unwrap();
+    fixture.delete("gc/probe/y").unwrap();
+    assert!(!old.iter().any(|path| path.exists()));
+    assert!(stay.iter().all(|path| path.exists()) && link.symlink_metadata().is_ok());
+    assert_eq!(fixture.get(&format!("segments/{ID}")).unwrap(), &b"segment"[..]);
+}

@@ -10,7 +10,7 @@ use rustix::fs::{AtFlags, Dir, FileType, statat};
 use rustix::io::Errno;
 
 use super::folder::{Root, failed};
-use super::layout;
+use super::{layout, object};
 
 const OPERATION: &str = "list objects";
 /// Objects of a batch.
@@ -63,6 +63,10 @@ impl Walk {
             let entry = entry.map_err(|errno| told(errno, &folder.path))?;
             // A name that is not even text is no name of an object.
             let Ok(file) = entry.file_name().to_str() else { continue };
+            if object::is_temporary(file) {
+                self.root.note_leftover(&folder.path, file);
+                continue;
+            }
             match look_at(folder.path.as_slice(), &folder.handle, file, entry.file_type())? {
                 Found::Object(object) if self.prefix.covers(&object.name) => batch.push(object),
                 Found::Folder(path) => self.waiting.push_back(path),
