@@ -120,17 +120,12 @@ impl Run<'_> {
                 .map(|_| ())
                 .or_else(|error| self.tell(error))?;
         }
+        let spoilt = self.still_spoilt()?;
+        // All of them, or what one holds would be taken for stored because another one is said to hold it.
+        self.collector.withdraw(&spoilt);
         let mut victims = BTreeSet::new();
-        for id in self.plan.spoilt.keys() {
+        for id in &spoilt {
             self.stop_if_asked()?;
-            match self.collector.verify_segment(id) {
-                // A store that mends itself, or a cable that failed once.
-                Ok(state) if state.wrong.is_none() && state.spoilt.is_empty() => continue,
-                Err(error) if error.kind() == ErrorKind::NotFound => continue,
-                Err(error) if !is_finding(&error) => return Err(error),
-                _ => {}
-            }
-            self.collector.withdraw(&BTreeSet::from([*id]));
             match self.collector.salvage(id) {
                 Err(error) if !is_finding(&error) => return Err(error),
                 _ => {}
@@ -144,6 +139,22 @@ impl Run<'_> {
             }
         }
         Ok(victims)
+    }
+
+    /// The spoilt segments that are when they are read once more.
+    fn still_spoilt(&self) -> Result<BTreeSet<SegmentId>> {
+        let mut spoilt = BTreeSet::new();
+        for id in self.plan.spoilt.keys() {
+            self.stop_if_asked()?;
+            match self.collector.verify_segment(id) {
+                // A store that mends itself, or a cable that failed once.
+                Ok(state) if state.wrong.is_none() && state.spoilt.is_empty() => {}
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
+                Err(error) if !is_finding(&error) => return Err(error),
+                _ => drop(spoilt.insert(*id)),
+            }
+        }
+        Ok(spoilt)
     }
 
     /// Lets segments go as a collector does, and makes the index forget what is gone.
