@@ -78,7 +78,12 @@ fn a_mounted_tree_is_the_source() {
 
     // What is different in the mount is found; otherwise nothing above would show anything.
     fs::write(source.join("many/file 1700"), "other").unwrap();
-    assert!(compare(&source, &shown, &aspects).unwrap().len() >= 2, "the file's content and its time");
+    let found = compare(&source, &shown, &aspects).unwrap();
+    let expected = ["was modified at", "has data at [(0, 5)] and [(0, 4)]", "differs from byte 0 on"];
+    assert_eq!(found.len(), expected.len(), "{found:?}");
+    for (found, expected) in found.iter().zip(expected) {
+        assert!(found.starts_with(&format!("many/file 1700: {expected}")), "{found}");
+    }
     assert_eq!(mount.notes.complaints(), Vec::<String>::new());
 }
 
