@@ -81,6 +81,7 @@ impl<'a> History<'a> {
             .live
             .iter()
             .copied()
+            .chain(memory.previous)
             .chain(catalog.archives.iter().flat_map(|archive| named(&archive.record)))
             .collect();
         let mut gone: BTreeSet<ArchiveId> = named.difference(&live).copied().collect();
