@@ -17,7 +17,8 @@ use crate::progress::{Level, Settings, Work};
 /// Give back the room of what no archive needs.
 ///
 /// It can run at any time, beside backups and beside itself on another machine, and be stopped at any time: the next run goes
-/// on. Archives that were removed can not come back afterwards.
+/// on. Archives that were removed can not come back afterwards. On a full store only segments go that nothing needs at
+/// all; run it again in the room that gives.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  gabion compact --stats\n  gabion compact --threshold 0 --dry-run")]
 pub struct Args {
