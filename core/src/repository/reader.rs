@@ -18,6 +18,8 @@ use crate::segment::{Class, FrameOpener};
 
 /// Plaintext bytes of opened frames that are kept for the next chunk.
 const FRAME_CACHE_BYTES: usize = 16 * MIB;
+/// How often the index is completed for one chunk.
+const COMPLETED_MAX: usize = 16;
 /// Segments whose keys are kept derived.
 const OPENERS_MAX: usize = 256;
 
@@ -196,24 +198,43 @@ impl Reader {
     /// Completes the index if the store has other fragments than the last time, and tells whether the index may now
     /// know what it did not know when it had been completed `times` times. Other threads wait for it, or what they
     /// look for would be reported as lost.
-    fn complete(&self, times: u64) -> bool {
+    fn complete(&self, times: u64) -> Result<bool> {
         let mut completed = self.completed();
         if completed.times != times {
-            return true;
+            return Ok(true);
         }
-        let Ok(listed) = self.office.store.list(&Prefix::of("index")) else { return false };
+        let listed = self.office.store.list(&Prefix::of("index"))?;
         let fragments: BTreeSet<ObjectName> = listed.into_iter().map(|object| object.name).collect();
         if completed.fragments.as_ref() == Some(&fragments) {
-            return false;
+            return Ok(false);
         }
-        match complete_index(&self.office, &self.index) {
-            Ok(added) => {
-                completed.fragments = Some(fragments);
-                completed.times += u64::from(added);
-                added
+        let added = complete_index(&self.office, &self.index)?;
+        completed.fragments = Some(fragments);
+        completed.times += u64::from(added);
+        Ok(added)
+    }
+
+    /// Tries every copy, and looks whether the index became incomplete or old, until there is no news: a collector
+    /// may move a chunk again while the index is read.
+    fn fetch_somewhere(&self, class: Class, id: &ChunkId) -> Result<Bytes> {
+        let mut last = None;
+        for _ in 0..COMPLETED_MAX {
+            let times = self.completed().times;
+            let failed = match self.fetch_any(class, id) {
+                Ok(chunk) => return Ok(chunk),
+                Err(error) => error,
+            };
+            let news = match self.complete(times) {
+                // Whether it is anywhere is unknown: a store that does not answer must not look like a loss.
+                Err(error) if !is_finding(&error) => return Err(error),
+                news => news.unwrap_or(false),
+            };
+            last = Some(failed);
+            if !news {
+                break;
             }
-            Err(_) => false,
         }
+        Err(last.unwrap_or_else(|| Error::new(ErrorKind::NotFound, "read chunk").with("chunk", id)))
     }
 
     fn completed(&self) -> MutexGuard<'_, Completed> {
@@ -229,16 +250,11 @@ impl ChunkSource for Reader {
     /// Tries every copy before it gives up; then it looks whether the index became incomplete or old. Last come
     /// copies that are not on offer: in segments that are doomed, or said to be no good.
     fn fetch(&self, class: Class, id: &ChunkId) -> Result<Bytes> {
-        let times = self.completed().times;
-        let mut failed = match self.fetch_any(class, id) {
+        let mut failed = match self.fetch_somewhere(class, id) {
             Ok(chunk) => return Ok(chunk),
+            Err(error) if !is_finding(&error) => return Err(error),
             Err(error) => error,
         };
-        if self.complete(times)
-            && let Ok(chunk) = self.fetch_any(class, id)
-        {
-            return Ok(chunk);
-        }
         let withdrawn = self.index.read().withdrawn_copies(id);
         for place in &withdrawn {
             match self.fetch_from(class, id, place) {
