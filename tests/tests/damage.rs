@@ -94,8 +94,10 @@ const TABLE: &[Row] = &[
     (Key,             &[Delete, Truncate, Flip], Fails(KeyNotFound), Fails(KeyNotFound), Refuses(KeyNotFound), Not(KeyNotFound), Cannot(KeyNotFound)),
     (Key,             &[Replay],         Right,              Right,              Nothing,              Needless,         Works),
     (Data(Middle),    &[Delete],         Named(NotFound),    Right,              Lost,                 Recorded,         Works),
+    // The list tells its length.
+    (Data(Middle),    &[Truncate],       Named(Damaged),     Right,              Lost,                 Recorded,         Works),
     // A backup does not read data: what is spoilt and was not told by a check is taken for good.
-    (Data(Middle),    &[Truncate, Flip], Named(Damaged),     Named(Damaged),     Lost,                 Recorded,         Works),
+    (Data(Middle),    &[Flip],           Named(Damaged),     Named(Damaged),     Lost,                 Recorded,         Works),
     // The bytes are there, under another name.
     (Data(Middle),    &[Swap],           Named(Damaged),     Named(Damaged),     Lost,                 Whole,            Works),
     (Data(Head),      &[Flip],           Right,              Right,              Object,               Whole,            Works),

@@ -1,12 +1,12 @@
 //! What a client has seen of the store, and whether it still holds.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::damage::{Damage, read_damage};
 use super::doom::{Doom, read_dooms};
 use super::epoch::list_epoch;
 use super::records::Found;
-use crate::backend::{ObjectName, Prefix, Store};
+use crate::backend::{ObjectMeta, ObjectName, Prefix, Store};
 use crate::error::{Error, Result};
 use crate::id::SegmentId;
 use crate::seal::Sealer;
@@ -20,7 +20,8 @@ pub struct Look {
     epoch: BTreeSet<ObjectName>,
     dooms: Vec<Doom>,
     doomed: BTreeSet<SegmentId>,
-    existing: BTreeSet<SegmentId>,
+    /// With the sizes the list told of those that were listed at the beginning.
+    existing: BTreeMap<SegmentId, u64>,
     damage: Vec<Damage>,
     unreadable_dooms: Vec<(ObjectName, Error)>,
     unreadable_damage: Vec<(ObjectName, Error)>,
@@ -48,23 +49,23 @@ impl Look {
         let Found { records: dooms, unreadable: unreadable_dooms } = read_dooms(store, sealer)?;
         let Found { records: damage, unreadable: unreadable_damage } = read_damage(store, sealer)?;
         let doomed = all_segments(&dooms);
-        Ok(Self { epoch, dooms, doomed, existing: BTreeSet::new(), damage, unreadable_dooms, unreadable_damage })
+        Ok(Self { epoch, dooms, doomed, existing: BTreeMap::new(), damage, unreadable_dooms, unreadable_damage })
     }
 
     /// The end of step B1: lists the segments that exist, after the index was read.
     pub fn see_segments(&mut self, store: &Store) -> Result<()> {
-        self.existing = list_segments(store)?;
+        self.existing = list_sizes(store)?;
         Ok(())
     }
 
     /// Whether a segment may be relied on.
     pub fn usable(&self, id: &SegmentId) -> bool {
-        self.existing.contains(id) && !self.doomed.contains(id)
+        self.existing.contains_key(id) && !self.doomed.contains(id)
     }
 
     /// The segments that exist and are not doomed.
     pub fn usable_segments(&self) -> impl Iterator<Item = &SegmentId> {
-        self.existing.difference(&self.doomed)
+        self.existing.keys().filter(|id| !self.doomed.contains(id))
     }
 
     /// The dooms that were there.
@@ -74,7 +75,12 @@ impl Look {
 
     /// Whether a segment was listed, doomed or not.
     pub fn exists(&self, id: &SegmentId) -> bool {
-        self.existing.contains(id)
+        self.existing.contains_key(id)
+    }
+
+    /// The size of a segment as it was listed. A store may tell what it keeps, which is not the length of the object.
+    pub fn listed_bytes(&self, id: &SegmentId) -> Option<u64> {
+        self.existing.get(id).copied()
     }
 
     /// What was recorded of damage, as far as it can be read.
@@ -93,8 +99,8 @@ impl Look {
     }
 
     /// Notes a segment this client has put itself.
-    pub fn add_own(&mut self, id: SegmentId) {
-        self.existing.insert(id);
+    pub fn add_own(&mut self, id: SegmentId, bytes: u64) {
+        self.existing.insert(id, bytes);
     }
 
     /// Step B5: first the dooms, then the epoch, then (only if the epoch moved or a
@@ -108,9 +114,9 @@ impl Look {
         if relied.is_disjoint(&doomed) && same {
             return Ok(Verdict::Holds);
         }
-        let existing = list_segments(store)?;
+        let existing = list_sizes(store)?;
         let lost: BTreeSet<SegmentId> =
-            relied.iter().filter(|id| doomed.contains(id) || !existing.contains(id)).copied().collect();
+            relied.iter().filter(|id| doomed.contains(id) || !existing.contains_key(id)).copied().collect();
         self.doomed = doomed;
         self.dooms = dooms;
         self.existing = existing;
@@ -128,6 +134,11 @@ fn all_segments(dooms: &[Doom]) -> BTreeSet<SegmentId> {
 
 /// Names that are no segment ids are foreign and skipped.
 pub(crate) fn list_segments(store: &Store) -> Result<BTreeSet<SegmentId>> {
+    Ok(list_sizes(store)?.into_keys().collect())
+}
+
+fn list_sizes(store: &Store) -> Result<BTreeMap<SegmentId, u64>> {
     let listed = store.list(&Prefix::of("segments"))?;
-    Ok(listed.iter().filter_map(|object| object.name.last_part().parse().ok()).collect())
+    let segment = |object: &ObjectMeta| Some((object.name.last_part().parse().ok()?, object.bytes));
+    Ok(listed.iter().filter_map(segment).collect())
 }

@@ -234,7 +234,7 @@ impl Writer {
             return Ok(());
         }
         for (record, _) in &segments {
-            ledger.look.add_own(record.id);
+            ledger.look.add_own(record.id, record.bytes);
             ledger.own.insert(record.id);
         }
         let names = put_fragments(&self.office, Fragment::from_segments(0, &segments)?)?;

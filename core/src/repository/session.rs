@@ -5,6 +5,7 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use super::reader::Reader;
 use super::salvage::{Salvage, SegmentState};
+use super::verify::is_finding;
 use super::writer::{Writer, WriterOptions};
 use super::{ObjectName, Office, Payload, Prefix};
 use crate::backend::ObjectMeta;
@@ -46,13 +47,14 @@ pub struct Session {
 impl Session {
     /// Steps B0 and B1: the epoch, the dooms, the index, the segments, in this order.
     ///
-    /// Segments that the index names but the listing lacks, or that are doomed, are withdrawn from
-    /// the index. If fragments are damaged, what they said is read from the segments themselves.
+    /// Segments that the index names but the listing lacks or shows to be cut off, or that are doomed, are withdrawn
+    /// from the index. If fragments are damaged, what they said is read from the segments themselves.
     ///
     /// Copies that were recorded to be no good are left out.
     pub(super) fn begin(office: Arc<Office>) -> Result<Self> {
-        let session = Self::look(office)?;
+        let mut session = Self::look(office)?;
         session.leave_out_damage();
+        session.leave_out_cut()?;
         Ok(session)
     }
 
@@ -112,6 +114,26 @@ impl Session {
                 spoilt.iter().for_each(|segment| index.spoil(chunk, segment));
             }
         }
+    }
+
+    /// Takes segments out of the index that are shorter than it says, as what a power cut left of them would be: what
+    /// is needed of them is stored again.
+    fn leave_out_cut(&mut self) -> Result<()> {
+        let is_short =
+            |segment: &&SegmentRecord| self.look.listed_bytes(&segment.id).is_some_and(|listed| listed < segment.bytes);
+        let short: Vec<SegmentRecord> = self.index.read().segments().filter(is_short).cloned().collect();
+        for segment in short {
+            match self.office.store.head(&ObjectName::of("segments", segment.id)) {
+                // This store's lists tell something else than lengths.
+                Ok(object) if object.bytes == segment.bytes => break,
+                Err(error) if !is_finding(&error) => return Err(error),
+                _ => {
+                    self.index.write().withdraw(&segment.id);
+                    self.gone.push(segment.id);
+                }
+            }
+        }
+        Ok(())
     }
 
     /// What was recorded of damage, as far as it can be read.
