@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use gabion_core::archive::catalog::Catalog;
+use gabion_core::archive::history::History;
 use gabion_core::archive::record::ArchiveRecord;
+use gabion_core::archive::removal::RemovalRecord;
 use gabion_core::backend::Store;
 use gabion_core::error::ErrorKind;
 use gabion_core::local_state::{LocalState, MemoryState};
@@ -14,7 +16,7 @@ use gabion_core::ops::create::{Created, Input, Plan, Wanted, create};
 use gabion_core::ops::delete::{Remover, delete};
 use gabion_core::ops::republish::replace;
 use gabion_core::repository::{Client, Repository};
-use gabion_tests::{Notes, Objects};
+use gabion_tests::{FaultyBackend, HookedBackend, Method, Notes, Objects, WriteFault};
 
 use crate::engine::{clock, differences, new_repository, options};
 
@@ -53,6 +55,13 @@ impl Machine {
         (created, notes.complaints())
     }
 
+    /// Looks at the archives, and returns what was told.
+    fn looks(&self, objects: &Objects) -> Vec<String> {
+        let (repository, notes) = (self.open(objects), Notes::new());
+        History::of(&repository).compare(&Catalog::load(&repository).unwrap(), &notes).unwrap();
+        notes.complaints()
+    }
+
     /// Backs up; nothing is told.
     fn quietly_backs_up(&self, objects: &Objects, source: &Path) -> Created {
         let (created, told) = self.backs_up(objects, source);
@@ -89,6 +98,32 @@ fn archives_of_a_client_are_a_chain() {
     newest.sort();
     assert_eq!(heads, newest);
     assert!(made[3].record.heads.is_sorted_by_key(|head| head.client));
+}
+
+/// The archive was there for a moment, and others saw it.
+#[test]
+fn an_archive_that_was_taken_back_is_not_missed() {
+    let (_place, source, objects) = scene();
+    let (first, second) = (Machine::new(), Machine::new());
+    second.quietly_backs_up(&objects, &source);
+    // What is put is there, and the answer is lost.
+    let failing = FaultyBackend::new(objects.backend()).on_write(5, WriteFault::AnswerLost);
+    let (sees, inside) = (second.clone(), objects.clone());
+    let client = HookedBackend::new(Arc::new(failing), move |method, name| {
+        let taken_back = matches!(method, Method::Put | Method::Delete) && !name.starts_with("pending");
+        if taken_back && inside.names("archives").unwrap().len() == 2 {
+            std::thread::scope(|scope| scope.spawn(|| sees.looks(&inside)).join().unwrap());
+        }
+    });
+    let repository = Repository::open(Store::new(Arc::new(client)).unwrap(), first.0, &mut |_| Ok(None)).unwrap();
+    let plan = Plan::new([source.as_path()], Wanted::All);
+    let error = create(&repository, Input::Files(&plan), &options(), &clock(), &Notes::new()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::TimedOut, "{error}");
+    assert_eq!(objects.names("archives").unwrap().len(), 1, "it was taken back");
+    assert_eq!(second.looks(&objects), Vec::<String>::new());
+    let removals = repository.removals().unwrap();
+    let removal = RemovalRecord::load(&repository, &removals[0]).unwrap();
+    assert!(removals.len() == 1 && removal.reason.contains("not done"), "{removal:?}");
 }
 
 #[test]

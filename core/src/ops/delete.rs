@@ -53,7 +53,17 @@ pub fn remove(
     remover: &Remover,
     clock: &dyn Clock,
 ) -> Result<()> {
-    let removal = RemovalRecord {
+    repository.remove_archive(id, &removal(id, record, remover, clock).encode()?)
+}
+
+/// What is kept of an archive that is removed now.
+pub(super) fn removal(
+    id: &ArchiveId,
+    record: Option<&ArchiveRecord>,
+    remover: &Remover,
+    clock: &dyn Clock,
+) -> RemovalRecord {
+    RemovalRecord {
         archive: *id,
         record: record.cloned(),
         time: clock.now(),
@@ -61,6 +71,5 @@ pub fn remove(
         user: remover.user.clone(),
         reason: remover.reason.clone(),
         extensions: Extensions::none(),
-    };
-    repository.remove_archive(id, &removal.encode()?)
+    }
 }

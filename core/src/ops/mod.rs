@@ -18,6 +18,7 @@ pub mod import;
 pub mod lease;
 pub mod list;
 pub mod prune;
+mod publish;
 pub mod recreate;
 pub mod repair;
 pub mod republish;

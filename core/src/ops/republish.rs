@@ -4,6 +4,7 @@
 //! asks whether it is still there.
 
 use super::delete::{Remover, remove};
+use super::publish;
 use super::resolve::resolve;
 use crate::archive::catalog::{Archive, is_live};
 use crate::archive::history::History;
@@ -115,7 +116,7 @@ fn publish(
     let history = History::of(repository);
     let record = &ArchiveRecord { client: history.next_mark(), ..record.clone() };
     let complete = pending(Some(record.clone())).encode()?;
-    let (id, untidy) = writer.commit(&complete, &record.encode()?, &|writer| resolve(writer, &record.root))?;
+    let (id, untidy) = publish::publish(writer, Some(complete), record, clock)?;
     history.made(id);
     if let Some(error) = untidy {
         monitor.event(&Event::Warning { warning: Warning::Repository, path: b"", error: &error });

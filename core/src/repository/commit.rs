@@ -21,6 +21,18 @@ use crate::seal::Kind;
 /// Asks for every chunk of the new tree; `NotFound` if one is not known.
 pub type Resolve<'a> = dyn Fn(&Writer) -> Result<()> + 'a;
 
+/// An archive that is to be published.
+pub struct NewArchive<'a> {
+    /// What it says of itself.
+    pub record: &'a [u8],
+    /// Called if the first pending has vanished meanwhile (a collector took this client for dead), or if segments are
+    /// gone that this session relied on: it must ask for every chunk of the tree, and fail with `NotFound` if one is
+    /// not known.
+    pub resolve: &'a Resolve<'a>,
+    /// The record of its removal, in case it has to be taken back.
+    pub removal: &'a dyn Fn(&ArchiveId) -> Result<Vec<u8>>,
+}
+
 /// How often a check may find new losses before the session gives up.
 const ROUNDS_MAX: usize = 16;
 
@@ -59,54 +71,51 @@ impl Writer {
         Ok(())
     }
 
-    /// Publishes the archive `record` after the pending that holds its complete root.
-    ///
-    /// `resolve` is called if the first pending has vanished meanwhile (a collector took this client for dead), or if
-    /// segments are gone that this session relied on: it must ask for every chunk of the new tree, and fail with
-    /// `NotFound` if one is not known.
+    /// Publishes an archive after the pending that holds its complete root.
     ///
     /// Fails with `Overtaken` if a collector deleted what this session relied on and did not copy it elsewhere: then
     /// everything is to be done again in a new session.
     ///
     /// `Ok` means that the archive is durable. The error that may come along is about tidying up afterwards.
-    pub fn commit(self, pending: &[u8], record: &[u8], resolve: &Resolve<'_>) -> Result<(ArchiveId, Option<Error>)> {
+    pub fn commit(self, pending: &[u8], archive: &NewArchive<'_>) -> Result<(ArchiveId, Option<Error>)> {
         let mut ledger = self.ledger();
         self.publish_index(&mut ledger)?;
         self.put_pending(&mut ledger, pending)?;
-        self.validate(&mut ledger, Some(resolve))?;
-        self.publish_archive(&mut ledger, record, resolve)
+        self.validate(&mut ledger, Some(archive.resolve))?;
+        self.publish_archive(&mut ledger, archive)
     }
 
     /// As [`Writer::commit`], for an archive with the tree of its base, to the last node. The first pending names that
     /// tree, and while it is there nothing of it goes: nothing else is relied on, and there is nothing to check but that.
-    pub fn commit_unchanged(self, record: &[u8], resolve: &Resolve<'_>) -> Result<(ArchiveId, Option<Error>)> {
+    pub fn commit_unchanged(self, archive: &NewArchive<'_>) -> Result<(ArchiveId, Option<Error>)> {
         let mut ledger = self.ledger();
         self.publish_index(&mut ledger)?;
         self.pipeline.shared().rely_on_nothing();
         ledger.unresolved = false;
-        self.publish_archive(&mut ledger, record, resolve)
+        self.publish_archive(&mut ledger, archive)
     }
 
     /// Steps B6 and B7.
-    fn publish_archive(
-        &self,
-        ledger: &mut Ledger,
-        record: &[u8],
-        resolve: &Resolve<'_>,
-    ) -> Result<(ArchiveId, Option<Error>)> {
-        let sealed = self.office.sealer().seal(Kind::Archive, record)?;
+    fn publish_archive(&self, ledger: &mut Ledger, archive: &NewArchive<'_>) -> Result<(ArchiveId, Option<Error>)> {
+        let sealed = self.office.sealer().seal(Kind::Archive, archive.record)?;
         let id = ArchiveId::from_bytes(sealed.id);
-        let name = ObjectName::of("archives", id);
-        let put = self.office.store.put(&name, Payload::from(sealed.bytes));
-        if let Err(error) = put.and_then(|()| self.confirm(ledger, resolve)) {
+        let put = self.office.store.put(&ObjectName::of("archives", id), Payload::from(sealed.bytes));
+        if let Err(error) = put.and_then(|()| self.confirm(ledger, archive.resolve)) {
             // Also when the put failed: it may have been carried out all the same.
-            return Err(match self.office.store.delete(&name) {
+            return Err(match self.take_back(&id, archive) {
                 Ok(()) => error,
                 Err(_) => error.with("archive not removed", id),
             });
         }
         // The archive is there to stay; nothing below may call it a failure.
         Ok((id, self.tidy_up(ledger).err()))
+    }
+
+    /// Whoever saw the archive shall see that it was removed. If that can not be said, it goes all the same: it may lack
+    /// something.
+    fn take_back(&self, id: &ArchiveId, archive: &NewArchive<'_>) -> Result<()> {
+        let removed = (archive.removal)(id).and_then(|removal| self.office.remove_archive(id, &removal));
+        removed.or_else(|_| self.office.store.delete(&ObjectName::of("archives", id)))
     }
 
     /// Step B7, as far as it goes: a collector drops pendings whose archive exists, and the next client merges

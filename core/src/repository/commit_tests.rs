@@ -35,7 +35,8 @@ fn segments_deleted_before_an_adopted_epoch_are_not_relied_on() {
     // adopts the new epoch: nothing was relied on yet
     second.checkpoint(b"pending").unwrap();
     let id = second.store(Class::Data, b"a chunk nobody needs").unwrap();
-    second.commit(b"pending", b"record", &|_| Ok(())).unwrap();
+    let archive = NewArchive { record: b"record", resolve: &|_| Ok(()), removal: &|_| Ok(b"removal".to_vec()) };
+    second.commit(b"pending", &archive).unwrap();
 
     let reader = repository.session().unwrap().reader();
     assert_eq!(reader.fetch(Class::Data, &id).unwrap().as_ref(), b"a chunk nobody needs");

@@ -47,7 +47,7 @@ mod writer;
 
 pub use closed::ClosedRepository;
 pub use collector::Collector;
-pub use commit::Resolve;
+pub use commit::{NewArchive, Resolve};
 pub use config::{Config, FORMAT_VERSION};
 pub use erase::ERASURE;
 pub use keys::{AskPassphrase, FoundSlot, KeyFiles, KeyLocation, NewSlot, OpenedBy};

@@ -7,7 +7,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{ObjectName, Payload, Prefix, Repository};
+use super::{ObjectName, Office, Payload, Prefix, Repository};
 use crate::error::{ErrorKind, Result};
 use crate::id::{ArchiveId, parse_object_id};
 use crate::limits::RECORD_BYTES_MAX;
@@ -91,11 +91,18 @@ impl Repository {
     ///
     /// On a full store a reserve is given up for it.
     pub fn remove_archive(&self, archive: &ArchiveId, record: &[u8]) -> Result<()> {
-        let sealed = self.office.sealer().seal(Kind::Removed, record)?;
+        self.office.remove_archive(archive, record)
+    }
+}
+
+impl Office {
+    /// As [`Repository::remove_archive`].
+    pub fn remove_archive(&self, archive: &ArchiveId, record: &[u8]) -> Result<()> {
+        let sealed = self.sealer().seal(Kind::Removed, record)?;
         let name = RemovalName { archive: *archive, id: sealed.id };
         let payload = Payload::from(sealed.bytes);
-        self.office.with_reserve(|| self.office.store.put(&name.object(), payload.clone()))?;
-        match self.office.store.delete(&ObjectName::of("archives", archive)) {
+        self.with_reserve(|| self.store.put(&name.object(), payload.clone()))?;
+        match self.store.delete(&ObjectName::of("archives", archive)) {
             Err(error) if error.kind() != ErrorKind::NotFound => Err(error.with("archive", archive)),
             _ => Ok(()),
         }

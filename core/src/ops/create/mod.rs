@@ -39,7 +39,7 @@ use base::{Base, Unchanged};
 use tar::Importer;
 use traversal::Traversal;
 
-use super::resolve;
+use super::publish::publish;
 
 pub use base::Compare;
 pub(super) use base::is_whole;
@@ -228,14 +228,10 @@ fn attempt(
 
     let record = ArchiveRecord { client: history.next_mark(), ..draft.record(root, stat_root, statistics) };
     let record = ArchiveRecord { top: top.or_else(|| record.top.clone()), ..record };
-    let resolve = |writer: &Writer| resolve::resolve(writer, &root);
     // What others reported may lack a chunk, and was looked up: then the segments it lies in count.
-    let (id, untidy) = if !doubt && draft.base.is_some_and(|base| base.is(&root, &stat_root)) {
-        writer.commit_unchanged(&record.encode()?, &resolve)?
-    } else {
-        let complete = draft.pending(Some(record.clone()), true).encode()?;
-        writer.commit(&complete, &record.encode()?, &resolve)?
-    };
+    let unchanged = !doubt && draft.base.is_some_and(|base| base.is(&root, &stat_root));
+    let complete = if unchanged { None } else { Some(draft.pending(Some(record.clone()), true).encode()?) };
+    let (id, untidy) = publish(writer, complete, &record, clock)?;
     reported::remember(repository, &id);
     history.made(id);
     if let Some(error) = untidy {

@@ -12,7 +12,7 @@ use std::collections::BTreeSet;
 use item::Import;
 use memo::Memo;
 
-use super::resolve::resolve;
+use super::publish::publish;
 use crate::archive::assembly::Assembly;
 use crate::archive::catalog::Catalog;
 use crate::archive::cut::CutKey;
@@ -138,9 +138,8 @@ impl<'a> Importer<'a> {
         writer.settle()?;
         let totals = writer.totals();
         record.statistics = Statistics { new_bytes: totals.new_bytes, stored_bytes: totals.stored_bytes, ..statistics };
-        let root = record.root;
         let complete = pending(Some(record.clone()))?;
-        let (id, untidy) = writer.commit(&complete, &record.encode()?, &|writer| resolve(writer, &root))?;
+        let (id, untidy) = publish(writer, Some(complete), &record, clock)?;
         if let Some(error) = untidy {
             warn(monitor, b"", &error);
         }

@@ -9,7 +9,7 @@ use crate::error::Result;
 use crate::id::ArchiveId;
 use crate::limits::CHECKPOINT_BYTES;
 use crate::monitor::{Event, Monitor, Warning};
-use crate::ops::resolve::resolve;
+use crate::ops::publish::publish;
 use crate::repository::{Repository, Writer, WriterOptions};
 
 /// How often a run begins anew because a collector was faster.
@@ -64,7 +64,7 @@ impl<'a> Run<'a> {
         (record.root, record.stat_root) = (root, Some(stat_root));
         (record.statistics.files, record.statistics.bytes) = (root.files, root.bytes);
         let complete = self.pending(Some(record.clone())).encode()?;
-        let (id, untidy) = self.writer.commit(&complete, &record.encode()?, &|writer| resolve(writer, &root))?;
+        let (id, untidy) = publish(self.writer, Some(complete), &record, self.clock)?;
         if let Some(error) = untidy {
             self.monitor.event(&Event::Warning { warning: Warning::Repository, path: b"", error: &error });
         }
