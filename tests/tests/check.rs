@@ -1,10 +1,13 @@
 //! What a check finds: whatever is done to a store is named, down to the files that are hurt.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use gabion_core::error::Result;
 use gabion_core::ops::check::{About, CheckOptions, Checked, Told, check};
-use gabion_tests::{Notes, Objects, Random};
+use gabion_tests::{FaultyBackend, HookedBackend, Notes, Objects, Random, WriteFault};
 
-use crate::engine::{clock, collect, new_repository, open, remove};
+use crate::engine::{back_up, backed_up, clock, collect, new_repository, open, options, remove};
 use crate::life::Story;
 
 /// Everything, with the data.
@@ -155,4 +158,134 @@ fn a_check_that_has_no_time_goes_on_where_it_stopped() {
     assert_eq!(again.skipped_segments, segments, "all were read a moment ago");
     let others = run(&CheckOptions { age_max: Some(3600), archives: false, ..CheckOptions::default() });
     assert_eq!(others.skipped_segments, 0, "only a check of the data proves the data");
+}
+
+/// Whatever others do at whatever call of a check, nothing seems to be lost that is not.
+fn nothing_is_found_while(story: &Story, others: &(dyn Fn(&Objects) + Sync)) {
+    for step in 0.. {
+        let objects = story.objects.fork().unwrap();
+        let (calls, inside) = (Arc::new(AtomicU64::new(0)), objects.clone());
+        let counted = Arc::clone(&calls);
+        std::thread::scope(|scope| {
+            let (ask, asked) = std::sync::mpsc::channel::<()>();
+            let (answer, answered) = std::sync::mpsc::channel::<()>();
+            scope.spawn(move || {
+                while asked.recv().is_ok() {
+                    others(&inside);
+                    answer.send(()).unwrap();
+                }
+            });
+            let talk = std::sync::Mutex::new((ask, answered));
+            let client = HookedBackend::new(objects.backend(), move |_, _| {
+                if counted.fetch_add(1, Ordering::Relaxed) == step {
+                    let talk = talk.lock().unwrap();
+                    talk.0.send(()).unwrap();
+                    talk.1.recv().unwrap();
+                }
+            });
+            let mut found = Vec::new();
+            let options = CheckOptions { workers: 1, ..whole() };
+            let repository = open(Arc::new(client)).unwrap();
+            check(&repository, &options, &clock(), &Notes::new(), &mut |told| note(told, &mut found)).unwrap();
+            found.retain(|about| !about.is_harmless());
+            assert_eq!(found, [], "others at call {step}");
+        });
+        if calls.load(Ordering::Relaxed) <= step {
+            assert!(step > 20, "{step}");
+            return;
+        }
+    }
+}
+
+#[test]
+fn what_others_make_and_collect_meanwhile_is_no_finding() {
+    let mut story = Story::new(3);
+    story.change(9);
+    let (gone, source) = (story.told[1].0.clone(), story.source.clone());
+    nothing_is_found_while(&story, &|objects| {
+        backed_up(objects, &source);
+        remove(objects.backend(), &gone).unwrap();
+        collect(objects.backend(), &Notes::new()).unwrap();
+    });
+}
+
+#[test]
+fn a_collector_that_died_anywhere_left_nothing_to_be_found() {
+    let story = Story::new(3);
+    remove(story.objects.backend(), &story.told[1].0).unwrap();
+    for number in 1.. {
+        let objects = story.objects.fork().unwrap();
+        let collector = FaultyBackend::new(objects.backend()).on_write(number, WriteFault::DieBefore);
+        let done = collect(Arc::new(collector.clone()), &Notes::new());
+        assert_eq!(findings(&objects), [], "died before write {number}: {done:?}");
+        if !collector.is_dead() {
+            assert!(number > 10);
+            return;
+        }
+    }
+}
+
+/// What is truly lost is told also where nobody ever holds still.
+#[test]
+fn what_is_lost_is_found_in_a_crowd() {
+    let story = Story::new(3);
+    let lost = largest(&story.objects, "segments");
+    story.objects.remove(&lost).unwrap();
+    let elsewhere = tempfile::tempdir().unwrap();
+    let source = elsewhere.path().join("tree");
+    std::fs::create_dir(&source).unwrap();
+    std::fs::write(source.join("file"), "other content").unwrap();
+    let inside = story.objects.clone();
+    let (ask, asked) = std::sync::mpsc::channel::<()>();
+    let (answer, answered) = std::sync::mpsc::channel::<()>();
+    let other = std::thread::spawn(move || {
+        while asked.recv().is_ok() {
+            backed_up(&inside, &source);
+            answer.send(()).unwrap();
+        }
+    });
+    let talk = std::sync::Mutex::new((ask, answered));
+    let client = HookedBackend::new(story.objects.backend(), move |_, name| {
+        if name == "index" {
+            let talk = talk.lock().unwrap();
+            talk.0.send(()).unwrap();
+            talk.1.recv().unwrap();
+        }
+    });
+    let mut found = Vec::new();
+    let repository = open(Arc::new(client)).unwrap();
+    check(&repository, &whole(), &clock(), &Notes::new(), &mut |told| note(told, &mut found)).unwrap();
+    drop(repository);
+    other.join().unwrap();
+    assert!(found.iter().any(|about| matches!(about, About::MissingSegment(id) if lost.ends_with(&id.to_string()))));
+}
+
+/// Its client died after it had put the archive, and before it asked whether everything is still there.
+#[test]
+fn an_archive_that_nobody_reported_may_lack_something() {
+    let mut story = Story::new(2);
+    story.change(9);
+    let objects = &story.objects;
+    let before = objects.names("segments").unwrap();
+    let counting = FaultyBackend::new(objects.fork().unwrap().backend());
+    back_up(Arc::new(counting.clone()), &story.source, &options(), &Notes::new()).unwrap();
+    for number in 1..=counting.writes() {
+        let fork = objects.fork().unwrap();
+        let dies = FaultyBackend::new(fork.backend()).on_write(number, WriteFault::DieAfter);
+        if back_up(Arc::new(dies), &story.source, &options(), &Notes::new()).is_ok()
+            || fork.names("archives").unwrap().len() < 3
+        {
+            continue;
+        }
+        let new = fork.names("segments").unwrap().into_iter().find(|name| !before.contains(name)).unwrap();
+        fork.remove(&new).unwrap();
+        let about = |found: &[About], what: fn(&About) -> bool| found.iter().any(what);
+        let (_, found) = checked(&fork, &whole()).unwrap();
+        assert!(about(&found, |about| matches!(about, About::Unfinished(_))), "{found:?}");
+        assert!(!about(&found, |about| matches!(about, About::Chunk(_) | About::Path(..))), "{found:?}");
+        fork.names("pending").unwrap().iter().for_each(|name| fork.remove(name).unwrap());
+        assert!(about(&findings(&fork), |about| matches!(about, About::Path(..))), "nobody is about to mend it");
+        return;
+    }
+    panic!("no archive was put");
 }

@@ -164,8 +164,18 @@ impl Scene {
                 let newest = archives(&self.objects).0.pop().unwrap();
                 vec![format!("archives/{}", newest.id)]
             }
-            _ => names(part.prefix()).into_iter().filter(|name| part.fits(name, &self.objects)).collect(),
+            _ => {
+                let mut all = names(part.prefix());
+                // That a doomed segment is gone harms nobody.
+                all.retain(|name| part.fits(name, &self.objects) && !(harm == Harm::Delete && self.is_doomed(name)));
+                all
+            }
         }
+    }
+
+    fn is_doomed(&self, name: &str) -> bool {
+        let session = open(self.objects.backend()).unwrap().session().unwrap();
+        name.strip_prefix("segments/").is_some_and(|id| session.is_doomed(&id.parse().unwrap()))
     }
 
     /// Does it to a copy of the repository.

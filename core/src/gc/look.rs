@@ -98,6 +98,16 @@ impl Look {
         &self.unreadable_damage
     }
 
+    /// Whether segments were doomed or deleted since.
+    pub fn has_moved(&self, store: &Store) -> Result<bool> {
+        let listed = store.list(&Prefix::of("gc/doom"))?;
+        let now: BTreeSet<ObjectName> = listed.into_iter().map(|object| object.name).collect();
+        let read = self.dooms.iter().map(|doom| Doom::name(&doom.id));
+        let then = read.chain(self.unreadable_dooms.iter().map(|(name, _)| name.clone())).collect();
+        let epoch = list_epoch(store)?;
+        Ok(now != then || epoch != self.epoch || epoch.is_empty())
+    }
+
     /// Notes a segment this client has put itself.
     pub fn add_own(&mut self, id: SegmentId, bytes: u64) {
         self.existing.insert(id, bytes);

@@ -17,6 +17,7 @@ pub mod hold;
 pub mod import;
 pub mod lease;
 pub mod list;
+mod memory;
 pub mod prune;
 mod publish;
 pub mod recreate;

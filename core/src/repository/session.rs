@@ -276,6 +276,15 @@ impl Session {
         self.look.usable_segments().any(|id| index.segment(id).is_none())
     }
 
+    /// Whether the index was changed since it was read, or somebody collects or has collected.
+    pub fn has_moved(&self) -> Result<bool> {
+        let listed = self.office.store.list(&Prefix::of("index"))?;
+        let now: BTreeSet<&ObjectName> = listed.iter().map(|object| &object.name).collect();
+        let read = self.loaded.fragments.iter().map(|object| &object.name);
+        let then: BTreeSet<&ObjectName> = read.chain(self.loaded.damaged.iter().map(|(name, _)| name)).collect();
+        Ok(now != then || self.look.has_moved(&self.office.store)?)
+    }
+
     /// Chunks the index knows.
     pub fn chunk_count(&self) -> usize {
         self.index.read().chunk_count()

@@ -17,6 +17,7 @@ fn about(about: &About) -> (&'static str, String) {
         About::Object(name) => ("object", name.clone()),
         About::MissingSegment(id) => ("missing_segment", format!("segments/{id}")),
         About::Unnamed(count) => ("unnamed_segments", count.to_string()),
+        About::Unfinished(id) => ("unfinished_archive", id.to_string()),
         About::Chunk(id) => ("chunk", id.to_string()),
         About::Archive(id) => ("archive", id.to_string()),
         About::Path(archive, path) => ("path", format!("{} in archive {archive}", printable(path))),

@@ -1,8 +1,8 @@
 //! The trees of archives: every node opens, every chunk is there. Each is visited once, in however many archives it is.
 
 use super::reading::at_once;
-use super::{About, Check, Spoilt, Told};
-use crate::archive::catalog::{Archive, Catalog};
+use super::{About, Check, Look, Spoilt, Told};
+use crate::archive::catalog::Archive;
 use crate::archive::node::Node;
 use crate::backend::ObjectName;
 use crate::error::{Error, ErrorKind, Result};
@@ -13,34 +13,74 @@ use crate::segment::Class;
 
 /// Nodes that are read at once. What they name waits in memory.
 const NODES_AT_ONCE: usize = 128;
+/// Looks at a repository that does not stand still, before what is missing is told all the same.
+const LOOKS_MAX: usize = 8;
 
 impl Check<'_, '_> {
     /// Visits the trees; what is lost is then traced to the files it hurts.
-    pub(super) fn archives(&mut self, catalog: &Catalog) -> Result<()> {
-        for (id, error) in &catalog.unreadable {
-            // Read as an object it was named already.
-            if self.checked.damaged.insert(ObjectName::of("archives", id)) {
-                self.find(About::Archive(*id), Error::damaged("read archive", error));
+    pub(super) fn archives(&mut self) -> Result<()> {
+        self.visit_trees()?;
+        for _ in 1..LOOKS_MAX {
+            let before = std::mem::take(&mut self.missing);
+            if before.is_empty() || self.look.is_certain(self.repository)? {
+                self.missing = before;
+                break;
+            }
+            // The archive may have been removed, its client not be done, or its chunks moved while the store was listed.
+            self.look = Look::take_carefully(self.repository)?;
+            self.visit_trees()?;
+            if self.look.is_live(self.repository)? && self.missing.keys().all(|id| before.contains_key(id)) {
+                break;
             }
         }
-        let mut marks = self.session.marks();
-        let reader = self.session.reader();
-        let only = self.options.only.as_ref();
-        let wanted = catalog.archives.iter().filter(|archive| only.is_none_or(|only| only.contains(&archive.id)));
-        let wanted: Vec<&Archive> = wanted.collect();
-        for archive in &wanted {
-            (self.report)(Told::Archive(archive));
-            self.tree(archive.record.root.root, &mut marks, &reader)?;
-            self.checked.archives += 1;
+        for id in self.look.unfinished.clone() {
+            let error = Error::new(ErrorKind::NotFound, "check archive").with("reason", "its client was not done");
+            self.find(About::Unfinished(id), error);
         }
-        let needed = self.session.recovered_segments().filter(|id| self.session.is_marked(&marks, id));
-        self.checked.unindexed = needed.copied().collect();
+        let catalog = &self.look.catalog;
+        let unreadable: Vec<_> =
+            catalog.unreadable.iter().map(|(id, error)| (*id, Error::damaged("read archive", error))).collect();
+        for (id, error) in unreadable {
+            // Read as an object it was named already.
+            if self.checked.damaged.insert(ObjectName::of("archives", id)) {
+                self.find(About::Archive(id), error);
+            }
+        }
+        for (id, (class, error)) in std::mem::take(&mut self.missing) {
+            self.checked.lost.insert(id, class);
+            self.find(About::Chunk(id), error);
+        }
         if self.checked.lost.is_empty() {
             return Ok(());
         }
-        for archive in wanted {
-            self.hurt(archive, &reader)?;
+        let reader = self.look.session.reader();
+        self.wanted().iter().try_for_each(|archive| self.hurt(archive, &reader))
+    }
+
+    /// The archives that are to be checked.
+    fn wanted(&self) -> Vec<Archive> {
+        let only = self.options.only.as_ref();
+        let wanted = |archive: &&Archive| {
+            only.is_none_or(|only| only.contains(&archive.id)) && !self.look.unfinished.contains(&archive.id)
+        };
+        self.look.catalog.archives.iter().filter(wanted).cloned().collect()
+    }
+
+    /// Visits every tree of this look, and notes what is missing.
+    fn visit_trees(&mut self) -> Result<()> {
+        let (mut marks, reader) = (self.look.session.marks(), self.look.session.reader());
+        let is_first = self.checked.archives == 0;
+        (self.checked.archives, self.checked.chunks) = (0, 0);
+        for archive in self.wanted() {
+            if is_first {
+                (self.report)(Told::Archive(&archive));
+            }
+            self.tree(archive.record.root.root, &mut marks, &reader)?;
+            self.checked.archives += 1;
         }
+        let session = &self.look.session;
+        let needed = session.recovered_segments().filter(|id| session.is_marked(&marks, id));
+        self.checked.unindexed = needed.copied().collect();
         Ok(())
     }
 
@@ -71,7 +111,7 @@ impl Check<'_, '_> {
 
     /// Notes a chunk; whether it is new and there.
     fn visit(&mut self, id: &ChunkId, class: Class, marks: &mut Marks) -> bool {
-        match self.session.mark(marks, id) {
+        match self.look.session.mark(marks, id) {
             Mark::Known => return false,
             Mark::Missing => {
                 self.lose(*id, class, Error::new(ErrorKind::NotFound, "find chunk").with("chunk", id));
@@ -89,7 +129,7 @@ impl Check<'_, '_> {
 
     /// Whether all copies were found to be damaged.
     fn is_spoilt(&self, id: &ChunkId) -> bool {
-        let damage = self.session.damage();
+        let damage = self.look.session.damage();
         if self.checked.spoilt.is_empty() && damage.is_empty() {
             return false;
         }
@@ -99,13 +139,11 @@ impl Check<'_, '_> {
                 && !self.checked.spoilt.contains_key(&place.segment)
                 && damage.iter().any(|damage| damage.record.covers(id, &place.segment))
         };
-        self.session.copies(id).iter().all(|place| self.checked.is_spoilt(place) || recorded(place))
+        self.look.session.copies(id).iter().all(|place| self.checked.is_spoilt(place) || recorded(place))
     }
 
     fn lose(&mut self, id: ChunkId, class: Class, error: Error) {
-        if self.checked.lost.insert(id, class).is_none() {
-            self.find(About::Chunk(id), error);
-        }
+        self.missing.entry(id).or_insert((class, error));
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::{About, Check};
 use crate::archive::attributes::AttributesRef;
-use crate::archive::catalog::Archive;
+use crate::archive::catalog::{Archive, is_live};
 use crate::archive::content::{Content, ContentItem};
 use crate::archive::content_tree::ContentReader;
 use crate::archive::entry::Entry;
@@ -16,20 +16,21 @@ impl Check<'_, '_> {
     pub(super) fn hurt(&mut self, archive: &Archive, reader: &Reader) -> Result<()> {
         for event in Walk::new(reader, &archive.record.root, None, |_| true) {
             self.stop_if_asked()?;
-            match event {
-                Ok(WalkEvent::Entry(item)) => {
-                    if let Some(error) = self.missing_of(&item.entry, reader)? {
-                        self.checked.hurt.insert(archive.id);
-                        self.find(About::Path(archive.id, item.path), error);
-                    }
-                }
-                Ok(WalkEvent::Leave(_)) => {}
-                Err(unread) if is_finding(&unread.error) => {
-                    self.checked.hurt.insert(archive.id);
-                    self.find(About::Path(archive.id, unread.path), unread.error);
-                }
+            let (path, error) = match event {
+                Ok(WalkEvent::Entry(item)) => match self.missing_of(&item.entry, reader)? {
+                    Some(error) => (item.path, error),
+                    None => continue,
+                },
+                Ok(WalkEvent::Leave(_)) => continue,
+                Err(unread) if is_finding(&unread.error) => (unread.path, unread.error),
                 Err(unread) => return Err(unread.error),
+            };
+            if !self.checked.hurt.contains(&archive.id) && !is_live(self.repository, &archive.id)? {
+                // Removed since it was listed: nobody misses anything of it.
+                return Ok(());
             }
+            self.checked.hurt.insert(archive.id);
+            self.find(About::Path(archive.id, path), error);
         }
         Ok(())
     }

@@ -6,13 +6,13 @@
 mod archives;
 mod hurt;
 mod keyless;
-mod memory;
+mod look;
 mod objects;
 mod reading;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::archive::catalog::{Archive, Catalog};
+use crate::archive::catalog::Archive;
 use crate::backend::ObjectName;
 use crate::clock::Clock;
 use crate::error::{Error, Result};
@@ -22,7 +22,8 @@ use crate::repository::{Repository, Session};
 use crate::segment::Class;
 
 pub use keyless::check_without_key;
-pub use memory::Memory;
+
+use look::Look;
 
 /// How much is checked.
 #[derive(Clone, Debug)]
@@ -71,6 +72,9 @@ pub enum About {
     MissingSegment(SegmentId),
     /// Segments that no index fragment names: left by a client that died, or of one that is writing. Harmless.
     Unnamed(usize),
+    /// An archive that lacks something and that nobody reported: its client is about to make it whole or to take it back,
+    /// or it died. Harmless.
+    Unfinished(ArchiveId),
     /// A chunk that can not be read from any segment.
     Chunk(ChunkId),
     /// An archive whose record can not be read.
@@ -82,7 +86,7 @@ pub enum About {
 impl About {
     /// Whether nothing is lost by it.
     pub fn is_harmless(&self) -> bool {
-        matches!(self, Self::Foreign(_) | Self::Unnamed(_))
+        matches!(self, Self::Foreign(_) | Self::Unnamed(_) | Self::Unfinished(_))
     }
 }
 
@@ -138,6 +142,8 @@ pub type Report<'a> = dyn FnMut(Told<'_>) + 'a;
 
 /// Checks the repository and hands over every finding as it comes.
 ///
+/// Others may work meanwhile: what seems to be missing is looked for again before it is told, if anything has changed.
+///
 /// # Errors
 /// Only what keeps the check from going on: a connection that is lost, or the wish to stop.
 pub fn check(
@@ -147,29 +153,28 @@ pub fn check(
     monitor: &dyn Monitor,
     report: &mut Report<'_>,
 ) -> Result<Checked> {
-    check_session(&repository.session_of_everything()?, repository, options, clock, monitor, report)
+    check_and_keep(repository, options, clock, monitor, report).map(|(checked, _)| checked)
 }
 
-/// As [`check`] in a session that is there.
-pub(super) fn check_session(
-    session: &Session,
+/// As [`check`]; also returns the session in which everything was found that was found.
+pub(super) fn check_and_keep(
     repository: &Repository,
     options: &CheckOptions,
     clock: &dyn Clock,
     monitor: &dyn Monitor,
     report: &mut Report<'_>,
-) -> Result<Checked> {
-    let recorded = session.damage().iter().flat_map(|damage| damage.record.segments.iter().copied()).collect();
-    let checked = Checked::default();
-    let mut check = Check { repository, options, clock, monitor, session, recorded, report, checked };
+) -> Result<(Checked, Session)> {
+    let look = Look::take(repository, options.archives)?;
+    let recorded = look.session.damage().iter().flat_map(|damage| damage.record.segments.iter().copied()).collect();
+    let (checked, missing) = (Checked::default(), BTreeMap::new());
+    let mut check = Check { repository, options, clock, monitor, look, recorded, missing, report, checked };
     if options.objects || options.data {
         check.objects()?;
     }
     if options.archives {
-        let catalog = Catalog::load(repository)?;
-        check.archives(&catalog)?;
+        check.archives()?;
     }
-    Ok(check.checked)
+    Ok((check.checked, check.look.session))
 }
 
 /// A check on its way.
@@ -178,9 +183,11 @@ struct Check<'a, 'r> {
     options: &'a CheckOptions,
     clock: &'a dyn Clock,
     monitor: &'a dyn Monitor,
-    session: &'a Session,
+    look: Look,
     /// Segments with copies that were recorded to be no good.
     recorded: BTreeSet<SegmentId>,
+    /// Chunks that the trees of this look need and that can not be read, and why.
+    missing: BTreeMap<ChunkId, (Class, Error)>,
     report: &'a mut Report<'r>,
     checked: Checked,
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::reading::at_once;
-use super::{About, Check, Memory, Spoilt};
+use super::{About, Check, Look, Spoilt};
 use crate::backend::ObjectName;
 use crate::clock::{Clock, Timestamp};
 use crate::compress::Decompressor;
@@ -11,6 +11,7 @@ use crate::crypto::envelope::Kind;
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::SegmentId;
 use crate::monitor::Counters;
+use crate::ops::memory::Memory;
 use crate::repository::{Named, Repository, SegmentState, Session, is_finding};
 
 impl Check<'_, '_> {
@@ -33,7 +34,7 @@ impl Check<'_, '_> {
         }
         Counters::set(&self.monitor.counters().bytes_expected, total);
         self.records(&records)?;
-        self.index(&segments.iter().copied().collect());
+        self.index(&segments.iter().copied().collect())?;
         self.segments(segments)
     }
 
@@ -57,9 +58,13 @@ impl Check<'_, '_> {
             }
         }
         // What the session could not open for another reason than its hash.
-        let session = self.session;
-        for (name, error) in session.unreadable_notes().chain(session.damaged_fragments()) {
-            self.damaged(name, Error::damaged("check object", error).with("object", name));
+        let session = &self.look.session;
+        let unreadable = session.unreadable_notes().chain(session.damaged_fragments());
+        let unreadable: Vec<(ObjectName, Error)> = unreadable
+            .map(|(name, error)| (name.clone(), Error::damaged("check object", error).with("object", name)))
+            .collect();
+        for (name, error) in unreadable {
+            self.damaged(&name, error);
         }
         Ok(())
     }
@@ -71,31 +76,40 @@ impl Check<'_, '_> {
     }
 
     /// What the index says of segments.
-    fn index(&mut self, listed: &BTreeSet<SegmentId>) {
-        for id in self.session.gone_segments().to_vec() {
-            if !listed.contains(&id) {
-                let error = Error::new(ErrorKind::NotFound, "check index").with("segment", id);
-                self.find(About::MissingSegment(id), error);
-            }
+    fn index(&mut self, listed: &BTreeSet<SegmentId>) -> Result<()> {
+        let mut missing = missing_segments(&self.look.session);
+        missing.retain(|id| !listed.contains(id));
+        if !missing.is_empty() && self.look.has_moved(self.repository)? {
+            // A collector dooms a segment before it goes, and lifts the doom after the index has forgotten it: so this
+            // look, which began after the segment was gone, sees the doom, or the index without it.
+            self.look = Look::take(self.repository, self.options.archives)?;
+            let still = missing_segments(&self.look.session);
+            missing.retain(|id| still.contains(id));
         }
-        let unnamed = self.session.unnamed_segments().len() + self.session.recovered_segments().count();
+        for id in missing {
+            let error = Error::new(ErrorKind::NotFound, "check index").with("segment", id);
+            self.find(About::MissingSegment(id), error);
+        }
+        let unnamed = self.look.session.unnamed_segments().len() + self.look.session.recovered_segments().count();
         if unnamed > 0 {
             let error = Error::new(ErrorKind::NotFound, "check index").with("segments without index", unnamed);
             self.find(About::Unnamed(unnamed), error);
         }
+        Ok(())
     }
 
     /// Reads segments, those first that were not read for the longest time.
     fn segments(&mut self, segments: Vec<SegmentId>) -> Result<()> {
         let now = self.clock.now();
-        let mut memory = Memory::load(self.repository, self.options.data)?;
+        let what = if self.options.data { "checked-data" } else { "checked" };
+        let mut memory = Memory::load(self.repository, what)?;
         let existing: BTreeSet<SegmentId> = segments.iter().copied().collect();
-        memory.retain(|id| existing.contains(id));
+        memory.retain(|id| existing.contains(&SegmentId::from_bytes(*id)));
         let mut waiting = segments;
-        waiting.sort_by_key(|id| (memory.verified(id), *id));
+        waiting.sort_by_key(|id| (memory.minute(id.as_bytes()), *id));
         if let Some(age) = self.options.age_max {
             let before = waiting.len();
-            waiting.retain(|id| !memory.is_fresh(id, now, age));
+            waiting.retain(|id| !memory.is_fresh(id.as_bytes(), now, age));
             self.checked.skipped_segments += before - waiting.len();
         }
         let read = self.read_segments(&waiting, now)?;
@@ -103,9 +117,9 @@ impl Check<'_, '_> {
         for (number, state) in read {
             let Some(id) = waiting.get(number) else { continue };
             if self.note(*id, state)? {
-                memory.note(*id, now);
+                memory.note(*id.as_bytes(), now);
             } else {
-                memory.forget(id);
+                memory.forget(id.as_bytes());
             }
         }
         // What can not be remembered is read again.
@@ -115,11 +129,11 @@ impl Check<'_, '_> {
 
     /// What became of each segment, as far as there was time.
     fn read_segments(&self, waiting: &[SegmentId], began: Timestamp) -> Result<Vec<(usize, Result<SegmentState>)>> {
-        let Self { repository, session, options, clock, monitor, ref recorded, .. } = *self;
+        let Self { repository, options, clock, monitor, ref look, ref recorded, .. } = *self;
         let stop = || monitor.interrupted() || time_is_up(clock, began, options.seconds_max);
         let read = at_once(waiting, options.workers, &stop, &Decompressor::new, &|id, decompressor| {
             let data = options.data || recorded.contains(id);
-            let state = read_segment(repository, session, id, data, decompressor);
+            let state = read_segment(repository, &look.session, id, data, decompressor);
             let bytes = state.as_ref().map_or(0, |state| state.bytes);
             Counters::add(&monitor.counters().bytes, bytes);
             state
@@ -157,6 +171,12 @@ impl Check<'_, '_> {
     pub(super) fn stop_if_asked(&self) -> Result<()> {
         if self.monitor.interrupted() { Err(Error::new(ErrorKind::Interrupted, "check")) } else { Ok(()) }
     }
+}
+
+/// Segments that the index names and the store lacks, although nobody said that they would go.
+fn missing_segments(session: &Session) -> BTreeSet<SegmentId> {
+    let gone = session.gone_segments().iter().copied();
+    gone.filter(|id| !session.exists(id) && !session.is_doomed(id)).collect()
 }
 
 /// Opens its chunks if `data` is to be checked, or to learn how much of it is hurt.

@@ -13,7 +13,7 @@ mod run;
 use crate::clock::Clock;
 use crate::error::Result;
 use crate::monitor::Monitor;
-use crate::ops::check::{CheckOptions, Checked, Report, check_session};
+use crate::ops::check::{CheckOptions, Checked, Report, check_and_keep};
 use crate::repository::{Repository, WriterOptions};
 
 pub use plan::{Left, Plan};
@@ -43,9 +43,8 @@ pub fn plan(
     monitor: &dyn Monitor,
     report: &mut Report<'_>,
 ) -> Result<(Checked, Plan)> {
-    let session = repository.session_of_everything()?;
     let check = CheckOptions { data: options.data, ..CheckOptions::default() };
-    let checked = check_session(&session, repository, &check, clock, monitor, report)?;
+    let (checked, session) = check_and_keep(repository, &check, clock, monitor, report)?;
     let mut plan = Plan::new(&session, &checked, &repository.quarantined()?);
     if options.find_lost {
         plan.archives = lost::find_lost(repository, &session, clock.now(), monitor)?;

@@ -73,7 +73,12 @@ impl Plan {
                 false => drop(plan.spoilt.insert(*id, spoilt.clone())),
             }
         }
-        plan.gone = session.gone_segments().iter().filter(|id| !session.exists(id)).copied().collect();
+        plan.gone = session
+            .gone_segments()
+            .iter()
+            .filter(|id| !session.exists(id) && !session.is_doomed(id))
+            .copied()
+            .collect();
         for name in &checked.damaged {
             plan.object(name);
         }
