@@ -24,13 +24,14 @@ fn tell(place: &Place, round: u64) -> (Archive, std::path::PathBuf) {
 }
 
 #[test]
-#[ignore = "known defect: reads fail after the second collection that moves what is shown; see README"]
 fn what_is_looked_at_stays_although_it_is_removed() {
     if !can_mount("what_is_looked_at_stays_although_it_is_removed") {
         return;
     }
     let place = Place::new();
     let told: Vec<_> = (0..4).map(|round| tell(&place, round)).collect();
+    // The mount's clock is centuries behind the collector's, which goes by its own: it has collected here before.
+    place.collect();
     let mut mount = place.mount(place.shown(), ViewOptions::default());
     assert_eq!(place.objects.names("pending").unwrap().len(), 0, "nobody has looked");
     assert_eq!(fs::read_dir(mount.path("1/t")).unwrap().count(), 8);
@@ -40,6 +41,7 @@ fn what_is_looked_at_stays_although_it_is_removed() {
         place.remove(&told[removed].0);
         let went = place.collect();
         assert!(removed == 1 || went > 0, "round {removed}: something was collected");
+        assert_eq!(place.objects.names("pending").unwrap().len(), 1, "round {removed}: the mount lives");
     }
     let shown = mount.path("1/t");
     assert_eq!(compare(&told[1].1, &shown, &Aspects::default()).unwrap(), Vec::<String>::new());

@@ -10,6 +10,7 @@ use gabion_core::archive::catalog::{Archive, Catalog};
 use gabion_core::backend::Store;
 use gabion_core::clock::{FixedClock, SystemClock, Timestamp};
 use gabion_core::error::Result;
+use gabion_core::local_state::MemoryState;
 use gabion_core::ops::compact::{CompactOptions, compact};
 use gabion_core::ops::create::{CreateOptions, Input, Plan, Wanted, create};
 use gabion_core::ops::delete::{Remover, delete};
@@ -37,6 +38,8 @@ pub fn is_root() -> bool {
 pub struct Place {
     directory: TempDir,
     pub objects: Objects,
+    /// What the machine that collects remembers.
+    collector: Arc<MemoryState>,
 }
 
 impl Place {
@@ -44,7 +47,7 @@ impl Place {
         let objects = Objects::new();
         let store = Store::new(objects.backend()).unwrap();
         Repository::create(store, Client::default(), &NewRepository::plain(), &clock()).unwrap();
-        Self { directory: tempfile::tempdir().unwrap(), objects }
+        Self { directory: tempfile::tempdir().unwrap(), objects, collector: Arc::default() }
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
@@ -52,7 +55,11 @@ impl Place {
     }
 
     pub fn open(&self) -> Repository {
-        Repository::open(Store::new(self.objects.backend()).unwrap(), Client::default(), &mut |_| Ok(None)).unwrap()
+        self.open_as(Client::default())
+    }
+
+    fn open_as(&self, client: Client) -> Repository {
+        Repository::open(Store::new(self.objects.backend()).unwrap(), client, &mut |_| Ok(None)).unwrap()
     }
 
     /// Backs up the tree `source`, which is then the only thing at the top of the archive.
@@ -81,7 +88,8 @@ impl Place {
     /// Collects what no archive needs; segments with any waste are rewritten. Returns how many segments went.
     pub fn collect(&self) -> u64 {
         let options = CompactOptions { threshold_percent: 0, writer: options().writer, ..CompactOptions::default() };
-        compact(&self.open(), &options, &clock(), &Notes::new()).unwrap().deleted as u64
+        let client = Client { state: self.collector.clone(), ..Client::default() };
+        compact(&self.open_as(client), &options, &clock(), &Notes::new()).unwrap().deleted as u64
     }
 
     /// Mounts `archives` at a directory of this place.

@@ -7,9 +7,15 @@ use std::sync::{Arc, Mutex};
 use gabion_core::archive::ArchiveRecord;
 use gabion_core::archive::catalog::Archive;
 use gabion_core::archive::removal::RemovalRecord;
+use gabion_core::archive::walk::Walk;
+use gabion_core::backend::Store;
+use gabion_core::clock::{FixedClock, Timestamp};
+use gabion_core::local_state::MemoryState;
 use gabion_core::ops::compact::{CompactOptions, Compacted, compact};
 use gabion_core::ops::delete::Remover;
+use gabion_core::ops::hold::Hold;
 use gabion_core::ops::republish::{replace, restore};
+use gabion_core::repository::{Client, Reader, Repository};
 use gabion_tests::{
     FaultyBackend, HookedBackend, Method, Notes, Objects, Random, RecordingBackend, TreeOptions, WriteFault,
     change_tree, make_tree,
@@ -187,6 +193,76 @@ fn an_interrupted_backup_is_given_up_after_a_while() {
     collect(objects.backend(), &Notes::new()).unwrap();
     assert!(segments(objects) < before, "what only it needed goes");
     story.is_true(objects, "afterwards");
+}
+
+#[test]
+fn who_is_given_up_is_told_by_the_collectors_own_clock() {
+    let story = Story::new(2);
+    let objects = &story.objects;
+    let client = Client { state: Arc::new(MemoryState::default()), ..Client::default() };
+    let collector = Repository::open(Store::new(objects.backend()).unwrap(), client, &mut |_| Ok(None)).unwrap();
+    let day = 24 * 60 * 60;
+    let given_up = |days: i64| {
+        let now = FixedClock(Timestamp::new(9_000_000_000 + days * day, 0));
+        compact(&collector, &CompactOptions::default(), &now, &Notes::new()).unwrap().pendings
+    };
+    assert_eq!(given_up(0), 0);
+    // Two who read for long; the clock of one is centuries behind, that of the other as far ahead.
+    let times = [0, 20_000_000_000].map(|seconds| FixedClock(Timestamp::new(seconds, 0)));
+    let holds = times.map(|time| Hold::take(&open(objects.backend()).unwrap(), &story.told[0].0, &time).unwrap());
+    remove(objects.backend(), &story.told[0].0).unwrap();
+    assert_eq!((given_up(1), given_up(14)), (0, 0));
+    let reader = open(objects.backend()).unwrap().session().unwrap().reader();
+    assert!(resolves(&reader, &story.told[0].0), "it is held");
+    assert_eq!(given_up(15), 2, "seen for two weeks, by whatever clock");
+    holds.into_iter().for_each(|hold| hold.release().unwrap());
+}
+
+fn resolves(reader: &Reader, archive: &Archive) -> bool {
+    Walk::new(reader, &archive.record.root, None, |_| true).all(|event| event.is_ok())
+}
+
+/// Each time the reader has found out where a chunk is now, it is moved again.
+#[test]
+fn a_reader_goes_after_what_is_moved_again_and_again() {
+    let story = Story::new(6);
+    let objects = &story.objects;
+    let last = story.told[5].0.clone();
+    let (ask, asked) = std::sync::mpsc::channel::<()>();
+    let (answer, answered) = std::sync::mpsc::channel::<()>();
+    let inside = objects.clone();
+    let others: Vec<Archive> = story.told[..5].iter().map(|(archive, _)| archive.clone()).collect();
+    let collecting = std::thread::spawn(move || {
+        let mut others = others.into_iter();
+        while asked.recv().is_ok() {
+            if let Some(archive) = others.next() {
+                remove(inside.backend(), &archive).unwrap();
+                assert!(collect(inside.backend(), &Notes::new()).unwrap().deleted > 0);
+            }
+            answer.send(()).unwrap();
+        }
+    });
+    let talk = Mutex::new((ask, answered));
+    let (looked, moved) = (AtomicU64::new(0), Arc::new(AtomicU64::new(0)));
+    let counted = Arc::clone(&moved);
+    // Before the first chunk is got, and before each that is got after the index was read again.
+    let client = HookedBackend::new(objects.backend(), move |method, name| {
+        if name == "index" {
+            looked.fetch_add(1, Ordering::Relaxed);
+        }
+        let is_read = method == Method::GetRange && name.starts_with("segments/");
+        if is_read && looked.swap(0, Ordering::Relaxed) > 0 {
+            counted.fetch_add(1, Ordering::Relaxed);
+            let talk = talk.lock().unwrap();
+            talk.0.send(()).unwrap();
+            talk.1.recv().unwrap();
+        }
+    });
+    let reader = open(Arc::new(client)).unwrap().session().unwrap().reader();
+    assert!(resolves(&reader, &last));
+    assert!(moved.load(Ordering::Relaxed) > 1, "{moved:?}");
+    drop(reader);
+    collecting.join().unwrap();
 }
 
 #[test]

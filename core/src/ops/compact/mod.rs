@@ -6,13 +6,14 @@
 //! succeeded by the next, which finds its doom.
 
 mod needs;
+mod patience;
 mod plan;
 mod roots;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use crate::clock::{Clock, Timestamp};
+use crate::clock::Clock;
 use crate::error::{Error, ErrorKind, Result, Retry};
 use crate::gc::{Damage, Doom, LostChunk, damage_records};
 use crate::id::{ChunkId, SegmentId};
@@ -36,7 +37,8 @@ pub struct CompactOptions {
     /// need and what can not be found through them may be deleted.
     pub accept_damage: BTreeSet<String>,
     /// After so many seconds an interrupted backup is given up: what only it needs may go with the next collection.
-    /// If its client lives after all it has some more work, and loses nothing.
+    /// If its client lives after all it has some more work, and loses nothing. The seconds are those since this machine
+    /// saw it first; one that remembers nothing of the repository believes what the backup says of itself.
     pub give_up_seconds: i64,
     /// How long to wait for who holds a lease.
     pub lease_wait: Duration,
@@ -111,7 +113,8 @@ pub fn plan(
     Ok(Plan::new(&collector, &roots, &needs, options, Choice::Waste))
 }
 
-/// Collects. When this returns `Ok`, everything that could be freed is.
+/// Collects. When this returns `Ok`, everything that could be freed is; on a full store only segments that nothing needs
+/// at all, because the others must be written anew before they go.
 ///
 /// # Errors
 /// `Damaged` if an archive can not be read as far as its tree goes: what it needs is unknown, so nothing is deleted
@@ -209,9 +212,7 @@ fn collect(
     collector.gather_dooms()?;
     let over = roots.pendings_of_archives();
     repository.drop_pendings(&over)?;
-    let now = clock.now();
-    let limit = Timestamp::new(now.seconds.saturating_sub(options.give_up_seconds), now.nanoseconds);
-    let mut dead = roots.pendings_before(limit);
+    let mut dead = patience::dead(repository, &roots, options.give_up_seconds, clock.now());
     dead.retain(|id| !over.contains(id));
     repository.give_up_pendings(&dead)?;
     done.pendings = over.len() + dead.len();
