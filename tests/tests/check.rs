@@ -144,6 +144,23 @@ fn what_is_harmless_is_told_apart() {
     assert!(found.iter().any(|about| matches!(about, About::Unnamed(count) if *count > 1)), "{found:?}");
 }
 
+/// As a client leaves it that merged fragments while a collector rewrote them.
+#[test]
+fn an_index_that_names_what_nobody_needs_any_more_is_no_damage() {
+    let story = Story::new(3);
+    remove(story.objects.backend(), &story.told[0].0).unwrap();
+    let before = story.objects.fork().unwrap();
+    collect(story.objects.backend(), &Notes::new()).unwrap();
+    for name in before.names("index").unwrap() {
+        story.objects.put(&name, before.get(&name).unwrap()).unwrap();
+    }
+    assert_eq!(findings(&story.objects), []);
+    let (_, found) = checked(&story.objects, &whole()).unwrap();
+    assert!(found.iter().any(|about| matches!(about, About::StaleEntry(_))), "{found:?}");
+    let (partly, _) = checked(&story.objects, &CheckOptions { archives: false, ..whole() }).unwrap();
+    assert!(partly.damages > 0, "who looks at no archive does not know");
+}
+
 #[test]
 fn a_check_that_has_no_time_goes_on_where_it_stopped() {
     let story = Story::new(3);

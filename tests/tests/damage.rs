@@ -114,8 +114,8 @@ const TABLE: &[Row] = &[
     (Tree(Middle),    &[Replay],         Right,              Right,              Nothing,              Needless,         Works),
     (Index,           &[Delete],         Right,              Right,              Nothing,              Whole,            Works),
     (Index,           BREAK,             Right,              Right,              Object,               Whole,            Works),
-    // It names segments that are gone.
-    (Index,           &[Replay],         Right,              Right,              Object,               Whole,            Works),
+    // It names segments that are gone, and that nobody needs.
+    (Index,           &[Replay],         Right,              Right,              Nothing,              Whole,            Works),
     (Archive,         &[Delete],         Unlisted,           Right,              Nothing,              Needless,         Works),
     (Archive,         BREAK,             Unreadable,         Right,              Object,               Stays,            Declines),
     // Its removal is on record.

@@ -16,6 +16,7 @@ fn about(about: &About) -> (&'static str, String) {
         About::Foreign(name) => ("foreign", name.clone()),
         About::Object(name) => ("object", name.clone()),
         About::MissingSegment(id) => ("missing_segment", format!("segments/{id}")),
+        About::StaleEntry(id) => ("stale_entry", format!("segments/{id}")),
         About::Unnamed(count) => ("unnamed_segments", count.to_string()),
         About::Unfinished(id) => ("unfinished_archive", id.to_string()),
         About::Chunk(id) => ("chunk", id.to_string()),

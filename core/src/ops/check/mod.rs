@@ -70,6 +70,8 @@ pub enum About {
     Object(String),
     /// A segment the index names and the store lacks.
     MissingSegment(SegmentId),
+    /// A segment the index names, the store lacks and no archive needs. Harmless: the index forgets it in time.
+    StaleEntry(SegmentId),
     /// Segments that no index fragment names: left by a client that died, or of one that is writing. Harmless.
     Unnamed(usize),
     /// An archive that lacks something and that nobody reported: its client is about to make it whole or to take it back,
@@ -86,7 +88,7 @@ pub enum About {
 impl About {
     /// Whether nothing is lost by it.
     pub fn is_harmless(&self) -> bool {
-        matches!(self, Self::Foreign(_) | Self::Unnamed(_) | Self::Unfinished(_))
+        matches!(self, Self::Foreign(_) | Self::StaleEntry(_) | Self::Unnamed(_) | Self::Unfinished(_))
     }
 }
 
@@ -166,14 +168,15 @@ pub(super) fn check_and_keep(
 ) -> Result<(Checked, Session)> {
     let look = Look::take(repository, options.archives)?;
     let recorded = look.session.damage().iter().flat_map(|damage| damage.record.segments.iter().copied()).collect();
-    let (checked, missing) = (Checked::default(), BTreeMap::new());
-    let mut check = Check { repository, options, clock, monitor, look, recorded, missing, report, checked };
+    let (checked, missing, gone) = (Checked::default(), BTreeMap::new(), BTreeSet::new());
+    let mut check = Check { repository, options, clock, monitor, look, recorded, gone, missing, report, checked };
     if options.objects || options.data {
         check.objects()?;
     }
     if options.archives {
         check.archives()?;
     }
+    check.tell_missing_segments();
     Ok((check.checked, check.look.session))
 }
 
@@ -186,6 +189,8 @@ struct Check<'a, 'r> {
     look: Look,
     /// Segments with copies that were recorded to be no good.
     recorded: BTreeSet<SegmentId>,
+    /// Segments that the index names and the store lacks, although nobody said that they would go.
+    gone: BTreeSet<SegmentId>,
     /// Chunks that the trees of this look need and that can not be read, and why.
     missing: BTreeMap<ChunkId, (Class, Error)>,
     report: &'a mut Report<'r>,

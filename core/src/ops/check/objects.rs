@@ -86,16 +86,24 @@ impl Check<'_, '_> {
             let still = missing_segments(&self.look.session);
             missing.retain(|id| still.contains(id));
         }
-        for id in missing {
-            let error = Error::new(ErrorKind::NotFound, "check index").with("segment", id);
-            self.find(About::MissingSegment(id), error);
-        }
+        self.gone = missing;
         let unnamed = self.look.session.unnamed_segments().len() + self.look.session.recovered_segments().count();
         if unnamed > 0 {
             let error = Error::new(ErrorKind::NotFound, "check index").with("segments without index", unnamed);
             self.find(About::Unnamed(unnamed), error);
         }
         Ok(())
+    }
+
+    /// Tells which segments are missing. If every archive was visited and nothing of it is lost, they are no loss: who
+    /// merges fragments while a collector rewrites them may bring an entry back.
+    pub(super) fn tell_missing_segments(&mut self) {
+        let all_visited = self.options.archives && self.options.only.is_none();
+        let needless = all_visited && self.checked.lost.is_empty() && self.look.catalog.unreadable.is_empty();
+        for id in std::mem::take(&mut self.gone) {
+            let error = Error::new(ErrorKind::NotFound, "check index").with("segment", id);
+            self.find(if needless { About::StaleEntry(id) } else { About::MissingSegment(id) }, error);
+        }
     }
 
     /// Reads segments, those first that were not read for the longest time.
