@@ -150,6 +150,8 @@ fn report(face: &Face, id: ArchiveId, record: &ArchiveRecord, tree: usize) {
     let mut world = face.world();
     match needs {
         Ok(needs) => world.truth.report(id, needs, tree),
+        // Somebody removed it before it was reported, and its data may be collected.
+        Err(_) if world.truth.is_removed(&id) => world.truth.report(id, BTreeSet::new(), tree),
         Err(error) => world.truth.accuse(format!("I1: archive {id} was reported: {error}")),
     }
 }

@@ -78,6 +78,11 @@ impl Truth {
         self.trees.get(id).copied()
     }
 
+    /// Whether somebody removed this archive.
+    pub fn is_removed(&self, id: &ArchiveId) -> bool {
+        self.removed.contains(id)
+    }
+
     /// What the segments hold that exist.
     pub fn stored(&self) -> impl Iterator<Item = (&SegmentId, &[ChunkId])> {
         self.existing.iter().map(|id| (id, self.content[id].as_slice()))
