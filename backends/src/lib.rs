@@ -32,7 +32,7 @@ use std::time::Duration;
 
 pub use erasure::ErasureBackend;
 pub use local::LocalBackend;
-pub use location::Location;
+pub use location::{Location, Named, Names};
 pub use open::{Access, OpenOptions, Opened, open, open_for_scrub};
 pub use parity::ParityBackend;
 #[cfg(feature = "sftp")]

@@ -2,7 +2,7 @@
 //!
 //! A location that can not be understood is refused with facts that never repeat it as a whole, because it may
 //! contain a password. Locations that hold other locations (`parity:`, `erasure:`) hand each of them to
-//! [`Location::parse`] again.
+//! [`Location::parse`] again. `@name` is a place that the program knows by a name; what it listens to is its own.
 
 use std::fmt;
 use std::os::unix::ffi::OsStrExt;
@@ -10,6 +10,7 @@ use std::path::PathBuf;
 
 use gabion_core::error::{Error, ErrorKind, Result};
 
+use crate::Variables;
 use crate::erasure::{self, Split};
 #[cfg(feature = "redb")]
 use crate::kv::RedbLocation;
@@ -23,6 +24,18 @@ use crate::opendal::{self, OpendalLocation};
 use crate::parity::{self, Percent};
 use crate::ssh::Target;
 use crate::url::invalid;
+
+/// A place that has a name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Named {
+    /// Where it is.
+    pub location: Location,
+    /// What its stores listen to, in place of what others do.
+    pub variables: Variables,
+}
+
+/// Finds out what a name stands for: a location as people write it, and what its stores listen to.
+pub type Names<'a> = dyn Fn(&str) -> Result<(String, Variables)> + 'a;
 
 /// Where a repository is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,8 +66,12 @@ pub enum Location {
     /// A service that OpenDAL knows: `opendal+webdav://host/path`.
     #[cfg(feature = "opendal")]
     Opendal(Box<OpendalLocation>),
+    /// `@name`: a place with a name.
+    Named(Box<Named>),
 }
 
+/// How many names may lead to one another.
+const NAMES_DEPTH_MAX: usize = 4;
 /// Schemes of stores that are planned but not built.
 const LATER: [&str; 4] = ["rest", "http", "https", "rclone"];
 /// Schemes of stores that a program may be built without.
@@ -67,6 +84,22 @@ impl Location {
     /// this version does not have, `InvalidInput` for everything that can not be understood; among that
     /// `host:path`, for which the fact `did you mean` tells the unambiguous spelling.
     pub fn parse(text: &str) -> Result<Self> {
+        Self::parse_with(text, &|_| Err(invalid("names of places mean nothing here")))
+    }
+
+    /// As [`Location::parse`], with names: `@name` anywhere in it stands for what `names` knows by it.
+    pub fn parse_with(text: &str, names: &Names<'_>) -> Result<Self> {
+        Self::read(text, names, 0)
+    }
+
+    fn read(text: &str, names: &Names<'_>, depth: usize) -> Result<Self> {
+        if let Some(name) = text.strip_prefix('@') {
+            if depth >= NAMES_DEPTH_MAX {
+                return Err(invalid("names lead to names, too deep or in a circle").with("name", name.escape_debug()));
+            }
+            let (text, variables) = names(name)?;
+            return Ok(Self::Named(Box::new(Named { location: Self::read(&text, names, depth + 1)?, variables })));
+        }
         if text.is_empty() {
             return Err(invalid("location is empty"));
         }
@@ -74,8 +107,28 @@ impl Location {
             return Err(invalid("location contains a NUL"));
         }
         match text.split_once(':') {
-            Some((scheme, rest)) if !scheme.contains('/') => Self::with_scheme(scheme, rest),
+            Some((scheme, rest)) if !scheme.contains('/') => {
+                Self::with_scheme(scheme, rest, |text| Self::read(text, names, depth))
+            }
             _ => Ok(Self::Local(text.into())),
+        }
+    }
+
+    /// The location itself, whatever its name.
+    pub fn unnamed(&self) -> &Self {
+        match self {
+            Self::Named(named) => named.location.unnamed(),
+            own => own,
+        }
+    }
+
+    /// How many sets of stores are stacked in it.
+    pub(crate) fn sets(&self) -> u8 {
+        match self {
+            Self::Named(named) => named.location.sets(),
+            Self::Parity(_, store) => store.sets(),
+            Self::Erasure(_, stores) => stores.iter().map(Self::sets).max().unwrap_or(0).saturating_add(1),
+            _ => 0,
         }
     }
 
@@ -83,6 +136,7 @@ impl Location {
     pub fn is_remote(&self) -> bool {
         match self {
             Self::Local(_) | Self::Memory => false,
+            Self::Named(named) => named.location.is_remote(),
             Self::Parity(_, store) => store.is_remote(),
             Self::Erasure(_, stores) => stores.iter().any(Self::is_remote),
             Self::Ssh(_) => true,
@@ -99,13 +153,13 @@ impl Location {
         }
     }
 
-    fn with_scheme(scheme: &str, rest: &str) -> Result<Self> {
+    fn with_scheme(scheme: &str, rest: &str, parse: impl Fn(&str) -> Result<Self>) -> Result<Self> {
         match scheme {
             "memory" if rest.is_empty() => Ok(Self::Memory),
             "memory" => Err(invalid("memory: stands alone")),
             "file" => local::file_path(rest).map(Self::Local),
-            "parity" => parity::location(rest),
-            "erasure" => erasure::location(rest),
+            "parity" => parity::location(rest, parse),
+            "erasure" => erasure::location(rest, parse),
             "ssh" => Target::parse(rest).map(Self::Ssh),
             #[cfg(feature = "sftp")]
             "sftp" => Target::parse(rest).map(Self::Sftp),
@@ -160,6 +214,7 @@ impl fmt::Display for Location {
         match self {
             Self::Local(path) => write!(f, "{}", String::from_utf8_lossy(path.as_os_str().as_bytes())),
             Self::Memory => f.write_str("memory:"),
+            Self::Named(named) => named.location.fmt(f),
             Self::Parity(percent, store) => write!(f, "parity:{percent}:{store}"),
             Self::Erasure(split, stores) => {
                 write!(f, "erasure:{split}:")?;
@@ -286,6 +341,33 @@ mod tests {
         }
         let error = Location::parse("erasure:1+1:/a,foo://u:hunter2@h/b").unwrap_err();
         assert!(!error.to_string().contains("hunter2"), "{error}");
+    }
+
+    #[test]
+    fn names_stand_for_places_with_variables_of_their_own() {
+        let names = |name: &str| match name {
+            "a" => Ok(("/a,b".to_owned(), Variables::from_iter([("AWS_PROFILE", "mine")]))),
+            "set" => Ok(("erasure:1+1:@a,/c".to_owned(), Variables::default())),
+            "circle" => Ok(("parity:5%:@circle".to_owned(), Variables::default())),
+            _ => Err(invalid("no such name")),
+        };
+        let parsed = |text| Location::parse_with(text, &names);
+        let Location::Erasure(_, stores) = parsed("erasure:1+1:@a,parity:10%:/x").unwrap() else { panic!() };
+        assert_eq!(stores[0].unnamed(), &Location::Local("/a,b".into()));
+        let Location::Named(named) = &stores[0] else { panic!() };
+        assert_eq!(named.variables.get("AWS_PROFILE"), Some("mine"));
+        let nested = parsed("erasure:1+1:@set,/d").unwrap();
+        assert_eq!((nested.sets(), nested.is_remote()), (2, false));
+        for (text, word) in [
+            ("@circle", "circle"),
+            ("erasure:1+1:@nobody,/x", "no such name"),
+            ("parity:10%:@set", "below"),
+            ("@", "no such name"),
+        ] {
+            let error = parsed(text).unwrap_err();
+            assert!(error.kind() == ErrorKind::InvalidInput && error.to_string().contains(word), "{text}: {error}");
+        }
+        assert!(Location::parse("@a").is_err());
     }
 
     #[test]

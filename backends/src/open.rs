@@ -107,6 +107,10 @@ impl Opener<'_> {
     fn redundant(&self, location: &Location, access: Access) -> Result<Opened> {
         match location {
             Location::Erasure(split, stores) => self.set(*split, stores, access),
+            Location::Named(named) => {
+                let options = OpenOptions { variables: named.variables.clone(), ..self.options.clone() };
+                Opener { options: &options, limits: self.limits.clone() }.redundant(&named.location, access)
+            }
             _ if matches!(access, Access::Replace(_)) => Err(Error::new(ErrorKind::InvalidInput, "open store")
                 .with("reason", "only a set of stores has one that can be replaced")),
             Location::Parity(percent, store) => {
@@ -131,11 +135,14 @@ impl Opener<'_> {
             };
             members.push(match self.redundant(location, own_access) {
                 Ok(Opened { backend, scrub }) => {
-                    let own = matches!(location, Location::Parity(..)).then_some(scrub);
-                    Member { location: backend.location().to_owned(), store: Ok(backend), own }
+                    let has_redundancy = matches!(location.unnamed(), Location::Parity(..) | Location::Erasure(..));
+                    let own = has_redundancy.then_some(scrub);
+                    Member { location: backend.location().to_owned(), store: Ok(backend), own, depth: location.sets() }
                 }
                 Err(error) if own_access == Access::Create => return Err(error.with("store", location)),
-                Err(error) => Member { location: location.to_string(), store: Err(error), own: None },
+                Err(error) => {
+                    Member { location: location.to_string(), store: Err(error), own: None, depth: location.sets() }
+                }
             });
         }
         let purpose = match access {
@@ -154,7 +161,7 @@ impl Opener<'_> {
             (Location::Local(path), Access::Create) => Arc::new(LocalBackend::create(path)?),
             (Location::Local(path), _) => Arc::new(LocalBackend::open(path)?),
             (Location::Memory, _) => Arc::new(MemoryBackend::new()),
-            (Location::Parity(..) | Location::Erasure(..), _) => {
+            (Location::Parity(..) | Location::Erasure(..) | Location::Named(_), _) => {
                 return self.redundant(location, access).map(|opened| opened.backend);
             }
             (Location::Ssh(target), access) => Arc::new(SshBackend::open(target, access, &self.options.ssh)?),
@@ -212,6 +219,33 @@ mod tests {
             assert!(report.is_clean(), "{location}: {report}");
             assert!(!options.trace.stores()[0].methods.is_empty());
         }
+    }
+
+    #[test]
+    fn sets_in_sets_keep_the_contract_and_heal() {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        let place = tempfile::tempdir().unwrap();
+        let at = |name: &str| place.path().join(name).display().to_string();
+        let names = |_: &str| Ok((format!("erasure:1+1:{},{}", at("1"), at("2")), Variables::default()));
+        let text = format!("erasure:1+1:@inner,parity:10%:{}", at("3"));
+        let location = Location::parse_with(&text, &names).unwrap();
+        let backend = opened(&location, Access::Create).unwrap();
+        let report = runtime.block_on(check(Arc::clone(&backend), Options { rounds: 3, ..Options::quick() }));
+        assert!(report.is_clean(), "{report}");
+        let name = gabion_core::backend::ObjectName::new("archives/1").unwrap();
+        let bytes = vec![7; 200_000];
+        runtime.block_on(backend.put(&name, bytes.clone().into(), gabion_core::backend::PutMode::Write)).unwrap();
+        // One store of each set goes; a scrub brings both parts back.
+        std::fs::remove_file(place.path().join("1/archives/1")).unwrap();
+        std::fs::remove_file(place.path().join("3/archives/1")).unwrap();
+        let scrub = open_for_scrub(&location, Access::Existing, &OpenOptions::default()).unwrap().scrub;
+        let examined = runtime.block_on(scrub.examine(&name, crate::scrub::Task::Repair)).unwrap();
+        assert!(matches!(examined.state, crate::scrub::State::Repaired), "{examined:?}");
+        std::fs::remove_dir_all(place.path().join("2")).unwrap();
+        let again = opened(&location, Access::Existing).unwrap();
+        assert!(place.path().join("1/archives/1").exists() && place.path().join("3/archives/1").exists());
+        let got = runtime.block_on(again.get(&name, gabion_core::backend::ByteRange::WHOLE)).unwrap();
+        assert!(got == bytes);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::Hidden;
 
 /// Names and values. Values are never shown.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Variables(BTreeMap<String, Hidden>);
 
 impl Variables {

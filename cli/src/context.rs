@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result};
 use gabion_backends::layer::{CachePlace, RetryOptions, Trace};
 use gabion_backends::scrub::{Health, Scrub};
 use gabion_backends::ssh::{SshCommand, SshOptions};
-use gabion_backends::{Access, Location, OpenOptions, Opened, open_for_scrub};
+use gabion_backends::{Access, Location, OpenOptions, Opened, Variables, open_for_scrub};
 use gabion_core::archive::catalog::Catalog;
 use gabion_core::archive::history::History;
 use gabion_core::backend::Store;
@@ -142,11 +142,23 @@ impl Context {
 
     /// Understands where a repository or store is, placeholders replaced.
     pub fn parse_location(&self, named: &str) -> Result<Location> {
-        let location = Location::parse(&self.placeholders.replace(named)?);
+        let location = Location::parse_with(&self.placeholders.replace(named)?, &|name| self.named_place(name));
         location.map_err(|error| match error.context("did you mean").map(|url| format!("did you mean `{url}`?")) {
             Some(hint) => Advised::new(error, hint).into(),
             None => error.into(),
         })
+    }
+
+    /// What a profile says of a place: where it is, and what its stores listen to. Here it outweighs the environment,
+    /// because the stores of a set may need different keys.
+    fn named_place(&self, name: &str) -> gabion_core::error::Result<(String, Variables)> {
+        let told = |reason: String| Error::new(ErrorKind::InvalidInput, "find place").with("profile", reason);
+        let directories = self.directories().map_err(|error| told(error.to_string()))?;
+        let profile = Profile::load(&directories.config.join(FILE), name).map_err(|error| told(error.message))?;
+        let mut environment = self.environment.clone();
+        profile.override_variables(&mut environment).map_err(|error| told(error.message))?;
+        let url = self.placeholders.replace(&profile.url).map_err(|error| told(error.message))?;
+        Ok((url, environment.store_variables()))
     }
 
     /// The store the user named.
@@ -209,7 +221,7 @@ impl Context {
         // That it can not be told is told by whatever the command met.
         let Ok(Some(health)) = self.health() else { return warnings };
         let speaker = Reporter::new(self.settings(), Signals::default());
-        for missing in &health.missing {
+        for missing in health.missing.iter().chain(&health.missing_inside) {
             speaker.log(Level::Warning, Some(exit_code::STORE_MISSING), &missing.to_string());
             warnings.add(exit_code::STORE_MISSING);
         }

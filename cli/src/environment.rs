@@ -188,11 +188,13 @@ impl Environment {
 
     /// Sets a variable of the table unless it is set.
     pub fn set_default(&mut self, name: &str, value: Vec<u8>) -> Result<(), Failure> {
-        let value = Zeroizing::new(value);
-        let Some(known) = VARIABLES.iter().find(|variable| variable.name == name) else {
-            return Err(Failure::command(format!("no variable `{name}`: see `gabion help environment`")));
-        };
-        self.0.entry(known.name).or_insert(value);
+        self.0.entry(known(name)?).or_insert(Zeroizing::new(value));
+        Ok(())
+    }
+
+    /// Sets a variable of the table.
+    pub fn set(&mut self, name: &str, value: Vec<u8>) -> Result<(), Failure> {
+        self.0.insert(known(name)?, Zeroizing::new(value));
         Ok(())
     }
 
@@ -371,6 +373,14 @@ fn os_string(bytes: &[u8]) -> OsString {
 #[cfg(not(unix))]
 fn os_string(bytes: &[u8]) -> OsString {
     String::from_utf8_lossy(bytes).into_owned().into()
+}
+
+/// The name of a variable as the table has it.
+fn known(name: &str) -> Result<&'static str, Failure> {
+    let found = VARIABLES.iter().find(|variable| variable.name == name);
+    found
+        .map(|variable| variable.name)
+        .ok_or_else(|| Failure::command(format!("no variable `{name}`: see `gabion help environment`")))
 }
 
 #[cfg(test)]

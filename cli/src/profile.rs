@@ -95,6 +95,11 @@ impl Profile {
         self.options.iter().chain(own.into_iter().flatten())
     }
 
+    /// Sets its variables, whatever the environment says.
+    pub fn override_variables(&self, environment: &mut Environment) -> Result<(), Failure> {
+        self.variables.iter().try_for_each(|(name, value)| environment.set(name, value.clone().into_bytes()))
+    }
+
     /// Sets what the environment does not say.
     pub fn complete(&self, environment: &mut Environment) -> Result<(), Failure> {
         for (name, value) in &self.variables {

@@ -380,6 +380,37 @@ fn profiles_name_places_and_habits() {
 }
 
 #[test]
+fn stores_of_a_set_have_names_keys_and_sets_of_their_own() {
+    let directory = tempfile::tempdir().unwrap();
+    let server = S3Server::start(directory.path());
+    let place = Place::bare();
+    let config = format!(
+        "[profiles.set]\nurl = \"erasure:1+1:@cloud,@disks\"\n\n\
+         [profiles.cloud]\nurl = \"{}\"\n[profiles.cloud.variables]\n\
+         AWS_ACCESS_KEY_ID = \"{ACCESS_KEY}\"\nAWS_SECRET_ACCESS_KEY = \"{SECRET_KEY}\"\n\n\
+         [profiles.disks]\nurl = \"erasure:1+1:parity:10%:disk1,disk2\"\n",
+        server.url("part")
+    );
+    place.file("home/.config/gabion/config.toml", config);
+    place.file("src/a", Random::new(5).bytes(300_000));
+    // Keys of somebody else, such as those of another provider.
+    let others = [("AWS_ACCESS_KEY_ID", "other"), ("AWS_SECRET_ACCESS_KEY", "other")];
+    let run = |arguments: &[&str]| place.run_with(&others, &[&["-r", "@set"], arguments].concat());
+    run(&["repo-create", "-e", "none"]).succeeded();
+    run(&["create", "one", "src"]).succeeded();
+    std::fs::remove_dir_all(place.path("disk1")).unwrap();
+    let info = run(&["repo-info"]).ended(120);
+    assert!(info.out.contains("disk1") && info.err.contains("disk1"), "a store of the set inside is missing: {info:?}");
+    run(&["extract", "--target", "out", "one"]).ended(120);
+    assert!(tree(&place.path("out/src")) == tree(&place.path("src")));
+    // The set inside is healed by its own name; it needs no key.
+    std::fs::create_dir(place.path("disk1")).unwrap();
+    place.run(&["-r", "@disks", "scrub", "--repair", "--replace-store", "1"]).succeeded();
+    run(&["check", "--verify-data"]).succeeded();
+    run(&["scrub"]).succeeded();
+}
+
+#[test]
 fn required_servers_are_there() {
     if all_required() {
         for program in ["redis-server", "moto_server", "wsgidav", "azurite-blob"] {

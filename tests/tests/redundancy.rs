@@ -31,6 +31,7 @@ fn set(stores: impl IntoIterator<Item = Arc<dyn Backend>>, needed: u8, purpose: 
         location: format!("memory:{number}"),
         store: Ok(store),
         own: None,
+        depth: 0,
     });
     let members: Vec<Member> = members.collect();
     let split = Split::new(needed, members.len() as u8 - needed).unwrap();

@@ -36,7 +36,7 @@ struct Sight {
 impl Scrub for ErasureBackend {
     async fn health(&self) -> Result<Health> {
         let set = self.set().await?;
-        let mut parities = Vec::new();
+        let (mut parities, mut missing_inside) = (Vec::new(), Vec::new());
         let mut healed_reads = self.healed_reads();
         for slot in &set.slots {
             let own = match &slot.own {
@@ -44,6 +44,8 @@ impl Scrub for ErasureBackend {
                 _ => None,
             };
             healed_reads += own.as_ref().map_or(0, |own| own.healed_reads);
+            let inside = own.as_ref().map(|own| own.missing.iter().chain(&own.missing_inside).cloned());
+            missing_inside.extend(inside.into_iter().flatten());
             parities.push(own.and_then(|own| parity_of(own.scheme)));
         }
         // Stores that are missing say nothing of those that are there.
@@ -53,6 +55,7 @@ impl Scrub for ErasureBackend {
         Ok(Health {
             scheme: Scheme::Erasure { needed: usize::from(split.needed()), spare: usize::from(split.spare()), parity },
             missing: set.missing(),
+            missing_inside,
             healed_reads,
         })
     }

@@ -31,7 +31,7 @@ pub(super) async fn names(set: &Set, prefix: &Prefix, needed: usize) -> Result<(
         match list {
             Ok(objects) => {
                 answered += 1;
-                for object in objects.into_iter().filter(|object| !record::is_record(&object.name)) {
+                for object in objects.into_iter().filter(|object| !record::is_record(&object.name, set.depth())) {
                     let listed = names.entry(object.name).or_default();
                     listed.stores += 1;
                     listed.bytes = listed.bytes.max(object.bytes);

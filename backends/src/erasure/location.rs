@@ -6,8 +6,8 @@ use super::Split;
 use crate::Location;
 use crate::url::invalid;
 
-/// Understands what stands behind `erasure:`. A comma in a location is written `%2C`.
-pub(crate) fn location(rest: &str) -> Result<Location> {
+/// Understands what stands behind `erasure:`; `parse` understands the locations in it. A comma in one is written `%2C`.
+pub(crate) fn location(rest: &str, parse: impl Fn(&str) -> Result<Location>) -> Result<Location> {
     let spelling =
         || invalid("erasure takes two numbers of at least 1, 32 together, and as many locations: 4+2:URL,...");
     let (split, stores) = rest.split_once(':').ok_or_else(spelling)?;
@@ -16,7 +16,7 @@ pub(crate) fn location(rest: &str) -> Result<Location> {
         (Ok(needed), Ok(spare)) => Split::new(needed, spare).ok_or_else(spelling)?,
         _ => return Err(spelling()),
     };
-    let parse = |text: &str| Location::parse(&text.replace("%2C", ",").replace("%2c", ","));
+    let parse = |text: &str| parse(&text.replace("%2C", ",").replace("%2c", ","));
     let stores = stores.split(',').map(parse).collect::<Result<Vec<_>>>()?;
     if stores.len() != usize::from(split.stores()) {
         return Err(invalid("the number of stores does not fit")
@@ -24,7 +24,7 @@ pub(crate) fn location(rest: &str) -> Result<Location> {
             .with("wanted", format_args!("{} for {split}", split.stores())));
     }
     match stores.iter().any(|store| matches!(store, Location::Erasure(..))) {
-        true => Err(invalid("sets of stores can not be nested in a location")),
+        true => Err(invalid("a set in a set is nested by its name: @NAME of a profile")),
         false => Ok(Location::Erasure(split, stores)),
     }
 }

@@ -22,6 +22,8 @@ pub struct Member {
     pub store: Result<Arc<dyn Backend>>,
     /// How its own objects are examined, if it has redundancy of its own.
     pub own: Option<Arc<dyn Scrub>>,
+    /// How many sets deep it is: 0 unless it is a set of stores itself.
+    pub depth: u8,
 }
 
 /// A store of an open set.
@@ -30,6 +32,7 @@ pub(super) struct Slot {
     pub location: String,
     store: Option<Arc<dyn Backend>>,
     pub own: Option<Arc<dyn Scrub>>,
+    depth: u8,
     gone: AtomicBool,
     reason: Mutex<String>,
 }
@@ -64,6 +67,11 @@ pub(super) struct Set {
 }
 
 impl Set {
+    /// How many sets deep the deepest of the stores is.
+    pub fn depth(&self) -> u8 {
+        self.slots.iter().map(|slot| slot.depth).max().unwrap_or(0)
+    }
+
     /// What is missing.
     pub fn missing(&self) -> Vec<Missing> {
         self.reasons(|slot| slot.store().is_none())
@@ -130,7 +138,7 @@ async fn find_record(member: &Member) -> Found {
         Ok(store) => store,
         Err(error) => return Found::Unusable(error.to_string()),
     };
-    let read = match record::name() {
+    let read = match record::name(member.depth) {
         Ok(name) => store.get(&name, ByteRange::All { limit: record::BYTES_MAX }).await,
         Err(error) => Err(error),
     };
@@ -173,6 +181,7 @@ fn gather(split: Split, members: &[Member], found: &[Found], new: Option<usize>)
             location: member.location.clone(),
             store: member.store.as_ref().ok().cloned(),
             own: member.own.clone(),
+            depth: member.depth,
             gone: AtomicBool::new(reason.is_some()),
             reason: Mutex::new(reason.unwrap_or_default()),
         });
@@ -246,7 +255,7 @@ async fn create(split: Split, members: &[Member], mut found: Vec<Found>) -> Resu
                 refuse_occupied(member, &**store, "make stores").await?;
                 stores.push((number, store));
             }
-            (Found::Record(_), Ok(store)) if first_object(&**store).await?.is_some() => {
+            (Found::Record(_), Ok(store)) if first_object(&**store, member.depth).await?.is_some() => {
                 return Ok(gather(split, members, &found, None)?.0);
             }
             _ => {}
@@ -254,17 +263,17 @@ async fn create(split: Split, members: &[Member], mut found: Vec<Found>) -> Resu
     }
     for (number, store) in stores {
         let record = newest.of_store(number);
-        write(&**store, &record).await?;
+        write(&**store, members[number].depth, &record).await?;
         found[number] = Found::Record(record);
     }
     Ok(gather(split, members, &found, None)?.0)
 }
 
 /// An object of a store that is not its record.
-async fn first_object(store: &dyn Backend) -> Result<Option<ObjectName>> {
+async fn first_object(store: &dyn Backend, depth: u8) -> Result<Option<ObjectName>> {
     let mut list = store.list(&Prefix::all());
     while let Some(object) = list.try_next().await? {
-        if !record::is_record(&object.name) {
+        if !record::is_record(&object.name, depth) {
             return Ok(Some(object.name));
         }
     }
@@ -272,7 +281,7 @@ async fn first_object(store: &dyn Backend) -> Result<Option<ObjectName>> {
 }
 
 async fn refuse_occupied(member: &Member, store: &dyn Backend, operation: &'static str) -> Result<()> {
-    match first_object(store).await? {
+    match first_object(store, member.depth).await? {
         None => Ok(()),
         Some(name) => Err(Error::new(ErrorKind::NotARepository, operation)
             .with("reason", "the place is not empty")
@@ -311,9 +320,9 @@ async fn replace(split: Split, members: &[Member], mut found: Vec<Found>, number
     };
     let record = if joined { newest } else { newest.with_replaced(number)? };
     // The new store first: as long as it is alone in that, everything is as it was before.
-    write(&**store, &record.of_store(number)).await?;
+    write(&**store, member.depth, &record.of_store(number)).await?;
     for (other, store) in set.there() {
-        write(&**store, &record.of_store(other)).await?;
+        write(&**store, set.slots[other].depth, &record.of_store(other)).await?;
         found[other] = Found::Record(record.of_store(other));
     }
     found[number] = Found::Record(record.of_store(number));
@@ -321,8 +330,8 @@ async fn replace(split: Split, members: &[Member], mut found: Vec<Found>, number
 }
 
 /// Writes a record and reads it back.
-async fn write(store: &dyn Backend, record: &Record) -> Result<()> {
-    let (name, bytes) = (record::name()?, record.encode());
+async fn write(store: &dyn Backend, depth: u8, record: &Record) -> Result<()> {
+    let (name, bytes) = (record::name(depth)?, record.encode());
     put_over(store, &name, bytes.clone().into()).await?;
     match store.get(&name, ByteRange::All { limit: record::BYTES_MAX }).await? == bytes {
         true => Ok(()),

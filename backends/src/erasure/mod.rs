@@ -211,10 +211,10 @@ impl Backend for ErasureBackend {
         if mode == PutMode::ReplaceExisting {
             return Err(about(Error::new(ErrorKind::Unsupported, "replace object")));
         }
-        if record::is_record(name) {
+        let set = self.set().await?;
+        if record::is_record(name, set.depth()) {
             return Err(about(Error::new(ErrorKind::InvalidInput, "put object").with("reason", "a name of the set")));
         }
-        let set = self.set().await?;
         let there = set.there();
         if there.len() < self.puts_needed() {
             return Err(about(set.too_few("put object")).with("needed", self.puts_needed()));

@@ -3,6 +3,9 @@
 //! Without it a store is missing, whatever it holds: an empty folder is an unmounted disk, not a place to write to.
 //! Every store has an identity that is drawn when it joins; the newest record of a set names those that belong to
 //! it. So a disk that was replaced and comes back is not taken for the one that took its place.
+//!
+//! Where the store of a set is a set itself, which has objects called `store` of its own, the record is `store-1`, and
+//! so on.
 
 use gabion_core::backend::ObjectName;
 use gabion_core::error::{Error, ErrorKind, Result};
@@ -38,14 +41,23 @@ pub(super) struct Record {
     pub stores: Vec<Identity>,
 }
 
-/// The name of the object that holds a record.
-pub(super) fn name() -> Result<ObjectName> {
-    ObjectName::new(NAME)
+/// The name of the object that holds a record in a store that is so many sets deep, 0 for a plain one.
+pub(super) fn name(depth: u8) -> Result<ObjectName> {
+    match depth {
+        0 => ObjectName::new(NAME),
+        _ => ObjectName::new(format!("{NAME}-{depth}")),
+    }
 }
 
-/// Whether an object is a record.
-pub(super) fn is_record(name: &ObjectName) -> bool {
-    name.as_str() == NAME
+/// Whether an object is a record of a set whose stores are so many sets deep at most.
+pub(super) fn is_record(object: &ObjectName, depth: u8) -> bool {
+    match object.as_str().strip_prefix(NAME) {
+        Some("") => true,
+        Some(rest) => {
+            (1..=depth).any(|depth| rest.strip_prefix('-').is_some_and(|digits| *digits == depth.to_string()))
+        }
+        None => false,
+    }
 }
 
 impl Record {
@@ -146,6 +158,18 @@ mod tests {
         }
         for length in [0, 1, 31, 100] {
             assert!(Record::decode(&bytes[..length]).is_err());
+        }
+    }
+
+    #[test]
+    fn records_have_names_by_the_depth_of_their_store() {
+        for depth in 0..3 {
+            assert!(is_record(&name(depth).unwrap(), depth), "{depth}");
+            // What a deeper set keeps in this one is an object like any other.
+            assert!(!is_record(&name(depth + 1).unwrap(), depth), "{depth}");
+        }
+        for other in ["storey", "store-01", "store/1", "stor"] {
+            assert!(!is_record(&ObjectName::new(other).unwrap(), 3), "{other}");
         }
     }
 

@@ -51,7 +51,7 @@ impl Stores {
     fn member(&self, store: u8) -> Member {
         let path = self.path(store);
         let opened = LocalBackend::open(&path).map(|backend| Arc::new(backend) as Arc<dyn Backend>);
-        Member { location: path.display().to_string(), store: opened, own: None }
+        Member { location: path.display().to_string(), store: opened, own: None, depth: 0 }
     }
 
     fn open(&self, purpose: Purpose) -> ErasureBackend {
@@ -149,6 +149,7 @@ fn keeps_the_contract() {
             location: format!("memory:{number}"),
             store: Ok(Arc::new(MemoryBackend::new())),
             own: None,
+            depth: 0,
         });
         let set = ErasureBackend::new(split, members.collect(), Purpose::Create).unwrap();
         let report = runtime.block_on(check(Arc::new(set), Options::quick()));
@@ -163,7 +164,7 @@ fn parity_below_erasure_keeps_the_contract() {
     let members = (0..3).map(|number| {
         let local = Arc::new(LocalBackend::create(&place.path().join(number.to_string())).unwrap());
         let store = Arc::new(ParityBackend::new(local, Percent::new(10).unwrap()));
-        Member { location: store.location().to_owned(), store: Ok(store.clone()), own: Some(store) }
+        Member { location: store.location().to_owned(), store: Ok(store.clone()), own: Some(store), depth: 0 }
     });
     let set = ErasureBackend::new(Split::new(2, 1).unwrap(), members.collect(), Purpose::Create).unwrap();
     let report = runtime.block_on(check(Arc::new(set), Options { names: 100, rounds: 4, ..Options::quick() }));
@@ -372,13 +373,14 @@ fn a_new_set_takes_only_empty_stores() {
         location: other.display().to_string(),
         store: Ok(Arc::new(LocalBackend::open(&other).unwrap())),
         own: None,
+        depth: 0,
     };
     let set = |members, purpose| ErasureBackend::new(stores.split, members, purpose).unwrap();
     let health = |set: ErasureBackend| stores.runtime.block_on(set.health()).unwrap_err();
     let fresh = |name: &str| {
         let path = stores.place.path().join(name);
         let store: Arc<dyn Backend> = Arc::new(LocalBackend::create(&path).unwrap());
-        Member { location: path.display().to_string(), store: Ok(store), own: None }
+        Member { location: path.display().to_string(), store: Ok(store), own: None, depth: 0 }
     };
     let error = health(set(vec![fresh("a"), fresh("b"), full()], Purpose::Create));
     assert_eq!((error.kind(), error.context("found")), (ErrorKind::NotARepository, Some("archives/x")));
@@ -463,7 +465,7 @@ fn stores_may_have_parity_of_their_own() {
         let members = (0..3).map(|number| {
             let local = Arc::new(LocalBackend::create(&path(number)).unwrap());
             let store = Arc::new(ParityBackend::new(local, Percent::new(10).unwrap()));
-            Member { location: store.location().to_owned(), store: Ok(store.clone()), own: Some(store) }
+            Member { location: store.location().to_owned(), store: Ok(store.clone()), own: Some(store), depth: 0 }
         });
         ErasureBackend::new(Split::new(2, 1).unwrap(), members.collect(), purpose).unwrap()
     };

@@ -17,7 +17,12 @@ use crate::scrub::{Damage, DamageKind, Examined, Health, Scheme, Scrub, State, T
 #[async_trait]
 impl Scrub for ParityBackend {
     async fn health(&self) -> Result<Health> {
-        Ok(Health { scheme: Scheme::Parity(self.percent), missing: Vec::new(), healed_reads: self.healed_reads() })
+        Ok(Health {
+            scheme: Scheme::Parity(self.percent),
+            missing: Vec::new(),
+            missing_inside: Vec::new(),
+            healed_reads: self.healed_reads(),
+        })
     }
 
     fn names(&self) -> BoxStream<'static, Result<ObjectName>> {

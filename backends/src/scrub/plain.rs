@@ -25,7 +25,7 @@ impl PlainStore {
 #[async_trait]
 impl Scrub for PlainStore {
     async fn health(&self) -> Result<Health> {
-        Ok(Health { scheme: Scheme::Plain, missing: Vec::new(), healed_reads: 0 })
+        Ok(Health { scheme: Scheme::Plain, missing: Vec::new(), missing_inside: Vec::new(), healed_reads: 0 })
     }
 
     fn names(&self) -> BoxStream<'static, Result<ObjectName>> {

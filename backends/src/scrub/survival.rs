@@ -46,6 +46,8 @@ pub struct Health {
     pub scheme: Scheme,
     /// Stores that are missing.
     pub missing: Vec<Missing>,
+    /// Stores that are missing in sets that are stores of the set.
+    pub missing_inside: Vec<Missing>,
     /// Damaged objects that were repaired while they were read; the stores still have the damage.
     pub healed_reads: u64,
 }
@@ -92,8 +94,12 @@ mod tests {
     #[test]
     fn one_sentence_says_what_is_survived() {
         let gone = |store| Missing { store, location: "/mnt".to_owned(), reason: "not there".to_owned() };
-        let health =
-            |scheme, missing: usize| Health { scheme, missing: (1..=missing).map(gone).collect(), healed_reads: 0 };
+        let health = |scheme, missing: usize| Health {
+            scheme,
+            missing: (1..=missing).map(gone).collect(),
+            missing_inside: Vec::new(),
+            healed_reads: 0,
+        };
         let ten = Percent::new(10).unwrap();
         let set = |parity| Scheme::Erasure { needed: 4, spare: 2, parity };
         for (health, sentence) in [

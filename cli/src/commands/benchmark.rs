@@ -255,6 +255,7 @@ fn correcting(data: &[u8], results: &mut Vec<Measured>) -> Result<()> {
             location: format!("memory:{number}"),
             store: if number < lost { Ok(Arc::new(MemoryBackend::new())) } else { Ok(Arc::new(store.clone())) },
             own: None,
+            depth: 0,
         });
         let split = Split::new(4, 2).context("four and two")?;
         Ok(Store::new(Arc::new(ErasureBackend::new(split, members.collect(), purpose)?))?)

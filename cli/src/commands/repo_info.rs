@@ -93,7 +93,13 @@ impl Facts<'_> {
             table.push(("Damaged fragment", format!("{name}: {error}")));
         }
         table.push(("Store", store(&self.repository.object_store().capabilities())));
-        table.extend(self.health.missing.iter().map(|missing| ("Missing", missing.to_string())));
+        table.extend(
+            self.health
+                .missing
+                .iter()
+                .chain(&self.health.missing_inside)
+                .map(|missing| ("Missing", missing.to_string())),
+        );
         if self.session.is_damaged() {
             table.push(("Damage", "data may be missing".to_owned()));
         }
