@@ -273,6 +273,8 @@ pub enum Command {
     Cache(commands::cache::Args),
     /// Print a script that lets a shell complete commands and options
     Completion(commands::completion::Args),
+    /// Write the pages of the manual: man1 has one per command, man7 one per topic
+    Man(commands::man::Args),
     /// Show the version of this program
     Version(commands::version::Args),
     /// Look into a repository; nothing here changes it

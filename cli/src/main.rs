@@ -109,6 +109,7 @@ fn dispatch(context: &Context, command: Command) -> anyhow::Result<Warnings> {
         Command::Benchmark(args) => commands::benchmark::run(&args),
         Command::Cache(args) => commands::cache::run(context, &args),
         Command::Completion(args) => commands::completion::run(&args),
+        Command::Man(args) => commands::man::run(&args),
         Command::Version(args) => commands::version::run(&args),
         Command::Debug(args) => commands::debug::run(context, &args),
         Command::Help(args) => commands::help::run(&args),

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::place::Place;
+use crate::place::{Place, tree};
 
 #[test]
 fn topics_and_commands_are_explained() {
@@ -34,6 +34,69 @@ fn shells_can_complete() {
         assert!(script.contains("repo-create") && script.contains("change-passphrase"), "{shell}");
     }
     assert_eq!(place.run(&["completion", "csh-classic"]).rc, 2);
+}
+
+/// The commands that a page of help lists.
+fn commands(place: &Place, above: &[&str]) -> Vec<String> {
+    let help = place.run(&[&["help"], above].concat()).succeeded().out;
+    let Some((_, list)) = help.split_once("\nCommands:\n") else { return Vec::new() };
+    list.lines()
+        .take_while(|line| !line.is_empty())
+        // what does not begin there goes on with what the line before says
+        .filter(|line| !line[2..].starts_with(' '))
+        .map(|line| line[2..].split(' ').next().unwrap().to_owned())
+        .collect()
+}
+
+#[test]
+fn every_command_and_topic_has_a_page_in_the_manual() {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    let place = Place::bare();
+    place.run(&["man"]).ended(2);
+    place.run(&["man", "--dir", "share/man"]).succeeded();
+    let mut expected = vec!["man1/gabion.1".to_owned()];
+    for command in commands(&place, &[]) {
+        expected.extend(commands(&place, &[&command]).iter().map(|inner| format!("man1/gabion-{command}-{inner}.1")));
+        expected.push(format!("man1/gabion-{command}.1"));
+    }
+    assert!(expected.contains(&"man1/gabion-key-export.1".to_owned()) && expected.len() > 40, "{expected:?}");
+    let topics = ["stores", "patterns", "placeholders", "match-archives", "compression", "environment", "exit-codes"];
+    expected.extend(topics.map(|topic| format!("man7/gabion-{topic}.7")));
+    expected.extend(["man1", "man7"].map(str::to_owned));
+    expected.sort();
+    let found = tree(&place.path("share/man"));
+    let names: Vec<_> = found.iter().map(|(name, _, _)| name).filter(|name| !name.is_empty()).collect();
+    assert_eq!(names, expected.iter().collect::<Vec<_>>());
+
+    let page =
+        |name: &str| String::from_utf8(found.iter().find(|(found, _, _)| found == name).unwrap().2.clone()).unwrap();
+    assert!(page("man1/gabion-key-export.1").contains("gabion\\-key\\-export \\- Copy a key out"));
+    assert!(page("man1/gabion-key-export.1").contains(".TH gabion-key-export 1 \" \" \"gabion "));
+    assert!(page("man1/gabion-create.1").contains("\\-\\-exclude\\-caches"));
+    assert!(page("man7/gabion-environment.7").contains("GABION_PASSCOMMAND"));
+    // everybody may read them, and they can be written again
+    for (name, mode, _) in found.iter().filter(|(name, _, _)| !name.is_empty()) {
+        let mode = std::fs::Permissions::from_mode(*mode).mode() & 0o777;
+        assert_eq!(mode & 0o044, 0o044, "{name}: {mode:o}");
+    }
+    place.run(&["man", "--dir", "share/man"]).succeeded();
+    place.file("taken", "");
+    place.run(&["man", "--dir", "taken"]).failed(2, "taken/man1/gabion.1 can not be written", "");
+    typeset(&place, &expected);
+}
+
+/// Lets groff read pages: it warns of what is no manual.
+fn typeset(place: &Place, pages: &[String]) {
+    let mut groff = std::process::Command::new("groff");
+    groff.args(["-man", "-Tutf8", "-ww", "-z"]).current_dir(place.path("share/man"));
+    match groff.args(pages.iter().filter(|page| page.contains('/'))).output() {
+        Ok(output) => assert!(output.status.success() && output.stderr.is_empty(), "{output:?}"),
+        Err(error) => {
+            assert!(!gabion_tests::all_required(), "groff: {error}");
+            eprintln!("skipped: groff: {error}");
+        }
+    }
 }
 
 #[test]

@@ -22,9 +22,10 @@ pub struct Args {
 }
 
 /// The name of a topic, and what makes its text.
-type Topic = (&'static str, fn() -> String);
+pub type Topic = (&'static str, fn() -> String);
 
-const TOPICS: [Topic; 7] = [
+/// All topics.
+pub const TOPICS: [Topic; 7] = [
     ("stores", || include_str!("../help/stores.txt").to_owned()),
     ("patterns", || include_str!("../help/patterns.txt").to_owned()),
     ("placeholders", || include_str!("../help/placeholders.txt").to_owned()),

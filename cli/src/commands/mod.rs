@@ -19,6 +19,7 @@ pub mod import_tar;
 pub mod info;
 pub mod key;
 pub mod list;
+pub mod man;
 #[cfg(all(feature = "mount", target_os = "linux"))]
 pub mod mount;
 pub mod prune;
