@@ -137,6 +137,11 @@ pub struct Common {
 }
 
 impl Common {
+    /// What can be told of the options of words that make no command.
+    pub fn of_words() -> Self {
+        Self { log_json: std::env::args_os().any(|word| word == "--log-json"), ..Self::default() }
+    }
+
     /// The least level that is told: the most talkative option wins.
     pub fn level(&self) -> Level {
         let wishes = [

@@ -24,6 +24,7 @@ use gabion_core::repository::{Client, KeyFiles, Repository, Trust};
 use jiff::tz::TimeZone;
 
 use crate::args::Common;
+use crate::compat::Borg;
 use crate::directories::Directories;
 use crate::environment::{Environment, is_yes};
 use crate::exit_code::{self, Failure, Warnings};
@@ -33,6 +34,7 @@ use crate::output::units::Units;
 use crate::passphrase::{self, Person as _, Secret, Terminal};
 use crate::placeholders::Placeholders;
 use crate::profile::{FILE, Profile};
+use crate::progress::lines::letter;
 use crate::progress::{Form, Level, Reporter, Settings};
 use crate::report::Advised;
 use crate::requests;
@@ -46,6 +48,8 @@ const LOCK_WAIT: Duration = Duration::from_secs(10);
 
 /// What the process was started in.
 pub struct Surroundings {
+    /// What is to be told as Borg tells it, if Borg was meant.
+    pub borg: Option<Borg>,
     /// The environment, completed by a profile.
     pub environment: Environment,
     /// Where the user says the repository is, if anywhere.
@@ -64,6 +68,8 @@ pub struct Context {
     pub units: Units,
     /// Where the user says the repository is, placeholders not replaced yet.
     repository: Option<String>,
+    /// What is to be told as Borg tells it, if Borg was meant.
+    pub borg: Option<Borg>,
     /// What stores are asked for.
     pub trace: Trace,
     signals: OnceLock<Signals>,
@@ -74,7 +80,7 @@ pub struct Context {
 impl Context {
     /// A context made of the common options and what the process was started in.
     pub fn new(common: Common, surroundings: Surroundings) -> Result<Self, Failure> {
-        let Surroundings { environment, repository } = surroundings;
+        let Surroundings { environment, repository, borg } = surroundings;
         let placeholders = Placeholders::of_machine(&environment, SystemClock.now())?;
         let units = environment.units()?;
         Ok(Self {
@@ -83,6 +89,7 @@ impl Context {
             placeholders,
             units,
             repository,
+            borg,
             trace: Trace::new(),
             signals: OnceLock::new(),
             opened: OnceLock::new(),
@@ -112,7 +119,8 @@ impl Context {
         let common = Common { repo: repository.clone(), ..self.common.clone() };
         let trace = Trace::new();
         let (units, signals, opened) = (self.units, OnceLock::new(), OnceLock::new());
-        Ok(Self { common, environment, placeholders, units, repository, trace, signals, opened })
+        let borg = self.borg.clone();
+        Ok(Self { common, environment, placeholders, units, repository, borg, trace, signals, opened })
     }
 
     /// When the command began.
@@ -384,6 +392,7 @@ impl Context {
             progress: self.common.progress,
             level: self.common.level(),
             units: self.units,
+            letters: self.borg.as_ref().map_or(letter, Borg::letters),
             ..Settings::default()
         }
     }

@@ -12,7 +12,7 @@ use gabion_backends::Variables;
 use gabion_core::repository::Trust;
 use zeroize::Zeroizing;
 
-use crate::exit_code::Failure;
+use crate::exit_code::{Failure, Scale};
 use crate::output::units::{self, Units};
 
 /// A variable and what it is for, one line.
@@ -65,6 +65,11 @@ pub const VARIABLES: &[Variable] = &[
         "what is remembered of repositories (default: $XDG_DATA_HOME/gabion or ~/.local/share/gabion)",
     ),
     variable("GABION_KEYS_DIR", "key files (default: keys in the configuration directory)"),
+    variable(
+        "GABION_COMPAT",
+        "borg: take the command line and the variables of Borg, see below; borg1: and tell that version",
+    ),
+    variable("GABION_EXIT_CODES", "modern (default), or legacy: 1 for warnings and 2 for errors"),
     variable("GABION_UNITS", "how sizes are shown: si (default), iec or raw"),
     variable("GABION_DIFF_FORMAT", "the default of diff --format"),
     variable("GABION_FIND_FORMAT", "the default of find --format"),
@@ -134,11 +139,6 @@ const OF_REPOSITORY: [&str; 5] =
 pub struct Environment(BTreeMap<&'static str, Zeroizing<Vec<u8>>>);
 
 impl Environment {
-    /// What the process was started with.
-    pub fn of_process() -> Self {
-        Self::new(std::env::vars_os())
-    }
-
     /// Takes the variables of the table and leaves all others.
     pub fn new(pairs: impl IntoIterator<Item = (OsString, OsString)>) -> Self {
         let known = |name: &OsStr| VARIABLES.iter().find(|variable| name == variable.name);
@@ -297,6 +297,15 @@ impl Environment {
         let Some(text) = self.text("GABION_UNITS")? else { return Ok(Units::Si) };
         Units::from_name(&text.trim().to_ascii_lowercase())
             .ok_or_else(|| Failure::command(format!("GABION_UNITS must be si, iec or raw, not {text}")))
+    }
+
+    /// How fine return codes are.
+    pub fn exit_codes(&self) -> Result<Scale, Failure> {
+        match self.text("GABION_EXIT_CODES")? {
+            None | Some("modern") => Ok(Scale::Modern),
+            Some("legacy") => Ok(Scale::Legacy),
+            Some(other) => Err(Failure::command(format!("GABION_EXIT_CODES must be modern or legacy, not {other}"))),
+        }
     }
 
     /// Bytes of stored objects that may be kept on this machine.

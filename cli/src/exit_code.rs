@@ -130,6 +130,27 @@ const fn code(rc: u8) -> Code {
     TABLE[index]
 }
 
+/// How fine return codes are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Scale {
+    /// A code for each kind of error and warning.
+    #[default]
+    Modern,
+    /// 1 for warnings and 2 for errors, as Borg 1.x has it.
+    Legacy,
+}
+
+impl Scale {
+    /// What the process returns on this scale.
+    pub fn apply(self, rc: u8) -> u8 {
+        match (self, rc) {
+            (Self::Legacy, 1 | 100..=127) => 1,
+            (Self::Legacy, 2..=99) => 2,
+            _ => rc,
+        }
+    }
+}
+
 /// An error of the program itself, not of the engine.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Failure {
@@ -353,6 +374,12 @@ mod tests {
         ] {
             assert_eq!(exit_code(signal, error, warnings), rc);
         }
+    }
+
+    #[test]
+    fn scales() {
+        assert_eq!([0, 1, 2, 52, 99, 100, 127, 130].map(|rc| Scale::Legacy.apply(rc)), [0, 1, 2, 2, 2, 1, 1, 130]);
+        assert_eq!([0, 1, 52, 105, 130].map(|rc| Scale::Modern.apply(rc)), [0, 1, 52, 105, 130]);
     }
 
     #[test]

@@ -29,13 +29,14 @@ pub struct Invocation {
     pub repository: Option<String>,
 }
 
-/// Understands the command line; the first word is the program.
-pub fn read(mut words: Vec<OsString>, environment: &mut Environment) -> Result<Invocation, Refusal> {
+/// Understands the command line; the first word is the program. With `repeats`, what is said twice counts as it was
+/// said last.
+pub fn read(mut words: Vec<OsString>, environment: &mut Environment, repeats: bool) -> Result<Invocation, Refusal> {
     let of_environment = || environment.repository().ok().flatten().map(str::to_owned);
     let named = repository(&words).or_else(of_environment);
     let profile = named.as_deref().and_then(|named| named.strip_prefix('@'));
     let Some(name) = profile.filter(|_| needs_profile(&words)) else {
-        let cli = understood(Cli::command(), &words)?;
+        let cli = understood(Cli::command().args_override_self(repeats), &words)?;
         let repository = cli.common.repo.clone().or(named);
         return Ok(Invocation { cli, repository });
     };
@@ -168,7 +169,7 @@ mod tests {
         let read = |line: &str| {
             let set = ["HOME", "GABION_CONFIG_DIR"].map(|name| (name.into(), directory.into()));
             let mut environment = Environment::new(set);
-            read(split(line), &mut environment)
+            read(split(line), &mut environment, false)
         };
         let plain = read("gabion -r @a prune").unwrap();
         assert_eq!((plain.repository.as_deref(), plain.cli.common.connections), (Some("/srv"), Some(3)));

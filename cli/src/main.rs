@@ -5,6 +5,7 @@ mod archives;
 mod args;
 mod child;
 mod commands;
+mod compat;
 mod context;
 mod date;
 mod directories;
@@ -34,20 +35,28 @@ use std::panic::AssertUnwindSafe;
 use std::process::ExitCode;
 
 use args::{Command, Common};
+use compat::{Started, Translated};
 use context::{Context, Surroundings};
 use environment::Environment;
-use exit_code::Warnings;
+use exit_code::{Scale, Warnings};
 use invocation::{Invocation, Refusal};
 
 fn main() -> ExitCode {
-    let mut environment = Environment::of_process();
-    let Invocation { cli, repository } = match invocation::read(args::of_process(), &mut environment) {
+    let Started { words, variables, borg } = match compat::translate(Started::of_process()) {
+        Ok(Translated::Run(started)) => started,
+        Ok(Translated::Answer(text)) => return report::answer(&text),
+        Err(failure) => return report::end(&Common::of_words(), Scale::default(), None, &Err(failure.into())),
+    };
+    let mut environment = Environment::new(variables);
+    let Invocation { cli, repository } = match invocation::read(words, &mut environment, borg.is_some()) {
         Ok(invocation) => invocation,
         Err(Refusal::Usage(error)) => return report::usage(error),
-        Err(Refusal::Profile(failure)) => return report::end(&Common::default(), None, &Err(failure.into())),
+        Err(Refusal::Profile(failure)) => {
+            return report::end(&Common::default(), Scale::default(), None, &Err(failure.into()));
+        }
     };
     process::prepare(cli.common.umask);
-    let surroundings = Surroundings { environment, repository };
+    let surroundings = Surroundings { environment, repository, borg };
     // A panic would end with 101, which drivers take for a warning. The hook has told of it already.
     let ended = std::panic::catch_unwind(AssertUnwindSafe(|| run(&cli.common, surroundings, cli.command)));
     ended.unwrap_or(ExitCode::from(exit_code::ERROR.rc))
@@ -57,15 +66,22 @@ fn run(common: &Common, surroundings: Surroundings, command: Command) -> ExitCod
     if common.show_version {
         report::version(common);
     }
+    if let Some(borg) = &surroundings.borg {
+        report::notes(common, &borg.notes);
+    }
+    let scale = match surroundings.environment.exit_codes() {
+        Ok(scale) => scale,
+        Err(failure) => return report::end(common, Scale::default(), None, &Err(failure.into())),
+    };
     match Context::new(common.clone(), surroundings) {
         Ok(context) => {
             let done = dispatch(&context, command);
             let health = context.tell_health();
             let done = done.map(|warnings| warnings.and(health));
             context.tell_requests();
-            report::end(common, context.signal(), &done)
+            report::end(common, scale, context.signal(), &done)
         }
-        Err(failure) => report::end(common, None, &Err(failure.into())),
+        Err(failure) => report::end(common, scale, None, &Err(failure.into())),
     }
 }
 

@@ -123,11 +123,23 @@ pub fn report(matcher: &Matcher, reporter: &Reporter) {
         let code = exit_code::of_warning(Warning::PatternNeverMatched, gabion_core::error::ErrorKind::NotFound);
         reporter.log(Level::Warning, Some(code), &format!("include pattern `{path}` never matched"));
     }
+    report_effort(matcher, reporter);
+}
+
+fn report_effort(matcher: &Matcher, reporter: &Reporter) {
     for pattern in matcher.gave_up() {
         let code = exit_code::of_warning(Warning::Repository, gabion_core::error::ErrorKind::PatternInvalid);
         let message = format!("pattern `{pattern}` took too many steps; paths it was given up on count as not fitting");
         reporter.log(Level::Warning, Some(code), &message);
     }
+}
+
+/// The same for who may expect that some paths fit nothing: they are told on request only, and are no warning.
+pub fn mention(matcher: &Matcher, reporter: &Reporter) {
+    for path in matcher.never_matched() {
+        reporter.log(Level::Info, None, &format!("include pattern `{path}` never matched"));
+    }
+    report_effort(matcher, reporter);
 }
 
 fn read(file: &OsStr) -> anyhow::Result<Vec<u8>> {

@@ -4,6 +4,7 @@ use std::io::{self, BufRead as _, Write as _};
 
 use serde_json::json;
 
+use crate::compat::Borg;
 use crate::context::Context;
 use crate::exit_code::{CANCELLED, Failure};
 
@@ -22,10 +23,11 @@ impl Question<'_> {
     /// `CancelledByUser`.
     pub fn ask(&self, context: &Context) -> Result<(), Failure> {
         let json = context.common.log_json;
+        let variable = Borg::variable(context.borg.as_ref(), self.variable);
         let tell = |kind: &str, message: &str| {
             let text = if json {
                 let is_prompt = kind == "question_prompt";
-                let line = json!({ "type": kind, "message": message, "msgid": self.variable, "is_prompt": is_prompt });
+                let line = json!({ "type": kind, "message": message, "msgid": variable, "is_prompt": is_prompt });
                 format!("{line}\n")
             } else if kind == "question_prompt" {
                 message.to_owned()
@@ -37,7 +39,7 @@ impl Question<'_> {
             let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
         };
         if let Some(answer) = context.environment.answer(self.variable)? {
-            tell("question_env_answer", &format!("{}\n{answer} (from {})", self.message, self.variable));
+            tell("question_env_answer", &format!("{}\n{answer} (from {variable})", self.message));
             return self.judge(matches!(answer, "YES" | "yes"), &tell);
         }
         tell("question_prompt", self.message);

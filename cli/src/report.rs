@@ -2,14 +2,16 @@
 
 use std::error::Error as StdError;
 use std::fmt;
+use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind as Usage};
 use gabion_core::error::{Error, ErrorKind};
 
 use crate::args::Common;
-use crate::exit_code::{self, Code, Warnings};
+use crate::exit_code::{self, Code, Scale, Warnings};
 use crate::hints;
+use crate::output::sink::Sink;
 use crate::progress::{Form, Level, Reporter, Settings};
 use crate::signals::Signals;
 
@@ -63,13 +65,30 @@ pub fn usage(mut error: clap::Error) -> ExitCode {
     ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(exit_code::ERROR.rc))
 }
 
+/// Gives an answer that needs no command.
+pub fn answer(text: &str) -> ExitCode {
+    let mut out = Sink::new();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => ExitCode::from(exit_code::ERROR.rc),
+        _ => ExitCode::SUCCESS,
+    }
+}
+
+/// Tells what was asked for and has no effect.
+pub fn notes(common: &Common, notes: &[String]) {
+    if !notes.is_empty() {
+        let speaker = speaker(common);
+        notes.iter().for_each(|note| speaker.log(Level::Warning, None, note));
+    }
+}
+
 /// Tells the version of the program.
 pub fn version(common: &Common) {
     speaker(common).say(&format!("gabion {}", env!("CARGO_PKG_VERSION")));
 }
 
 /// Tells how the command ended, and returns the code for it.
-pub fn end(common: &Common, signal: Option<u8>, done: &anyhow::Result<Warnings>) -> ExitCode {
+pub fn end(common: &Common, scale: Scale, signal: Option<u8>, done: &anyhow::Result<Warnings>) -> ExitCode {
     let none = Warnings::default();
     let (warnings, error) = match done {
         Ok(warnings) => (warnings, None),
@@ -83,7 +102,7 @@ pub fn end(common: &Common, signal: Option<u8>, done: &anyhow::Result<Warnings>)
     if let (Some(error), Some(code)) = (error, code) {
         tell(&speaker, common, error, code, signal);
     }
-    let rc = exit_code::exit_code(signal, code, warnings);
+    let rc = scale.apply(exit_code::exit_code(signal, code, warnings));
     if common.show_rc {
         speaker.say(&format!("terminating with {} status, rc {rc}", status(rc)));
     }
@@ -177,7 +196,7 @@ mod tests {
         let advised = anyhow::Error::new(Advised::new(engine, "did you mean `z`?".to_owned()));
         assert_eq!((one_line(&advised), hint(&advised).as_deref()), (line, Some("did you mean `z`?")));
         assert_eq!(exit_code::of_error(&advised).rc, 31);
-        let caused = Error::from_io("get object", std::io::Error::other("broken"));
+        let caused = Error::from_io("get object", io::Error::other("broken"));
         assert_eq!(one_line(&caused.into()), "get object: input/output error: broken");
     }
 

@@ -135,7 +135,11 @@ impl Selector {
     /// Whether the archive meets the condition.
     pub fn matches(&self, archive: &impl ArchiveFacts) -> bool {
         match self {
-            Self::Name(pattern) => pattern.matches(archive.name()),
+            Self::Name(pattern) => {
+                // drivers name archives by their bare ids
+                let is_id = |text: &str| archive.id().to_string() == text.to_ascii_lowercase();
+                pattern.matches(archive.name()) || pattern.exact().is_some_and(is_id)
+            }
             Self::Id(prefix) => archive.id().starts_with(prefix),
             Self::User(user) => archive.user() == user,
             Self::Host(host) => archive.host() == host,

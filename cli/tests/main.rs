@@ -2,7 +2,9 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "what can not be set up is a failed test")]
 
+mod borgmatic;
 mod care;
+mod compat;
 mod crowd;
 mod debug;
 mod diff;

@@ -54,7 +54,7 @@ pub fn run(context: &Context, args: &Args) -> Result<Warnings> {
     let reporter = context.reporter(Settings { work, ..context.settings() })?;
     let catalog = context.catalog(&repository, &reporter)?;
     let all = catalog.archives.clone();
-    let mut root = archive::repository(&repository, &catalog, context.zone())?;
+    let mut root = archive::repository(context, &repository, &catalog)?;
     let selected: Vec<Archive> =
         args.filter.select(context, catalog)?.into_iter().map(|listed| listed.archive).collect();
     let session = repository.session()?;

@@ -1,5 +1,6 @@
 //! `gabion delete`
 
+use std::collections::BTreeSet;
 use std::io::Write as _;
 
 use anyhow::Result;
@@ -23,11 +24,11 @@ const FORMAT: &str = "{archive:<36} {time} [{id}]{NL}";
 /// Their room is given back by `gabion compact`; until then `gabion undelete` brings them back. An archive with the tag
 /// @PROT is not removed.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  gabion delete home@3\n  gabion delete -a 'sh:test-*' --dry-run --list")]
+#[command(after_help = "Examples:\n  gabion delete home@3 home@4\n  gabion delete -a 'sh:test-*' --dry-run --list")]
 pub struct Args {
-    /// The archive: its name (the newest of the series), name@N or aid:HEX
+    /// The archives: each its name (the newest of the series), name@N or aid:HEX
     #[arg(value_name = "NAME")]
-    name: Option<String>,
+    names: Vec<String>,
     /// Change nothing
     #[arg(short = 'n', long)]
     dry_run: bool,
@@ -58,7 +59,7 @@ pub fn run(context: &Context, args: &Args) -> Result<Warnings> {
         }
         return Ok(reporter.warnings());
     }
-    let archives = named_or_selected(context, catalog, args.name.as_deref(), &args.filter)?;
+    let archives = args.archives(context, catalog)?;
     if args.list {
         list(context, &archives)?;
     }
@@ -75,9 +76,25 @@ pub fn run(context: &Context, args: &Args) -> Result<Warnings> {
 }
 
 impl Args {
+    fn archives(&self, context: &Context, catalog: Catalog) -> Result<Vec<Archive>> {
+        let [_, _, ..] = &self.names[..] else {
+            return named_or_selected(context, catalog, self.names.first().map(String::as_str), &self.filter);
+        };
+        let mut archives: Vec<Archive> = Vec::new();
+        for name in &self.names {
+            let catalog = Catalog { archives: catalog.archives.clone(), ..Catalog::default() };
+            let named = named_or_selected(context, catalog, Some(name), &self.filter)?;
+            archives.extend(named);
+        }
+        let mut seen = BTreeSet::new();
+        archives.retain(|archive| seen.insert(archive.id));
+        Ok(archives)
+    }
+
     /// The archive that is meant, if it is one of those that can not be read and that may go all the same.
     fn unreadable(&self, catalog: &Catalog) -> Option<ArchiveId> {
-        let prefix = self.name.as_deref()?.strip_prefix("aid:")?.to_ascii_lowercase();
+        let [name] = &self.names[..] else { return None };
+        let prefix = name.strip_prefix("aid:")?.to_ascii_lowercase();
         let mut fitting = catalog.unreadable.iter().map(|(id, _)| *id).filter(|id| id.starts_with(&prefix));
         let only = fitting.next().filter(|_| fitting.next().is_none() && self.force > 0)?;
         // one that can be read is meant first

@@ -84,7 +84,12 @@ fn unknown(word: &str, commands: &[String]) -> Failure {
 }
 
 fn environment() -> String {
-    format!("Environment variables. Options of the command line win over them.\n\n{}", environment::help())
+    format!(
+        "Environment variables. Options of the command line win over them.\n\n{}\n\
+         Under the name `borg`, or with GABION_COMPAT=borg, BORG_X outweighs GABION_X for each X above, and\n\
+         BORG_SECURITY_DIR is GABION_DATA_DIR.\n",
+        environment::help()
+    )
 }
 
 fn exit_codes() -> String {

@@ -37,7 +37,7 @@ pub fn run(context: &Context, args: &Args) -> Result<Warnings> {
     let repository = context.open()?;
     let reporter = context.reporter(context.settings())?;
     let catalog = context.catalog(&repository, &reporter)?;
-    let mut root = show::repository(&repository, &catalog, context.zone())?;
+    let mut root = show::repository(context, &repository, &catalog)?;
     let archives: Vec<Archive> = match &args.name {
         Some(name) => vec![archives::find(context, catalog, name)?],
         None => args.filter.select(context, catalog)?.into_iter().map(|listed| listed.archive).collect(),

@@ -1,8 +1,8 @@
 //! `gabion repo-create`
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use clap::ValueEnum;
-use gabion_backends::Access;
+use gabion_backends::{Access, Location};
 use gabion_core::backend::Store;
 use gabion_core::clock::SystemClock;
 use gabion_core::crypto::aead::Suite;
@@ -36,6 +36,9 @@ pub struct Args {
     /// A label for the key
     #[arg(long, value_name = "LABEL", default_value = "")]
     label: String,
+    /// Make the directories above it, too, if the repository is a directory of this machine
+    #[arg(long)]
+    make_parent_dirs: bool,
     /// Cut and name pieces of data as in this repository, so that `transfer` between both is quick. Who has the keys of
     /// one can then tell which data of the other is the same; nothing else is shared [env: GABION_OTHER_REPO]
     #[arg(long, value_name = "URL", num_args = 0..=1, default_missing_value = "")]
@@ -101,6 +104,11 @@ pub fn run(context: &Context, args: &Args) -> Result<Warnings> {
         label: args.label.clone(),
         other,
     };
+    if let (true, Location::Local(path)) = (args.make_parent_dirs, context.location()?)
+        && let Some(above) = path.parent()
+    {
+        std::fs::create_dir_all(above).with_context(|| format!("make {}", above.display()))?;
+    }
     make(context, &choice)?;
     Ok(Warnings::default())
 }

@@ -111,7 +111,7 @@ impl Facts<'_> {
 
     fn json(&self, context: &Context, requests: Option<Vec<StoreTrace>>) -> Result<String> {
         let (config, zone) = (self.repository.config(), context.zone());
-        let mut root = show::repository(self.repository, &self.catalog, zone)?;
+        let mut root = show::repository(context, self.repository, &self.catalog)?;
         if let Some(about) = root.get_mut("repository").and_then(|about| about.as_object_mut()) {
             about.insert("created".to_owned(), json!(time::iso(config.created, zone)));
             about.insert("created_utc".to_owned(), json!(time::iso_utc(config.created)));

@@ -61,13 +61,13 @@ pub fn run(context: &Context, args: &Args) -> Result<Warnings> {
     }
     let mut out = Sink::new();
     if args.json {
-        let mut root = archive::repository(&repository, &catalog, context.zone())?;
+        let mut root = archive::repository(context, &repository, &catalog)?;
         let listed = args.filter.select(context, catalog)?;
         let object = |listed: &crate::archives::Listed| {
             let mut object = archive::brief(&listed.archive, context.zone());
             for key in format.keys() {
-                if let Some(value) = archive::value(&listed.archive, key).filter(|_| !object.contains_key(key)) {
-                    archive::put_value(&mut object, key, &value, context.zone());
+                if !object.contains_key(key) {
+                    archive::put_key(&mut object, &listed.archive, key, context.zone());
                 }
             }
             Json::Object(object)

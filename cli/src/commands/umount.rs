@@ -9,6 +9,7 @@ use gabion_core::error::{Error, ErrorKind};
 use rustix::io::Errno;
 use rustix::mount::{UnmountFlags, unmount};
 
+use crate::compat::MOUNT_SOURCE;
 use crate::context::Context;
 use crate::exit_code::{Failure, Warnings};
 use crate::report::Advised;
@@ -30,7 +31,8 @@ pub struct Args {
 pub fn run(_context: &Context, args: &Args) -> Result<Warnings> {
     let place = resolved(&args.mountpoint)?;
     let mounts = std::fs::read("/proc/self/mountinfo").context("read the list of mounts")?;
-    if !mounted_source(&mounts, &place).is_some_and(|source| source.starts_with(SOURCE_MARK.as_bytes())) {
+    let own = |source: Vec<u8>| source.starts_with(SOURCE_MARK.as_bytes()) || source == MOUNT_SOURCE.as_bytes();
+    if !mounted_source(&mounts, &place).is_some_and(own) {
         let shown = args.mountpoint.display();
         return Err(Failure::command(format!("{shown}: no archives are mounted here")).into());
     }

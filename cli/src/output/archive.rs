@@ -8,6 +8,7 @@ use serde_json::{Map, Value as Json, json};
 
 use super::format::Value;
 use super::{json::put_bytes, time};
+use crate::context::Context;
 
 /// Keys of an archive in a format string.
 pub const KEYS: &[&str] = &[
@@ -55,6 +56,15 @@ pub fn put_value(object: &mut Map<String, Json>, key: &str, value: &Value<'_>, z
         Value::Time(moment) => Json::from(time::iso(*moment, zone)),
     };
     object.insert(key.to_owned(), json);
+}
+
+/// Sets `key` to what it tells of an archive; the command line is a list of words here.
+pub fn put_key(object: &mut Map<String, Json>, archive: &Archive, key: &str, zone: &TimeZone) {
+    match value(archive, key) {
+        Some(_) if key == "command_line" => drop(object.insert(key.to_owned(), json!(archive.record.command_line))),
+        Some(value) => put_value(object, key, &value, zone),
+        None => {}
+    }
 }
 
 /// Sets `key` to the local time and `key_utc` to the same moment with its zone.
@@ -117,14 +127,18 @@ fn chunker_params(text: &str) -> Json {
 }
 
 /// What every answer about a repository begins with: `repository` and `encryption`.
-pub fn repository(repository: &Repository, catalog: &Catalog, zone: &TimeZone) -> anyhow::Result<Map<String, Json>> {
+pub fn repository(context: &Context, repository: &Repository, catalog: &Catalog) -> anyhow::Result<Map<String, Json>> {
+    let zone = context.zone();
     let config = repository.config();
     let ends = catalog.archives.iter().map(|archive| archive.record.end);
     let mut about = Map::new();
     about.insert("id".to_owned(), json!(repository.id().to_string()));
     about.insert("location".to_owned(), json!(repository.object_store().location()));
     put_time(&mut about, "last_modified", ends.max().unwrap_or(config.created), zone);
-    let encryption = json!({ "encryption": config.suite()?.to_string(), "id_hash": config.id_hash()?.to_string() });
+    let mut encryption = json!({ "encryption": config.suite()?.to_string(), "id_hash": config.id_hash()?.to_string() });
+    if let Some(borg) = &context.borg {
+        borg.name_encryption(repository, &mut encryption)?;
+    }
     let mut root = Map::new();
     root.insert("repository".to_owned(), Json::Object(about));
     root.insert("encryption".to_owned(), encryption);

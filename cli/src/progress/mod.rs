@@ -4,7 +4,7 @@
 //! One [`Reporter`] per command. It never fails: when nobody reads standard error,
 //! the work goes on.
 
-mod lines;
+pub mod lines;
 mod rate;
 
 use std::io::{IsTerminal as _, Write};
@@ -96,6 +96,8 @@ pub struct Settings {
     pub level: Level,
     /// How sizes are shown.
     pub units: Units,
+    /// The letters of what becomes of files.
+    pub letters: fn(FileStatus) -> char,
 }
 
 impl Default for Settings {
@@ -109,6 +111,7 @@ impl Default for Settings {
             filter: None,
             level: Level::Warning,
             units: Units::default(),
+            letters: lines::letter,
         }
     }
 }
@@ -306,7 +309,7 @@ impl Shared {
             last.clear();
             last.extend_from_slice(path);
         }
-        let letter = lines::letter(status);
+        let letter = (self.settings.letters)(status);
         if !self.settings.list || self.settings.filter.as_ref().is_some_and(|filter| !filter.contains(letter)) {
             return;
         }

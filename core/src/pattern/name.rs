@@ -39,6 +39,14 @@ impl NamePattern {
         Self { original: original.to_owned(), form: Form::Identical(name.to_owned()) }
     }
 
+    /// The only name the pattern fits, if it names one.
+    pub fn exact(&self) -> Option<&str> {
+        match &self.form {
+            Form::Identical(name) => Some(name),
+            Form::Expression(_) => None,
+        }
+    }
+
     /// Whether the pattern fits `name`.
     pub fn matches(&self, name: &str) -> bool {
         match &self.form {

@@ -51,7 +51,7 @@ fn table(rows: &[(&str, String)], reporter: &Reporter) {
 /// One object for programs.
 pub(crate) fn json(context: &Context, repository: &Repository, archive: &Archive, reporter: &Reporter) -> Result<()> {
     let catalog = context.catalog(repository, reporter)?;
-    let mut root = show::repository(repository, &catalog, context.zone())?;
+    let mut root = show::repository(context, repository, &catalog)?;
     root.insert("archive".to_owned(), Json::Object(show::details(archive, context.zone())));
     print(root)
 }
@@ -64,7 +64,7 @@ pub(super) fn dry_json(
     reporter: &Reporter,
 ) -> Result<()> {
     let mut root = match repository {
-        Some(repository) => show::repository(repository, &context.catalog(repository, reporter)?, context.zone())?,
+        Some(repository) => show::repository(context, repository, &context.catalog(repository, reporter)?)?,
         None => Map::new(),
     };
     root.insert("dry_run".to_owned(), json!(true));

@@ -1,6 +1,7 @@
 //! `gabion create`
 
 pub(crate) mod answer;
+mod here;
 mod input;
 mod options;
 
@@ -22,6 +23,7 @@ use crate::exit_code::{Failure, Warnings};
 use crate::patterns::{Compiled, Patterns, TagFiles};
 use crate::progress::{Level, Reporter, Settings, Work};
 use crate::resources::Resources;
+use here::Here;
 use input::Source;
 use options::{ChangeSign, FilesCache, Size};
 
@@ -245,7 +247,7 @@ fn store(
         Source::Files { plan, .. } => Input::Files(plan),
         Source::Stream(stream) => Input::Stream(stream.start(&mut command_failure)?),
     };
-    let created = create(repository, input, options, &SystemClock, reporter);
+    let created = create(repository, input, options, &SystemClock, &Here::new(&source, reporter));
     reporter.finish();
     if let Some(failure) = command_failure {
         return Err(failure.into());
@@ -278,7 +280,7 @@ fn pretend(
     reporter: &Reporter,
 ) -> Result<Warnings> {
     let statistics = match source {
-        Source::Files { plan, .. } => dry_run(plan, &options.rules, &options.matcher, reporter)?,
+        Source::Files { plan, .. } => dry_run(plan, &options.rules, &options.matcher, &Here::new(source, reporter))?,
         Source::Stream(stream) => {
             reporter.event(&Event::File { status: FileStatus::Included, path: stream.name() });
             Default::default()

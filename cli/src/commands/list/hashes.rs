@@ -6,12 +6,13 @@ use gabion_core::monitor::{Event, Monitor as _, Warning};
 use gabion_core::ops::extract::read_content;
 use gabion_core::repository::Reader;
 use sha2::Digest;
+use xxhash_rust::xxh64::Xxh64;
 
 use crate::progress::Reporter;
 
 type Make = fn() -> Box<dyn Hash>;
 
-const ALL: [(&str, Make); 7] = [
+const ALL: [(&str, Make); 8] = [
     ("blake3", || Box::new(blake3::Hasher::new())),
     ("blake2b", of::<blake2::Blake2b512>),
     ("blake2s", of::<blake2::Blake2s256>),
@@ -19,6 +20,7 @@ const ALL: [(&str, Make); 7] = [
     ("sha256", of::<sha2::Sha256>),
     ("sha384", of::<sha2::Sha384>),
     ("sha512", of::<sha2::Sha512>),
+    ("xxh64", || Box::new(Xxh64::new(0))),
 ];
 
 trait Hash {
@@ -33,6 +35,16 @@ impl Hash for blake3::Hasher {
 
     fn finish(self: Box<Self>) -> String {
         self.finalize().to_hex().to_string()
+    }
+}
+
+impl Hash for Xxh64 {
+    fn update(&mut self, bytes: &[u8]) {
+        Self::update(self, bytes);
+    }
+
+    fn finish(self: Box<Self>) -> String {
+        format!("{:016x}", self.digest())
     }
 }
 
@@ -100,6 +112,7 @@ mod tests {
             ("blake3", "6437b3ac38465133ffb63b75273a8db548c558465d79db03fd359c6cd5bd9d85"),
             ("sha256", "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"),
             ("blake2s", "508c5e8c327c14e2e1a72ba34eeb452f37458b209ed63a294d999b4c86675982"),
+            ("xxh64", "44bc2cf5ad770999"),
             ("sha224", "23097d223405d8228642a477bda255b32aadbce4bda0b3f7e36c9da7"),
         ] {
             let chosen = Hashes::named(["path", name, name].into_iter());
@@ -110,6 +123,6 @@ mod tests {
             assert_eq!((*found, &*hash.finish()), (name, expected));
         }
         let lengths: Vec<usize> = ALL.iter().map(|(_, make)| make().finish().len()).collect();
-        assert_eq!(lengths, [64, 128, 64, 56, 64, 96, 128]);
+        assert_eq!(lengths, [64, 128, 64, 56, 64, 96, 128, 16]);
     }
 }

@@ -10,6 +10,7 @@ use jiff::tz::TimeZone;
 use serde_json::{Map, Value as Json};
 
 use super::hashes;
+use crate::compat;
 use crate::output::archive::put_value;
 use crate::output::format::Value;
 use crate::output::mode::{flags_text, mode_text, type_letter};
@@ -36,6 +37,7 @@ const KEYS: &[&str] = &[
     "isoctime",
     "isoatime",
     "fingerprint",
+    "health",
     "extra",
     "archiveid",
     "archivename",
@@ -46,7 +48,7 @@ const JSON_KEYS: [&str; 10] = ["type", "mode", "user", "group", "uid", "gid", "p
 
 /// All keys of a format.
 pub fn keys() -> Vec<&'static str> {
-    KEYS.iter().copied().chain(hashes::names()).collect()
+    KEYS.iter().copied().chain(hashes::names()).chain(compat::keys::names()).collect()
 }
 
 /// Whether a key needs what change detection remembers.
@@ -69,7 +71,7 @@ impl<'a> Item<'a> {
         let entry = &self.item.entry;
         let metadata = &entry.metadata;
         let iso = |moment: Timestamp| Value::Text(time::iso(moment, zone).into());
-        Some(match key {
+        Some(match compat::keys::own(key) {
             "type" => Value::Text(type_letter(entry.file_type).to_string().into()),
             "mode" => Value::Text(mode_text(entry.file_type, metadata.mode).into()),
             "uid" => Value::Number(metadata.uid.into()),
@@ -91,6 +93,7 @@ impl<'a> Item<'a> {
             "isoctime" => iso(self.stat()?.1),
             "inode" => Value::Number(self.stat()?.0.into()),
             "fingerprint" => Value::Text(self.fingerprint()?.into()),
+            "health" => Value::Text(if self.is_healthy() { "healthy" } else { "broken" }.into()),
             "archiveid" => Value::Text(self.archive.id.to_string().into()),
             "archivename" => Value::Text((&*self.archive.record.name).into()),
             other => Value::Text(self.digests.iter().find(|(name, _)| *name == other)?.1.clone().into()),
@@ -136,6 +139,19 @@ impl<'a> Item<'a> {
             Content::Tree(tree) => tree.items,
             _ => 0,
         }
+    }
+
+    /// Whether every chunk of the content is stored, as far as the index knows.
+    fn is_healthy(&self) -> bool {
+        let entry = &self.item.entry;
+        if !matches!(entry.content, Content::List(_) | Content::Tree(_)) {
+            return true;
+        }
+        let known = |item| {
+            matches!(item, Ok(ContentItem::Hole { .. }))
+                || matches!(item, Ok(ContentItem::Chunk { id, .. }) if self.reader.knows(&id))
+        };
+        ContentReader::open(self.reader, &entry.content, entry.size).is_ok_and(|mut items| items.all(known))
     }
 
     /// A name of the content: equal for files cut equally, in any archive of the repository.

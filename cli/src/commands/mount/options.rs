@@ -5,6 +5,7 @@ use gabion_fuse::{Access, MountOptions, Owners};
 
 use crate::args::parse_mode;
 use crate::commands::umount::SOURCE_MARK;
+use crate::compat::MOUNT_SOURCE;
 use crate::exit_code::Failure;
 
 /// What `--help` says of the options.
@@ -122,6 +123,9 @@ impl Given {
         let mut options = self.mount.clone();
         if options.source.is_empty() {
             options.source = location.to_owned();
+        }
+        if options.source == MOUNT_SOURCE {
+            return options;
         }
         // By this `umount` knows what is its own; a comma would begin another option.
         options.source = format!("{SOURCE_MARK}{}", options.source.replace(',', "_"));
