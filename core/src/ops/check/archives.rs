@@ -14,24 +14,22 @@ use crate::segment::Class;
 /// Nodes that are read at once. What they name waits in memory.
 const NODES_AT_ONCE: usize = 128;
 /// Looks at a repository that does not stand still, before what is missing is told all the same.
-const LOOKS_MAX: usize = 8;
+const LOOKS_MAX: usize = 5;
 
 impl Check<'_, '_> {
     /// Visits the trees; what is lost is then traced to the files it hurts.
     pub(super) fn archives(&mut self) -> Result<()> {
         self.visit_trees()?;
         for _ in 1..LOOKS_MAX {
-            let before = std::mem::take(&mut self.missing);
-            if before.is_empty() || self.look.is_certain(self.repository)? {
-                self.missing = before;
+            if self.missing.is_empty() || self.look.is_certain(self.repository)? {
                 break;
             }
             // The archive may have been removed, its client not be done, or its chunks moved while the store was listed.
+            let before = std::mem::take(&mut self.missing);
             self.look = Look::take_carefully(self.repository)?;
             self.visit_trees()?;
-            if self.look.is_live(self.repository)? && self.missing.keys().all(|id| before.contains_key(id)) {
-                break;
-            }
+            // What was there at one look is not lost.
+            self.missing.retain(|id, _| before.contains_key(id));
         }
         for id in self.look.unfinished.clone() {
             let error = Error::new(ErrorKind::NotFound, "check archive").with("reason", "its client was not done");

@@ -48,12 +48,6 @@ impl Look {
         let archives_moved = now.live != self.catalog.ids() || now.removed != self.catalog.removed;
         Ok(archives_moved || self.session.has_moved()?)
     }
-
-    /// Whether all its archives are still there.
-    pub fn is_live(&self, repository: &Repository) -> Result<bool> {
-        let removed = repository.removed_archives()?;
-        Ok(self.catalog.archives.iter().all(|archive| !removed.contains(&archive.id)))
-    }
 }
 
 /// What is announced, as far as it can be read.
