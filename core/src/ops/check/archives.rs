@@ -69,6 +69,7 @@ impl Check<'_, '_> {
         let (mut marks, reader) = (self.look.session.marks(), self.look.session.reader());
         let is_first = self.checked.archives == 0;
         (self.checked.archives, self.checked.chunks) = (0, 0);
+        self.moving.clear();
         for archive in self.wanted() {
             if is_first {
                 (self.report)(Told::Archive(&archive));
@@ -111,6 +112,11 @@ impl Check<'_, '_> {
     fn visit(&mut self, id: &ChunkId, class: Class, marks: &mut Marks) -> bool {
         match self.look.session.mark(marks, id) {
             Mark::Known => return false,
+            Mark::Missing if self.is_about_to_move(id) => {
+                let is_new = self.moving.insert(*id);
+                self.checked.chunks += u64::from(is_new);
+                return is_new;
+            }
             Mark::Missing => {
                 self.lose(*id, class, Error::new(ErrorKind::NotFound, "find chunk").with("chunk", id));
                 return false;
@@ -123,6 +129,14 @@ impl Check<'_, '_> {
             return false;
         }
         true
+    }
+
+    /// Whether a collector has doomed the only copies: it stores such chunks again before it deletes anything, or who
+    /// adopts its doom does.
+    fn is_about_to_move(&self, id: &ChunkId) -> bool {
+        let session = &self.look.session;
+        let there = |place: &Place| session.is_doomed(&place.segment) && session.exists(&place.segment);
+        session.withdrawn_copies(id).iter().any(|place| there(place) && !self.checked.is_spoilt(place))
     }
 
     /// Whether all copies were found to be damaged.

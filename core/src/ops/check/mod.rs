@@ -168,8 +168,9 @@ pub(super) fn check_and_keep(
 ) -> Result<(Checked, Session)> {
     let look = Look::take(repository, options.archives)?;
     let recorded = look.session.damage().iter().flat_map(|damage| damage.record.segments.iter().copied()).collect();
-    let (checked, missing, gone) = (Checked::default(), BTreeMap::new(), BTreeSet::new());
-    let mut check = Check { repository, options, clock, monitor, look, recorded, gone, missing, report, checked };
+    let (checked, missing, gone, moving) = (Checked::default(), BTreeMap::new(), BTreeSet::new(), BTreeSet::new());
+    let mut check =
+        Check { repository, options, clock, monitor, look, recorded, gone, missing, moving, report, checked };
     if options.objects || options.data {
         check.objects()?;
     }
@@ -193,6 +194,8 @@ struct Check<'a, 'r> {
     gone: BTreeSet<SegmentId>,
     /// Chunks that the trees of this look need and that can not be read, and why.
     missing: BTreeMap<ChunkId, (Class, Error)>,
+    /// Chunks that were visited and whose only copies are doomed.
+    moving: BTreeSet<ChunkId>,
     report: &'a mut Report<'r>,
     checked: Checked,
 }
