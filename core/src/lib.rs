@@ -65,6 +65,7 @@
 
 #![deny(missing_docs)]
 
+pub mod acl;
 pub mod archive;
 pub mod backend;
 pub mod borg1;

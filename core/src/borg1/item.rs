@@ -6,7 +6,8 @@ use rmpv::Value;
 use serde_bytes::ByteBuf;
 
 use super::record::{self, Map, raw};
-use super::{Borg1Id, Borg1Repository, acl, damaged};
+use super::{Borg1Id, Borg1Repository, damaged};
+use crate::acl;
 use crate::clock::Timestamp;
 use crate::error::{Error, Result};
 
@@ -120,7 +121,7 @@ fn attributes(map: &Map, lost: &mut Vec<&'static str>) -> BTreeMap<ByteBuf, Byte
     }
     for (field, attribute) in [("acl_access", "system.posix_acl_access"), ("acl_default", "system.posix_acl_default")] {
         let Some(text) = map.bytes(field).filter(|text| !text.is_empty()) else { continue };
-        match acl::from_text(text) {
+        match acl::from_text(text, |_| None, |_| None) {
             Some(bytes) => _ = attributes.insert(ByteBuf::from(attribute), ByteBuf::from(bytes)),
             None => lost.push("access control list"),
         }

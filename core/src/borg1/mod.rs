@@ -5,7 +5,6 @@
 //! is held against checksums, authentication codes and names before it is believed; what is damaged is told and
 //! passed over. Facts: Borg 1.4's `repository.py`, `crypto/key.py`, `archive.py`, `item.pyx`.
 
-mod acl;
 mod decompress;
 mod item;
 mod key;

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::io::Write;
 
 use super::extract::read_content;
+use crate::acl;
 use crate::archive::content::{Content, ContentItem};
 use crate::archive::content_tree::ContentReader;
 use crate::archive::entry::Entry;
@@ -18,7 +19,7 @@ use crate::monitor::{Counters, Event, FileStatus, Monitor, Warning};
 use crate::pattern::{Decision, Matcher};
 use crate::repository::{ChunkSource, Reader};
 use crate::segment::Class;
-use crate::tar::{Format, Kind, Member, TarWriter, Time, acl};
+use crate::tar::{Format, Kind, Member, TarWriter, Time};
 
 /// How an archive is written.
 #[derive(Debug, Default)]

@@ -10,7 +10,6 @@ use std::collections::BTreeMap;
 
 use crate::error::{Error, ErrorKind};
 
-pub mod acl;
 mod header;
 mod pax;
 mod reader;

@@ -7,7 +7,7 @@ use super::{Complaint, assert_tidy, sources_in};
 
 /// The modules of `core/src` from the ground up.
 const FLOORS: [&[&str]; 8] = [
-    &["id", "error", "codec", "limits", "clock", "monitor", "local_state", "recent"],
+    &["id", "error", "codec", "limits", "clock", "monitor", "local_state", "recent", "acl"],
     &["chunker", "compress", "crypto", "seal", "pattern", "tar"],
     &["backend"],
     &["segment", "index", "gc", "borg1"],

@@ -8,6 +8,7 @@ use std::io;
 
 use super::archiver::Tools;
 use super::content::ContentReader;
+use crate::acl;
 use crate::archive::attributes::AttributesRef;
 use crate::archive::builder::DirectoryBuilder;
 use crate::archive::content::{Content, DirectoryRef};
@@ -26,7 +27,7 @@ use crate::limits::{DIRECTORY_DEPTH_MAX, INLINE_ATTRIBUTES_BYTES_MAX};
 use crate::monitor::{Counters, Event, FileStatus, Monitor, Warning};
 use crate::ops::export_tar::FLAG_NAMES;
 use crate::repository::Writer;
-use crate::tar::{Kind, Member, Piece, TarReader, Time, acl};
+use crate::tar::{Kind, Member, Piece, TarReader, Time};
 
 /// Bytes of an access control list that says no more than the mode does: owner, group, others.
 const TRIVIAL_ACL_BYTES: usize = 4 + 3 * 8;

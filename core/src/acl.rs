@@ -1,4 +1,4 @@
-//! Access control lists: as text, as tar has them, and as the system has them in an extended attribute.
+//! Access control lists: as text, as tar files and Borg 1 have them, and as the system has them in an extended attribute.
 
 /// The version of the system's form, and the number of nobody in particular.
 const VERSION: u32 = 2;
@@ -49,7 +49,7 @@ pub fn to_text(list: &[u8]) -> Option<Vec<u8>> {
 }
 
 /// The system's form of a list that is text. `user` and `group` tell the number of a name; a name they do not know
-/// has the number that stands behind the permissions, if there is one. `None` for what makes no sense.
+/// has the number that stands behind the permissions, or is a number itself. `None` for what makes no sense.
 pub fn from_text(
     text: &[u8],
     user: impl Fn(&[u8]) -> Option<u32>,
@@ -65,11 +65,12 @@ pub fn from_text(
         if entries.len() >= ENTRIES_MAX {
             return None;
         }
-        let mut parts = entry.split(|byte| *byte == b':');
+        // Borg leaves tabs where a comment on the effective permissions was.
+        let mut parts = entry.split(|byte| *byte == b':').map(<[u8]>::trim_ascii);
         let (who, name, letters, number) = (parts.next()?, parts.next()?, parts.next()?, parts.next());
         let id = |look_up: &dyn Fn(&[u8]) -> Option<u32>| {
             let digits = |text: &[u8]| std::str::from_utf8(text).ok()?.parse().ok();
-            look_up(name).or_else(|| digits(name)).or_else(|| digits(number?))
+            look_up(name).or_else(|| digits(number?)).or_else(|| digits(name))
         };
         let (tag, id) = match (who, name.is_empty()) {
             (b"user" | b"u", true) => (OWNER, NOBODY),
@@ -126,8 +127,26 @@ mod tests {
     }
 
     #[test]
+    fn lists_as_borg_has_them() {
+        let text = "user::rw-\nuser:kei:r--:1001\ngroup::r--\t\t\ngroup:staff:rwx\t:50\nmask::rwx\nother::---\n";
+        assert_eq!(parsed(text), parsed("user::rw-,user:1001:r--,group::r--,group:50:rwx,mask::rwx,other::---"));
+        assert_eq!(parsed("user:7:r-x:9"), parsed("user:9:r-x"), "what was recorded, not what the name looks like");
+    }
+
+    #[test]
     fn what_makes_no_sense_is_refused() {
-        for bad in ["", ",", "user", "user::q", "user:mary:r--", "other:7:r", "nobody::r", "user::rw-,x"] {
+        for bad in [
+            "",
+            ",",
+            "user",
+            "user::q",
+            "user:mary:r--",
+            "other:7:r",
+            "nobody::r",
+            "user::rw-,x",
+            "mask:x:rwx:1",
+            "u:a:r:x",
+        ] {
             assert_eq!(parsed(bad), None, "{bad}");
         }
         for bad in [&b""[..], &[2, 0, 0, 0, 1], &[3, 0, 0, 0], &[2, 0, 0, 0, 64, 0, 0, 0, 0, 0, 0, 0]] {
