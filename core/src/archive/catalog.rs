@@ -62,13 +62,11 @@ impl Catalog {
     ///
     /// Their ids are those of the pending records. What can not be read is left out.
     pub fn unfinished(repository: &Repository) -> Result<Vec<Archive>> {
-        let ids = repository.record_ids(Kind::Pending)?;
         let mut runs = BTreeMap::<_, Archive>::new();
-        for (id, plain) in repository.read_records(Kind::Pending, ids, 2 * RECORD_BYTES_MAX) {
-            let Ok(pending) = plain.and_then(|plain| PendingRecord::decode(&plain)) else { continue };
-            let Some(record) = pending.record else { continue };
-            let run = (pending.started, record.name.clone(), record.host.clone());
-            let archive = Archive { id: ArchiveId::from_bytes(id), record };
+        for (id, pending) in PendingRecord::read_all(repository)? {
+            let Ok(PendingRecord { record: Some(record), started, .. }) = pending else { continue };
+            let run = (started, record.name.clone(), record.host.clone());
+            let archive = Archive { id: ArchiveId::from_bytes(*id.as_bytes()), record };
             let newer = runs.get(&run).is_none_or(|known| known.record.end <= archive.record.end);
             if newer {
                 runs.insert(run, archive);

@@ -12,11 +12,13 @@ use serde_bytes::ByteBuf;
 use crate::clock::Timestamp;
 use crate::codec::{self, Extensions};
 use crate::error::{Error, ErrorKind, Result};
-use crate::id::{ArchiveId, ClientId};
+use crate::id::{ArchiveId, ClientId, PendingId};
 use crate::limits::{
     ARCHIVE_RECORD_BYTES_MAX, COMMENT_BYTES_MAX, HEADS_MAX, INLINE_ATTRIBUTES_BYTES_MAX, LABEL_BYTES_MAX,
     NAME_BYTES_MAX, RECORD_BYTES_MAX, TAGS_MAX,
 };
+use crate::repository::{Repository, is_finding};
+use crate::seal::Kind;
 
 use super::content::DirectoryRef;
 use super::metadata::{Attributes, Metadata};
@@ -222,6 +224,26 @@ impl PendingRecord {
         pending.extensions.check_critical()?;
         pending.record.iter().try_for_each(|record| record.extensions.check_critical())?;
         Ok(pending)
+    }
+
+    /// All pendings of a repository. One that does not open or went meanwhile comes as its error.
+    pub fn read_all(repository: &Repository) -> Result<impl Iterator<Item = (PendingId, Result<Self>)> + '_> {
+        let ids = repository.record_ids(Kind::Pending)?;
+        let records = repository.read_records(Kind::Pending, ids, 2 * RECORD_BYTES_MAX);
+        let decoded = |plain: Result<Vec<u8>>| plain.and_then(|plain| Self::decode(&plain));
+        Ok(records.map(move |(id, plain)| (PendingId::from_bytes(id), decoded(plain))))
+    }
+
+    /// Those of them that are there and open.
+    ///
+    /// # Errors
+    /// Those of the store, which say nothing of a pending.
+    pub fn read_whole(repository: &Repository) -> Result<Vec<Self>> {
+        let told = |(_, pending): (PendingId, Result<Self>)| match pending {
+            Err(error) if is_finding(&error) => None,
+            pending => Some(pending),
+        };
+        Self::read_all(repository)?.filter_map(told).collect()
     }
 
     fn check(&self) -> Result<(), &'static str> {

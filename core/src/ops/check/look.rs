@@ -6,8 +6,7 @@ use crate::archive::catalog::{Archive, Catalog};
 use crate::archive::record::PendingRecord;
 use crate::error::Result;
 use crate::id::ArchiveId;
-use crate::limits::RECORD_BYTES_MAX;
-use crate::repository::{Repository, Session, is_finding};
+use crate::repository::{Repository, Session};
 use crate::seal::Kind;
 
 /// The archives there are, and then what is stored: so the index has whatever those need that are not removed.
@@ -29,7 +28,7 @@ impl Look {
     /// its pendings are, was so before the index is read: then everything is there.
     pub fn take_carefully(repository: &Repository) -> Result<Self> {
         let catalog = Catalog::load(repository)?;
-        let pendings = pendings(repository)?;
+        let pendings = PendingRecord::read_whole(repository)?;
         let open = |archive: &&Archive| pendings.iter().any(|pending| is_about(pending, archive));
         let unfinished = catalog.archives.iter().filter(open).map(|archive| archive.id).collect();
         Ok(Self { unfinished, session: repository.session_of_everything()?, catalog })
@@ -48,20 +47,6 @@ impl Look {
         let archives_moved = now.live != self.catalog.ids() || now.removed != self.catalog.removed;
         Ok(archives_moved || self.session.has_moved()?)
     }
-}
-
-/// What is announced, as far as it can be read.
-fn pendings(repository: &Repository) -> Result<Vec<PendingRecord>> {
-    let ids = repository.record_ids(Kind::Pending)?;
-    let mut pendings = Vec::new();
-    for (_, plain) in repository.read_records(Kind::Pending, ids, 2 * RECORD_BYTES_MAX) {
-        match plain.and_then(|plain| PendingRecord::decode(&plain)) {
-            Ok(pending) => pendings.push(pending),
-            Err(error) if is_finding(&error) => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(pendings)
 }
 
 /// Whether a pending is of the run that made this archive: it has its record, or its start and its base.

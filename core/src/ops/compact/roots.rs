@@ -63,10 +63,9 @@ impl Roots {
     }
 
     fn look_at_pendings(&mut self, repository: &Repository) -> Result<()> {
-        let ids = repository.record_ids(Kind::Pending)?;
-        for (id, plain) in repository.read_records(Kind::Pending, ids, 2 * RECORD_BYTES_MAX) {
-            if let Some(record) = self.take(&id, plain.and_then(|plain| PendingRecord::decode(&plain)))? {
-                self.pendings.insert(PendingId::from_bytes(id), record);
+        for (id, record) in PendingRecord::read_all(repository)? {
+            if let Some(record) = self.take(id.as_bytes(), record)? {
+                self.pendings.insert(id, record);
             }
         }
         Ok(())

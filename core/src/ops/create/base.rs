@@ -15,9 +15,7 @@ use crate::clock::Timestamp;
 use crate::error::{Error, ErrorKind, Result};
 use crate::fs::stat::Stat;
 use crate::id::ChunkId;
-use crate::limits::RECORD_BYTES_MAX;
 use crate::repository::{ChunkSource, Reader, Repository, Writer};
-use crate::seal::Kind;
 use crate::segment::Class;
 
 /// Which differences make a file be read again.
@@ -98,9 +96,7 @@ impl Base {
     }
 
     fn interrupted(repository: &Repository, name: &str, host: &str) -> Result<Option<Self>> {
-        let ids = repository.record_ids(Kind::Pending)?;
-        let pendings = repository.read_records(Kind::Pending, ids, 2 * RECORD_BYTES_MAX);
-        let records = pendings.filter_map(|(_, plain)| PendingRecord::decode(&plain.ok()?).ok()?.record);
+        let records = PendingRecord::read_all(repository)?.filter_map(|(_, pending)| pending.ok()?.record);
         let newest = records
             .filter(|record| record.name == name && record.host == host)
             .max_by_key(|record| (record.end, record.root.files));

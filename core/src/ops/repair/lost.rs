@@ -37,7 +37,7 @@ pub(super) fn find_lost(
         catalog.archives.iter().any(|archive| archive.record == *record) || removed.contains(record)
     };
     let mut found = Vec::new();
-    for pending in pendings(repository)? {
+    for pending in PendingRecord::read_whole(repository)? {
         known.extend(pending.base.iter().map(|base| base.root.root));
         if let Some(record) = pending.record {
             known.insert(record.root.root);
@@ -76,19 +76,6 @@ fn removed(repository: &Repository) -> Result<(Vec<ArchiveRecord>, BTreeSet<Arch
         }
     }
     Ok((records, ids))
-}
-
-fn pendings(repository: &Repository) -> Result<Vec<PendingRecord>> {
-    let ids = repository.record_ids(Kind::Pending)?;
-    let mut pendings = Vec::new();
-    for (_, plain) in repository.read_records(Kind::Pending, ids, 2 * RECORD_BYTES_MAX) {
-        match plain.and_then(|plain| PendingRecord::decode(&plain)) {
-            Ok(pending) => pendings.push(pending),
-            Err(error) if is_finding(&error) => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(pendings)
 }
 
 /// The archive record that lies under the name of another one, and its own id.
