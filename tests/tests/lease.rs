@@ -1,7 +1,7 @@
 //! Leases keep collectors away, and collectors keep leases away: whoever comes second waits.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use gabion_core::clock::Timestamp;
@@ -68,13 +68,15 @@ fn nothing_is_deleted_under_a_lease_whenever_it_is_taken() {
     let before = story.objects.names("segments").unwrap();
     for step in 0.. {
         let objects = story.objects.fork().unwrap();
-        let (inside, calls, held) = (objects.clone(), Calls::default(), Arc::new(AtomicBool::new(false)));
+        let (inside, calls) = (objects.clone(), Calls::default());
+        // The segments that are there when the lease is held.
+        let held: Arc<Mutex<Option<Vec<String>>>> = Arc::default();
         let (counted, got) = (calls.clone(), Arc::clone(&held));
         let client = HookedBackend::new(objects.backend(), move |_, _| {
             if counted.next() == step {
                 std::thread::scope(|scope| {
                     let work = scope.spawn(|| take(&open(inside.backend()).unwrap()).is_ok());
-                    got.store(work.join().unwrap(), Ordering::Relaxed);
+                    *got.lock().unwrap() = work.join().unwrap().then(|| inside.names("segments").unwrap());
                 });
             }
         });
@@ -83,8 +85,9 @@ fn nothing_is_deleted_under_a_lease_whenever_it_is_taken() {
         if at_lease.count() <= step {
             break;
         }
-        if held.load(Ordering::Relaxed) {
+        if let Some(segments) = held.lock().unwrap().take() {
             taken += 1;
+            assert_eq!(deletions(&objects, &segments), 0, "at call {step}");
             // what was deleted was deleted before the lease, and then there was nothing more to do
             match done {
                 Err(error) => {
