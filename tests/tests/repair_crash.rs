@@ -1,10 +1,12 @@
 //! The crash matrix of a repair, and what happens when somebody else works beside it: whatever could be read before can
 //! be read after, and a repair that is begun again ends well.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
+use gabion_core::archive::ArchiveRecord;
 use gabion_core::backend::Backend;
 use gabion_core::error::Result;
 use gabion_core::ops::check::About;
@@ -35,15 +37,20 @@ fn wreck() -> (tempfile::TempDir, PathBuf, Objects) {
     (place, source, objects)
 }
 
-#[test]
-fn repair_survives_death_at_every_call() {
-    // Names of segments are drawn: in some wrecks nothing of the newest archive is left to be lost.
+/// A wreck whose newest archive has right files, and these: names of segments are drawn, and in some wrecks nothing of
+/// it is left to be lost.
+fn wreck_with_right_files() -> (tempfile::TempDir, PathBuf, Objects, ArchiveRecord, BTreeSet<String>) {
     let wrecks = (0..20).map(|_| wreck()).map(|(place, source, start)| {
-        let newest = archives(&start).0.pop().unwrap();
-        let before = right_files(&start, &newest.record, &source);
+        let newest = archives(&start).0.pop().unwrap().record;
+        let before = right_files(&start, &newest, &source);
         (place, source, start, newest, before)
     });
-    let (_place, source, start, newest, before) = wrecks.into_iter().find(|wreck| !wreck.4.is_empty()).unwrap();
+    wrecks.into_iter().find(|wreck| !wreck.4.is_empty()).unwrap()
+}
+
+#[test]
+fn repair_survives_death_at_every_call() {
+    let (_place, source, start, newest, before) = wreck_with_right_files();
     let counting = FaultyBackend::new(start.fork().unwrap().backend());
     mend(Arc::new(counting.clone()), None).unwrap();
     assert!(counting.writes() >= 25, "only {} calls", counting.writes());
@@ -54,7 +61,7 @@ fn repair_survives_death_at_every_call() {
             let _ = mend(Arc::new(client.clone()), None);
             assert!(client.is_dead(), "call {number} of {} was not reached", counting.writes());
             let cell = format!("{death:?} at call {number}");
-            let after = right_files(&objects, &newest.record, &source);
+            let after = right_files(&objects, &newest, &source);
             assert!(after.is_superset(&before), "{cell}: lost {:?}", before.difference(&after));
             is_well(&objects, &source, &cell);
             let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
@@ -149,17 +156,16 @@ fn a_backup_at_any_time_of_a_repair_is_whole() {
 
 #[test]
 fn a_collector_beside_a_repair_loses_nothing() {
-    let (_place, source, start) = wreck();
-    let newest = archives(&start).0.pop().unwrap();
-    let before = right_files(&start, &newest.record, &source);
+    let (_place, source, start, newest, before) = wreck_with_right_files();
     let work = |backend: Arc<dyn Backend>| mend(backend, None).map(|_| ());
     // it declines while it can not read what is needed
     let second = |objects: &Objects| drop(collect(objects.backend(), &Notes::new()));
-    at_every_call(&start, &work, &second, &|objects, cell| {
-        let after = right_files(objects, &newest.record, &source);
+    let calls = at_every_call(&start, &work, &second, &|objects, cell| {
+        let after = right_files(objects, &newest, &source);
         assert!(after.is_superset(&before), "collector {cell}: lost {:?}", before.difference(&after));
         is_well(objects, &source, &format!("collector {cell}"));
     });
+    assert!(calls > 40, "{calls}");
 }
 
 #[test]
@@ -167,5 +173,7 @@ fn two_repairs_at_once_are_one() {
     let (_place, source, start) = wreck();
     let work = |backend: Arc<dyn Backend>| mend(backend, None).map(|_| ());
     let second = |objects: &Objects| drop(mend(objects.backend(), None).unwrap());
-    at_every_call(&start, &work, &second, &|objects, cell| is_well(objects, &source, &format!("second {cell}")));
+    let calls =
+        at_every_call(&start, &work, &second, &|objects, cell| is_well(objects, &source, &format!("second {cell}")));
+    assert!(calls > 40, "{calls}");
 }
