@@ -2,9 +2,10 @@
 
 use std::os::unix::fs::symlink;
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
 
-use crate::place::{PROGRAM, Place, Run, tree};
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::place::{PROGRAM, Place, Run, tree, wait_until};
 
 fn can_mount(test: &str) -> bool {
     let can = std::fs::File::options().read(true).write(true).open("/dev/fuse").is_ok();
@@ -36,15 +37,6 @@ impl Drop for Cleared<'_> {
     }
 }
 
-/// Waits until something that another process does has happened.
-fn until(what: &str, happened: impl Fn() -> bool) {
-    let start = Instant::now();
-    while !happened() {
-        assert!(start.elapsed() < Duration::from_secs(60), "{what}");
-        std::thread::sleep(Duration::from_millis(5));
-    }
-}
-
 fn pendings(place: &Place) -> usize {
     std::fs::read_dir(place.path("repo/pending")).map_or(0, Iterator::count)
 }
@@ -68,7 +60,7 @@ fn archives_are_shown_in_the_background_until_unmounted() {
     drop(open);
     place.run(&["umount", "mnt"]).succeeded();
     assert_eq!(std::fs::read_dir(place.path("mnt")).unwrap().count(), 0);
-    until("the leases are given back", || pendings(&place) == 0);
+    wait_until("the leases are given back", || pendings(&place) == 0);
     place.run(&["umount", "mnt"]).failed(4, "no archives are mounted here", "");
     place.run(&["umount", "/"]).failed(4, "no archives are mounted here", "");
 }
@@ -123,20 +115,18 @@ fn the_foreground_ends_with_a_signal_or_an_unmount() {
     }
     let place = place();
     let _cleared = Cleared(&place);
-    for signal in ["TERM", "INT", ""] {
+    for ending in [Some(Signal::TERM), Some(Signal::INT), None] {
         let mut command = place.command(&["mount", "-f", "mnt"]);
         let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        until("it is mounted", || place.path("mnt/first").exists());
+        wait_until("it is mounted", || place.path("mnt/first").exists());
         assert_eq!(std::fs::read_to_string(place.path("mnt/first/d/sub/b")).unwrap(), "two");
         assert_eq!(pendings(&place), 1);
-        if signal.is_empty() {
-            place.run(&["umount", "mnt"]).succeeded();
-        } else {
-            let killed = Command::new("kill").arg(format!("-{signal}")).arg(child.id().to_string()).status().unwrap();
-            assert!(killed.success());
+        match ending {
+            Some(ending) => kill_process(Pid::from_child(&child), ending).unwrap(),
+            None => drop(place.run(&["umount", "mnt"]).succeeded()),
         }
         Run::from(child.wait_with_output().unwrap()).succeeded();
-        assert_eq!(std::fs::read_dir(place.path("mnt")).unwrap().count(), 0, "{signal}");
+        assert_eq!(std::fs::read_dir(place.path("mnt")).unwrap().count(), 0, "{ending:?}");
         assert_eq!(pendings(&place), 0);
     }
 }
@@ -149,7 +139,7 @@ fn a_mount_whose_process_died_can_be_unmounted() {
     let place = place();
     let _cleared = Cleared(&place);
     let mut child = place.command(&["mount", "-f", "mnt"]).spawn().unwrap();
-    until("it is mounted", || place.path("mnt/first").exists());
+    wait_until("it is mounted", || place.path("mnt/first").exists());
     child.kill().unwrap();
     child.wait().unwrap();
     assert!(std::fs::read_dir(place.path("mnt")).is_err());

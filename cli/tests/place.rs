@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
@@ -190,4 +190,27 @@ pub fn tree(directory: &Path) -> Vec<(String, u32, Vec<u8>)> {
     }
     found.sort();
     found
+}
+
+/// The bytes of all files below `directory`, while others may make, rename and delete them.
+pub fn size_of(directory: &Path) -> u64 {
+    // Not there yet, or not any more.
+    let Ok(entries) = std::fs::read_dir(directory) else { return 0 };
+    let sizes = entries.flatten().map(|entry| match entry.metadata() {
+        Ok(about) if about.is_dir() => size_of(&entry.path()),
+        Ok(about) => about.len(),
+        // Renamed meanwhile.
+        Err(_) => 0,
+    });
+    sizes.sum()
+}
+
+/// Looks again and again, for a minute at most, until something that another process does has happened.
+#[track_caller]
+pub fn wait_until(what: &str, mut happened: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while !happened() {
+        assert!(Instant::now() < deadline, "it never happened that {what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
 }

@@ -1,6 +1,7 @@
 //! Repositories on other machines: through a real sshd, and through commands that stand in for it where something
 //! has to break at a certain point.
 
+use std::io::Write as _;
 use std::path::Path;
 use std::process::Stdio;
 use std::sync::Arc;
@@ -8,8 +9,9 @@ use std::sync::Arc;
 use gabion_backends::ssh::{SshBackend, Target};
 use gabion_backends::{Access, OpenOptions, SftpBackend, open};
 use gabion_core::backend::conformance::{Options, check};
+use rustix::process::{Pid, Signal, kill_process};
 
-use crate::place::{PROGRAM, Place, Run, tree};
+use crate::place::{PROGRAM, Place, Run, size_of, tree, wait_until};
 use crate::sshd::Sshd;
 
 /// Files worth a few segments that do not compress.
@@ -208,12 +210,15 @@ fn serve_ends_with_its_client_and_says_what_it_does_not_like() {
     run(b"GET / HTTP/1.1\r\n\r\n").failed_with_output(85, "something else than a greeting");
     run(b"GABSERVE\x01\0\x01\0\0\0\0\0\xff\xff\xff\xff\0\0\0\0\x01\0\0\0").failed_with_output(85, "too long");
     run(b"GABSERVE\x02\0\x07\0\0\0\0\0").failed_with_output(85, "versions 2 to 7");
-    // Nobody reads what it writes.
+    // Nobody reads what it writes: it ends without a word, though its input goes on.
     let mut command = place.command(&["serve"]);
-    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     drop(child.stdout.take());
-    drop(child.stdin.take());
-    assert_eq!(child.wait().unwrap().code(), Some(0));
+    let mut input = child.stdin.take().unwrap();
+    input.write_all(b"GABSERVE\x01\0\x01\0\0\0\0\0").unwrap();
+    wait_until("the server ends", || child.try_wait().unwrap().is_some());
+    let run = Run::from(child.wait_with_output().unwrap()).succeeded();
+    assert_eq!(run.err, "");
 }
 
 #[test]
@@ -233,18 +238,16 @@ fn a_server_that_is_killed_in_the_middle_leaves_a_whole_repository() {
     let place = Place::new();
     fill(&place, "tree", 80);
     let client = stand_in(&place, "rsh", "echo $$ >> server.pid; exec \"$@\"");
-    let segments = || tree(&place.path("repo/segments")).iter().filter(|(_, _, content)| !content.is_empty()).count();
     let mut command = place.command(&["create", "one", "tree"]);
     command.env("GABION_REPO", &client.url).env("GABION_RSH", &client.rsh).env("GABION_REMOTE_PATH", PROGRAM);
-    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    while segments() == 0 {
-        std::thread::yield_now();
-    }
-    let pid = std::fs::read_to_string(place.path("server.pid")).unwrap();
-    let killed = std::process::Command::new("kill").args(["-9", pid.trim()]).status().unwrap();
-    let run = Run::from(child.wait_with_output().unwrap());
-    assert!(killed.success());
-    run.succeeded();
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    wait_until("something is stored", || {
+        assert!(child.try_wait().unwrap().is_none(), "the client ended before");
+        size_of(&place.path("repo/segments")) > 0
+    });
+    let server = std::fs::read_to_string(place.path("server.pid")).unwrap().trim().parse().unwrap();
+    kill_process(Pid::from_raw(server).unwrap(), Signal::KILL).unwrap();
+    Run::from(child.wait_with_output().unwrap()).succeeded();
     assert!(std::fs::read_to_string(place.path("server.pid")).unwrap().lines().count() > 1, "it connected again");
     assert!(place.run(&["check", "--verify-data"]).succeeded().out.contains("no damage found"));
     client.run(&["extract", "--target", "out", "one"]).succeeded();

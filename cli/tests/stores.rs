@@ -4,7 +4,6 @@
 use std::path::Path;
 use std::process::Stdio;
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
 
 use gabion_tests::servers::{
     self, ACCESS_KEY, AZURE_KEY, BUCKET, Fault, Program, Proxy, S3Server, SECRET_KEY, WEBDAV_PASSWORD, WEBDAV_USER,
@@ -12,7 +11,7 @@ use gabion_tests::servers::{
 use gabion_tests::{Random, all_required};
 use serde_json::Value;
 
-use crate::place::{Place, Run, tree};
+use crate::place::{Place, Run, size_of, tree, wait_until};
 
 /// A place whose repository is in a store.
 struct Away {
@@ -213,7 +212,7 @@ fn a_server_that_comes_back_in_time_is_waited_for() {
     away.run(&["repo-create", "-e", "none"]).succeeded();
     let mut command = away.place.command(&["create", "one", "src"]);
     let child = command.envs(away.variables()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    wait_until(|| std::net::TcpStream::connect(("127.0.0.1", port)).is_err());
+    wait_until("the server is gone", || std::net::TcpStream::connect(("127.0.0.1", port)).is_err());
     let _again = S3Server::start_at(directory.path(), port);
     Run::from(child.wait_with_output().unwrap()).succeeded();
     away.restores("one");
@@ -239,7 +238,7 @@ fn redis_that_is_killed_keeps_what_was_finished() {
     away.large_files();
     let mut command = away.place.command(&["--patience", "1", "create", "one", "src"]);
     let mut child = command.envs(away.variables()).stderr(Stdio::null()).spawn().unwrap();
-    wait_until(|| size_of(directory.path()) > 8 << 20);
+    wait_until("much is stored", || size_of(directory.path()) > 8 << 20);
     redis.kill();
     let ended = child.wait().unwrap();
     let _again = lasting_redis(directory.path(), port).unwrap();
@@ -262,7 +261,7 @@ fn a_file_survives_the_death_of_the_program() {
     let before = size_of(directory.path());
     let mut command = away.place.command(&["create", "one", "src"]);
     let mut child = command.envs(away.variables()).stderr(Stdio::null()).spawn().unwrap();
-    wait_until(|| size_of(directory.path()) > before + (4 << 20));
+    wait_until("more is stored", || size_of(directory.path()) > before + (4 << 20));
     let busy = away.run(&["repo-list"]);
     // It may have ended meanwhile; if not, nobody else gets at the file.
     assert!(busy.rc == 0 || busy.err.contains("open"), "{busy:?}");
@@ -271,26 +270,6 @@ fn a_file_survives_the_death_of_the_program() {
     away.run(&["check", "--verify-data"]).succeeded();
     away.run(&["create", "again", "src"]).succeeded();
     away.restores("again");
-}
-
-fn size_of(directory: &Path) -> u64 {
-    let entries = std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap());
-    let sizes = entries.map(|entry| match entry.metadata() {
-        Ok(about) if about.is_dir() => size_of(&entry.path()),
-        Ok(about) => about.len(),
-        // Renamed meanwhile.
-        Err(_) => 0,
-    });
-    sizes.sum()
-}
-
-/// Looks again and again, for a minute at most.
-fn wait_until(seen: impl Fn() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(60);
-    while !seen() {
-        assert!(Instant::now() < deadline, "it never happened");
-        std::thread::sleep(Duration::from_millis(5));
-    }
 }
 
 #[test]
