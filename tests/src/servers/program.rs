@@ -1,19 +1,23 @@
 //! Servers that are programs of others.
 
 use std::net::{TcpListener, TcpStream};
+use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process_group};
 
 use crate::all_required;
 
 /// How long a server may take until it can be reached.
 const START_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// A running server. It is killed when dropped.
+/// A running server. It is killed when dropped, with all processes it began.
 #[derive(Debug)]
 pub struct Program {
-    child: Child,
+    /// The leader of a group of processes; `None` after it was killed.
+    child: Option<Child>,
     /// Where it listens on the loopback.
     pub port: u16,
 }
@@ -35,6 +39,8 @@ impl Program {
     pub fn start_at(name: &str, port: u16, arguments: impl FnOnce(&mut Command, u16)) -> Option<Self> {
         let mut command = Command::new(name);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        // Some programs only run the server.
+        command.process_group(0);
         arguments(&mut command, port);
         let child = match command.spawn() {
             Ok(child) => child,
@@ -44,21 +50,27 @@ impl Program {
                 return None;
             }
         };
-        let mut program = Self { child, port };
+        let mut program = Self { child: Some(child), port };
         let deadline = Instant::now() + START_TIMEOUT;
         while TcpStream::connect(("127.0.0.1", port)).is_err() {
-            assert!(program.child.try_wait().is_ok_and(|ended| ended.is_none()), "{name} ended at once");
+            assert!(!program.has_ended(), "{name} ended at once");
             assert!(Instant::now() < deadline, "{name} can not be reached");
             std::thread::sleep(Duration::from_millis(20));
         }
         Some(program)
     }
 
+    fn has_ended(&mut self) -> bool {
+        self.child.as_mut().is_none_or(|child| !matches!(child.try_wait(), Ok(None)))
+    }
+
     /// Kills it without a warning.
     pub fn kill(&mut self) {
-        // It may have ended by itself.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        if let Some(mut child) = self.child.take() {
+            // All may have ended by themselves.
+            let _ = kill_process_group(Pid::from_child(&child), Signal::KILL);
+            let _ = child.wait();
+        }
     }
 }
 
@@ -87,4 +99,25 @@ pub fn moto() -> Option<Program> {
     Program::start("moto_server", |command, port| {
         command.args(["-H", "127.0.0.1", "-p", &port.to_string()]);
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_program_began_ends_with_it() {
+        let serve = "python3 -m http.server --bind 127.0.0.1";
+        let Some(mut server) = Program::start("sh", |command, port| {
+            command.arg("-c").arg(format!("{serve} {port}; exit"));
+        }) else {
+            return;
+        };
+        server.kill();
+        let deadline = Instant::now() + START_TIMEOUT;
+        while TcpStream::connect(("127.0.0.1", server.port)).is_ok() {
+            assert!(Instant::now() < deadline, "it goes on");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
 }
