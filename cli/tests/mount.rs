@@ -3,18 +3,10 @@
 use std::os::unix::fs::symlink;
 use std::process::{Command, Stdio};
 
+use gabion_tests::can_mount;
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::place::{PROGRAM, Place, Run, tree, wait_until};
-
-fn can_mount(test: &str) -> bool {
-    let can = std::fs::File::options().read(true).write(true).open("/dev/fuse").is_ok();
-    if !can {
-        assert!(!gabion_tests::all_required(), "{test}: no /dev/fuse");
-        eprintln!("skipped {test}: no /dev/fuse");
-    }
-    can
-}
 
 /// A place with two archives and a directory to mount at.
 fn place() -> Place {

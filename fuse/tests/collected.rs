@@ -4,9 +4,9 @@ use std::fs;
 
 use gabion_core::archive::catalog::Archive;
 use gabion_fuse::{Layout, ViewOptions};
-use gabion_tests::{Aspects, Random, compare};
+use gabion_tests::{Aspects, Random, can_mount, compare};
 
-use crate::fixture::{Place, can_mount};
+use crate::fixture::Place;
 
 /// An archive of the files as they are now, and a copy of them.
 fn tell(place: &Place, round: u64) -> (Archive, std::path::PathBuf) {

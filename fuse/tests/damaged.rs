@@ -8,9 +8,9 @@ use gabion_core::archive::{Content, ContentItem};
 use gabion_core::error::ErrorKind;
 use gabion_core::id::ChunkId;
 use gabion_fuse::{Layout, ViewOptions};
-use gabion_tests::Random;
+use gabion_tests::{Random, can_mount};
 
-use crate::fixture::{Place, can_mount};
+use crate::fixture::Place;
 
 /// Spoils the segment that holds a chunk.
 fn spoil(place: &Place, id: &ChunkId) {

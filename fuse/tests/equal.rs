@@ -6,9 +6,9 @@ use std::path::Path;
 use std::process::Command;
 
 use gabion_fuse::{Layout, MountOptions, Owners, ViewOptions};
-use gabion_tests::{Aspects, Random, TreeOptions, compare, make_tree};
+use gabion_tests::{Aspects, Random, TreeOptions, can_mount, compare, make_tree};
 
-use crate::fixture::{Mount, Place, can_mount, is_root, is_there, run};
+use crate::fixture::{Mount, Place, is_root, is_there, run};
 
 /// Everything file systems can hold: the oddities of the testkit, and what it leaves out.
 fn make_source(root: &Path) {

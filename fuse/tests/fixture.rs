@@ -19,16 +19,6 @@ use gabion_fuse::{MountOptions, Shown, Stopper, View, ViewOptions, mount};
 use gabion_tests::{Notes, Objects};
 use tempfile::TempDir;
 
-/// Whether file systems can be mounted here; if not, the test is skipped, or fails if everything is required.
-pub fn can_mount(test: &str) -> bool {
-    let can = std::fs::File::options().read(true).write(true).open("/dev/fuse").is_ok();
-    if !can {
-        assert!(!gabion_tests::all_required(), "{test}: no /dev/fuse");
-        eprintln!("skipped {test}: no /dev/fuse");
-    }
-    can
-}
-
 /// Whether this test runs as root, without which some of it would show nothing.
 pub fn is_root() -> bool {
     rustix::process::geteuid().is_root()

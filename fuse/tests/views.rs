@@ -6,9 +6,9 @@ use std::path::Path;
 
 use gabion_core::pattern::{Line, Matcher, Pattern, Rule, Style};
 use gabion_fuse::{Layout, ViewOptions};
-use gabion_tests::{Aspects, TreeOptions, change_tree, compare, make_tree};
+use gabion_tests::{Aspects, TreeOptions, can_mount, change_tree, compare, make_tree};
 
-use crate::fixture::{Place, can_mount};
+use crate::fixture::Place;
 
 /// All paths below a directory.
 fn paths(root: &Path) -> BTreeSet<String> {

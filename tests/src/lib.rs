@@ -30,3 +30,16 @@ pub use strict::StrictBackend;
 pub fn all_required() -> bool {
     std::env::var_os("GABION_TEST_REQUIRE").is_some_and(|value| value == "all")
 }
+
+/// Whether file systems can be mounted here; if not, the test is skipped with a word about it.
+///
+/// # Panics
+/// If they can not and everything is required.
+pub fn can_mount(test: &str) -> bool {
+    let can = std::fs::File::options().read(true).write(true).open("/dev/fuse").is_ok();
+    if !can {
+        assert!(!all_required(), "{test}: no /dev/fuse");
+        eprintln!("skipped {test}: no /dev/fuse");
+    }
+    can
+}
