@@ -142,8 +142,9 @@ impl Line {
                     return self.say_unavailable();
                 }
                 Fault::CutRequest => {
-                    server.write_all(&head.bytes)?;
-                    forward(&mut self.client, &mut server, &head.body, length / 2)?;
+                    let (begin, half) = half_of(&head, length);
+                    server.write_all(begin)?;
+                    forward(&mut self.client, &mut server, &head.body, half)?;
                     return self.cut(&server);
                 }
                 Fault::Pass | Fault::CutAnswer | Fault::LoseAnswer | Fault::DropHeader(_) => {}
@@ -159,9 +160,8 @@ impl Line {
             match fault {
                 Fault::LoseAnswer => return self.cut(&server),
                 Fault::CutAnswer => {
-                    let half = if length == CHUNKED { 0 } else { length / 2 };
-                    let head = if half == 0 { &answer.bytes[..answer.bytes.len() / 2] } else { &answer.bytes };
-                    self.client.write_all(head)?;
+                    let (begin, half) = half_of(&answer, length);
+                    self.client.write_all(begin)?;
                     forward(&mut server, &mut self.client, &answer.body, half)?;
                     return self.cut(&server);
                 }
@@ -230,6 +230,14 @@ fn content_length(head: &[u8]) -> usize {
 
 /// The length of what tells it only at its end.
 const CHUNKED: usize = usize::MAX;
+
+/// What is passed on before a line is cut: the head and half of the body, or half of the head where no body is known.
+fn half_of(head: &Head, length: usize) -> (&[u8], usize) {
+    match length {
+        0 | 1 | CHUNKED => (&head.bytes[..head.bytes.len() / 2], 0),
+        _ => (&head.bytes, length / 2),
+    }
+}
 
 fn status(head: &[u8]) -> Option<u16> {
     String::from_utf8_lossy(head).split_whitespace().nth(1)?.parse().ok()
