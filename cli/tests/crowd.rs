@@ -9,6 +9,8 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use gabion_tests::Random;
+
 use crate::place::{Place, tree};
 
 /// Archives that each of two clients makes.
@@ -33,16 +35,8 @@ fn files(to: &Path) {
 
 /// Changes some files, adds one, removes one.
 fn change(source: &Path, round: u64) {
-    let noise = |length: u64| {
-        let mut state = round.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-        let next = |_| {
-            state ^= state << 13;
-            state ^= state >> 7;
-            state ^= state << 17;
-            state as u8
-        };
-        (0..length).map(next).collect::<Vec<u8>>()
-    };
+    // Both files begin alike.
+    let noise = |length: u64| Random::new(round).bytes(length as usize);
     std::fs::write(source.join("changes"), noise(200_000)).unwrap();
     std::fs::write(source.join(format!("new {round}")), noise(20_000 + round % 7 * 30_000)).unwrap();
     let _ = std::fs::remove_file(source.join(format!("new {}", round.saturating_sub(3))));

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use gabion_backends::ssh::{SshBackend, Target};
 use gabion_backends::{Access, OpenOptions, SftpBackend, open};
 use gabion_core::backend::conformance::{Options, check};
+use gabion_tests::Random;
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::place::{PROGRAM, Place, Run, size_of, tree, wait_until};
@@ -16,15 +17,9 @@ use crate::sshd::Sshd;
 
 /// Files worth a few segments that do not compress.
 fn fill(place: &Place, directory: &str, mebibytes: usize) {
-    let mut state = 0x2545_f491_4f6c_dd1d_u64;
+    let mut random = Random::new(2);
     for file in 0..mebibytes {
-        let noise = (0..1 << 17).flat_map(|_| {
-            state ^= state << 13;
-            state ^= state >> 7;
-            state ^= state << 17;
-            state.to_le_bytes()
-        });
-        place.file(&format!("{directory}/{file}"), noise.collect::<Vec<u8>>());
+        place.file(&format!("{directory}/{file}"), random.bytes(1 << 20));
     }
 }
 

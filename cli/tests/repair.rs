@@ -2,28 +2,17 @@
 
 use std::path::{Path, PathBuf};
 
+use gabion_tests::Random;
 use serde_json::Value;
 
 use crate::place::{Place, tree};
 
-/// Bytes that do not compress.
-fn noise(seed: u64, bytes: usize) -> Vec<u8> {
-    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-    let mut next = || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        state as u8
-    };
-    (0..bytes).map(|_| next()).collect()
-}
-
 /// A place with files, and without a repository.
 fn with_files() -> Place {
-    let place = Place::bare();
+    let (place, mut random) = (Place::bare(), Random::new(1));
     for number in 0..3 {
-        place.file(&format!("tree/large {number}"), noise(number, 700_000));
-        place.file(&format!("tree/below/small {number}"), noise(number + 10, 5000));
+        place.file(&format!("tree/large {number}"), random.bytes(700_000));
+        place.file(&format!("tree/below/small {number}"), random.bytes(5000));
     }
     place.settle();
     place

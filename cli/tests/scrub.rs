@@ -6,26 +6,12 @@ use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use gabion_tests::Random;
 use serde_json::Value;
 
 use crate::place::{PROGRAM, Place};
 
 const SECTOR: u64 = 4096;
-
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, end: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % end
-    }
-
-    fn bytes(&mut self, count: usize) -> Vec<u8> {
-        (0..count).map(|_| self.below(256) as u8).collect()
-    }
-}
 
 /// Files below a directory, sorted.
 fn files(directory: &Path) -> Vec<PathBuf> {
@@ -63,7 +49,7 @@ fn place(location: &str) -> (Place, String) {
 fn place_of(location: &str, megabytes: u32) -> (Place, String) {
     let place = Place::bare();
     let location = location.replace("repo", &place.path("repo").display().to_string());
-    let mut random = Random(7);
+    let mut random = Random::new(7);
     for number in 0..2 * megabytes {
         place.file(&format!("tree/{number}"), random.bytes(500_000));
         place.file(&format!("tree/small {number}"), random.bytes(300));
@@ -93,7 +79,7 @@ fn a_percent_of_all_sectors_is_healed() {
     let megabytes = std::env::var("GABION_TEST_ROT_MB").map_or(3, |text| text.parse().unwrap());
     let (place, location) = place_of("parity:10%:repo", megabytes);
     assert_eq!(scrub(&place, &location, &[], 0)["damaged"], 0);
-    destroy_sectors(&place.path("repo"), &mut Random(11));
+    destroy_sectors(&place.path("repo"), &mut Random::new(11));
     // Reading goes around the damage and says so.
     restores(&place, &location, 121);
     place.run(&["-r", &location, "check", "--verify-data"]).ended(121);
@@ -160,7 +146,7 @@ fn a_scrub_that_is_killed_leaves_nothing_worse() {
         files(&place.path("repo")).into_iter().map(|path| (fs::read(&path).unwrap(), path)).collect();
     let mut killed = 0;
     for lines in 1..pristine.len() {
-        destroy_sectors(&place.path("repo"), &mut Random(lines as u64));
+        destroy_sectors(&place.path("repo"), &mut Random::new(lines as u64));
         killed += usize::from(killed_after(&place, &["-r", &location, "scrub", "--repair"], lines));
         // Whatever was damaged can still be repaired, and is.
         place.run(&["-r", &location, "scrub", "--repair"]).succeeded();
@@ -191,7 +177,7 @@ fn parity_is_switched_on_later_and_changed() {
     // Small objects have as much as three copies in any case.
     assert!(upgraded["upgraded"].as_u64() > Some(2), "{upgraded:#}");
     assert_eq!(scrub(&place, &at(50), &[], 0)["outdated"], 0);
-    destroy_sectors(&place.path("repo"), &mut Random(5));
+    destroy_sectors(&place.path("repo"), &mut Random::new(5));
     restores(&place, &at(50), 121);
 }
 
@@ -252,7 +238,7 @@ fn a_backup_without_one_of_six_stores_is_completed_by_a_scrub() {
     let names: Vec<String> = (1..=6).map(|number| format!("repo-{number}")).collect();
     let (place, location) = place(&format!("erasure:4+2:{}", names.join(",")));
     fs::rename(place.path("repo-6"), place.path("away")).unwrap();
-    place.file("tree/new", Random(99).bytes(400_000));
+    place.file("tree/new", Random::new(99).bytes(400_000));
     place.run(&["-r", &location, "create", "second", "tree"]).ended(120);
     place.run(&["-r", &location, "--require-all-stores", "create", "third", "tree"]).ended(80);
     fs::rename(place.path("away"), place.path("repo-6")).unwrap();
@@ -291,7 +277,7 @@ fn the_disaster_of_the_page_ends_well() {
     let script = page.split_once("```sh disaster\n").unwrap().1.split_once("```").unwrap().0;
     let place = Place::bare();
     let here = |name: &str| place.path(name).display().to_string();
-    place.file("home/Documents/letter", Random(3).bytes(200_000));
+    place.file("home/Documents/letter", Random::new(3).bytes(200_000));
     fs::create_dir(place.path("mnt")).unwrap();
     let script = script.replace("/mnt/", &format!("{}/", here("mnt"))).replace("/tmp/restored", &here("restored"));
     let folder = Path::new(PROGRAM).parent().unwrap().display().to_string();

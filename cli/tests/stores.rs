@@ -6,7 +6,7 @@ use std::process::Stdio;
 use std::sync::{Arc, Mutex};
 
 use gabion_tests::servers::{
-    self, ACCESS_KEY, AZURE_KEY, BUCKET, Fault, Program, Proxy, S3Server, SECRET_KEY, WEBDAV_PASSWORD, WEBDAV_USER,
+    self, ACCESS_KEY, AZURE_KEY, Fault, Program, Proxy, S3Server, SECRET_KEY, WEBDAV_PASSWORD, WEBDAV_USER,
 };
 use gabion_tests::{Random, all_required};
 use serde_json::Value;
@@ -95,10 +95,6 @@ fn a_whole_life_in_a_bucket() {
 #[test]
 fn a_whole_life_in_a_bucket_of_another_server() {
     let Some(moto) = servers::moto() else { return };
-    let made = std::process::Command::new("curl")
-        .args(["-sf", "-X", "PUT", &format!("http://127.0.0.1:{}/{BUCKET}", moto.port)])
-        .status();
-    assert!(made.unwrap().success());
     whole_life(servers::url(moto.port, "r"));
 }
 
@@ -220,10 +216,7 @@ fn a_server_that_comes_back_in_time_is_waited_for() {
 
 /// Redis that writes every command to a file before it answers.
 fn lasting_redis(directory: &Path, port: u16) -> Option<Program> {
-    Program::start_at("redis-server", port, |command, port| {
-        command.args(["--bind", "127.0.0.1", "--save", "", "--appendonly", "yes", "--appendfsync", "always"]);
-        command.arg("--port").arg(port.to_string()).arg("--dir").arg(directory);
-    })
+    servers::redis_at(directory, port, &["--appendonly", "yes", "--appendfsync", "always"])
 }
 
 #[test]

@@ -1,7 +1,6 @@
 //! Stores that are servers: the contract with real ones, and with a line between that does to requests what networks
 //! do. What has to run is started here, on this machine.
 
-use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,7 +11,7 @@ use gabion_core::backend::conformance::{Options, check};
 use gabion_core::backend::{Backend, ByteRange, ObjectName, Prefix, PutMode};
 use gabion_core::error::{ErrorKind, Result};
 use gabion_tests::servers::{
-    self, ACCESS_KEY, AZURE_KEY, BUCKET, Fault, Program, Proxy, S3Server, SECRET_KEY, WEBDAV_PASSWORD, WEBDAV_USER,
+    self, ACCESS_KEY, AZURE_KEY, BUCKET, Fault, Proxy, S3Server, SECRET_KEY, WEBDAV_PASSWORD, WEBDAV_USER,
 };
 use tokio::runtime::{Builder, Runtime};
 
@@ -55,15 +54,6 @@ fn listed(store: &dyn Backend) -> Result<Vec<String>> {
     Ok(listed.into_iter().map(|object| object.name.to_string()).collect())
 }
 
-/// Moto as it is after the bucket was made.
-fn moto() -> Option<Program> {
-    let moto = servers::moto()?;
-    let bucket = format!("http://127.0.0.1:{}/{BUCKET}", moto.port);
-    let made = Command::new("curl").args(["-sf", "-X", "PUT", &bucket]).status().unwrap();
-    assert!(made.success());
-    Some(moto)
-}
-
 #[test]
 fn s3_keeps_the_contract() {
     let place = tempfile::tempdir().unwrap();
@@ -84,7 +74,7 @@ fn s3_sends_large_objects_in_parts() {
 
 #[test]
 fn another_s3_keeps_the_contract() {
-    let Some(moto) = moto() else { return };
+    let Some(moto) = servers::moto() else { return };
     let store = opened(&servers::url(moto.port, "x"));
     keeps_the_contract(store, Options { names: 1050, rounds: 4, large_bytes: 3 << 20, ..Options::quick() });
 }
@@ -127,9 +117,7 @@ fn redis_that_comes_back_is_found_again() {
     let error = put("a/2").unwrap_err();
     assert!(error.context("attempts").is_some() && error.kind() == ErrorKind::Connection, "{error}");
     assert_eq!(listed(&*store).unwrap_err().kind(), ErrorKind::Connection, "no empty list");
-    let again = Program::start_at("redis-server", port, |command, port| {
-        command.args(["--save", "", "--port", &port.to_string()]).current_dir(place.path());
-    });
+    let again = servers::redis_at(place.path(), port, &[]);
     put("a/2").unwrap();
     drop(again);
 }
@@ -275,14 +263,14 @@ fn a_server_that_compares_first_and_replaces_later_is_found_out() {
 
 #[test]
 fn what_another_server_says_of_replacing_is_what_it_does() {
-    let Some(moto) = moto() else { return };
+    let Some(moto) = servers::moto() else { return };
     // Its threads rarely come between.
     replaces(&*opened(&servers::url(moto.port, "x")));
 }
 
 #[test]
 fn a_server_that_ignores_conditions_is_found_out() {
-    let Some(moto) = moto() else { return };
+    let Some(moto) = servers::moto() else { return };
     let forgetful = Proxy::start(moto.port, |request| match request.header("if-match") {
         Some(_) => Fault::DropHeader("if-match"),
         None => Fault::Pass,

@@ -1,8 +1,8 @@
 //! A server of Azure Blob Storage (`azurite`, Microsoft's own emulator) that keeps everything in memory.
 
 use std::path::Path;
-use std::process::Command;
 
+use super::program::put;
 use super::{BUCKET, Program};
 
 const ACCOUNT: &str = "devstoreaccount1";
@@ -16,15 +16,12 @@ const ACCESS: &str = "sv=2020-08-04&ss=b&srt=sco&sp=rwdlac&se=2100-01-01T00%3A00
 ///
 /// # Panics
 /// If the server can not be set up.
-#[expect(clippy::unwrap_used, reason = "a server that can not be set up is a failed test")]
 pub fn azurite(directory: &Path) -> Option<Program> {
     let server = Program::start("azurite-blob", |command, port| {
         command.args(["--blobHost", "127.0.0.1", "--blobPort", &port.to_string(), "--inMemoryPersistence"]);
         command.args(["--disableTelemetry", "--skipApiVersionCheck", "--silent"]).current_dir(directory);
     })?;
-    let container = format!("{}?restype=container&{ACCESS}", endpoint(server.port) + "/" + BUCKET);
-    let made = Command::new("curl").args(["-sf", "-X", "PUT", "-H", "content-length: 0", &container]).status();
-    assert!(made.unwrap().success(), "the container can not be made");
+    put(&format!("{}/{BUCKET}?restype=container&{ACCESS}", endpoint(server.port)));
     Some(server)
 }
 

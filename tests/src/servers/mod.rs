@@ -7,7 +7,7 @@ mod s3;
 mod webdav;
 
 pub use azurite::{AZURE_KEY, azurite, azurite_url};
-pub use program::{Program, free_port, moto, redis};
+pub use program::{Program, free_port, moto, redis, redis_at};
 pub use proxy::{Fault, Proxy, Request};
 pub use s3::{ACCESS_KEY, BUCKET, S3Server, SECRET_KEY, url};
 pub use webdav::{WEBDAV_PASSWORD, WEBDAV_USER, webdav, webdav_url};

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process_group};
 
+use super::BUCKET;
 use crate::all_required;
 
 /// How long a server may take until it can be reached.
@@ -88,17 +89,34 @@ pub fn free_port() -> u16 {
 
 /// A Redis server that keeps nothing on disk.
 pub fn redis(directory: &Path) -> Option<Program> {
-    Program::start("redis-server", |command, port| {
-        command.args(["--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]);
+    redis_at(directory, free_port(), &["--appendonly", "no"])
+}
+
+/// A Redis server on a port that is known to be free, which keeps its files in the directory, if any.
+pub fn redis_at(directory: &Path, port: u16, keeping: &[&str]) -> Option<Program> {
+    Program::start_at("redis-server", port, |command, port| {
+        command.args(["--bind", "127.0.0.1", "--save", ""]).args(keeping);
         command.arg("--port").arg(port.to_string()).arg("--dir").arg(directory);
     })
 }
 
-/// An S3 server that keeps everything in memory, the second opinion beside [`super::S3Server`].
+/// An S3 server with one bucket that keeps everything in memory, the second opinion beside [`super::S3Server`].
+///
+/// # Panics
+/// If the bucket can not be made.
 pub fn moto() -> Option<Program> {
-    Program::start("moto_server", |command, port| {
+    let server = Program::start("moto_server", |command, port| {
         command.args(["-H", "127.0.0.1", "-p", &port.to_string()]);
-    })
+    })?;
+    put(&format!("http://127.0.0.1:{}/{BUCKET}", server.port));
+    Some(server)
+}
+
+/// Makes what a URL names.
+#[expect(clippy::unwrap_used, reason = "a server that can not be set up is a failed test")]
+pub(super) fn put(url: &str) {
+    let made = Command::new("curl").args(["-sf", "-X", "PUT", "-H", "content-length: 0", url]).status();
+    assert!(made.unwrap().success(), "{url} can not be made");
 }
 
 #[cfg(test)]
