@@ -12,7 +12,7 @@ use gabion_core::monitor::Warning;
 use gabion_core::ops::check::{About, CheckOptions, Told};
 use gabion_tests::{Aspects, Notes, Objects, compare};
 
-use crate::damage_scene::Harm::{self, Delete, Flip, Replay, Swap, Truncate};
+use crate::damage_scene::Harm::{self, Delete, Flip, Replay, Swap, SwapDoomed, Truncate};
 use crate::damage_scene::Part::{self, Archive, Config, Data, Doom, Index, Key, Pending, Tree};
 use crate::damage_scene::Spot::{Directory, Head, Middle, Tail};
 use crate::damage_scene::{Scene, restored};
@@ -26,6 +26,8 @@ enum Files {
     Right,
     /// Files that need the object are named, with a reason of these kinds; all others are right.
     Named(ErrorKind),
+    /// The same if the list does not tell that the object is another one, by a length that is too short.
+    Maybe(ErrorKind),
     /// The archive is not listed.
     Unlisted,
     /// The archive is listed as one that does not open.
@@ -77,7 +79,7 @@ enum Collects {
 
 use Collects::{Cannot, Declines, Works};
 use ErrorKind::{Damaged, KeyNotFound, NotARepository, NotFound, PassphraseWrong};
-use Files::{Fails, Named, Right, Unlisted, Unreadable};
+use Files::{Fails, Maybe, Named, Right, Unlisted, Unreadable};
 use Mended::{Asks, Needless, Not, Recorded, Stays, Whole};
 use Says::{Lost, Nothing, Object, Refuses};
 
@@ -100,6 +102,8 @@ const TABLE: &[Row] = &[
     (Data(Middle),    &[Flip],           Named(Damaged),     Named(Damaged),     Lost,                 Recorded,         Works),
     // The bytes are there, under another name.
     (Data(Middle),    &[Swap],           Named(Damaged),     Named(Damaged),     Lost,                 Whole,            Works),
+    // A repair does not look into doomed segments: it keeps a copy of the bytes, and records what is lost.
+    (Data(Middle),    &[SwapDoomed],     Named(Damaged),     Maybe(Damaged),     Lost,                 Recorded,         Works),
     (Data(Head),      &[Flip],           Right,              Right,              Object,               Whole,            Works),
     (Data(Directory), &[Flip],           Right,              Right,              Object,               Whole,            Works),
     (Data(Tail),      &[Flip],           Right,              Right,              Object,               Whole,            Works),
@@ -108,6 +112,7 @@ const TABLE: &[Row] = &[
     // A backup reads the trees of its base, and stores again what it can not read.
     (Tree(Middle),    &[Truncate, Flip], Named(Damaged),     Right,              Lost,                 Recorded,         Declines),
     (Tree(Middle),    &[Swap],           Named(Damaged),     Right,              Lost,                 Whole,            Declines),
+    (Tree(Middle),    &[SwapDoomed],     Named(Damaged),     Right,              Lost,                 Recorded,         Declines),
     (Tree(Head),      &[Flip],           Right,              Right,              Object,               Whole,            Works),
     (Tree(Directory), &[Flip],           Right,              Right,              Object,               Whole,            Works),
     (Tree(Tail),      &[Flip],           Right,              Right,              Object,               Whole,            Works),
@@ -132,6 +137,7 @@ const TABLE: &[Row] = &[
 struct Cell<'a> {
     scene: &'a Scene,
     newest: &'a ArchiveRecord,
+    harm: Harm,
     name: &'a str,
     objects: Objects,
     text: String,
@@ -160,7 +166,7 @@ fn damage_is_named_healed_mended_or_declined() {
             for name in &names {
                 let objects = scene.harmed(*part, *harm, name);
                 let text = format!("{harm:?} of {part:?} ({name})");
-                let one = Cell { scene: &scene, newest: &newest, name, objects, text: text.clone() };
+                let one = Cell { scene: &scene, newest: &newest, harm: *harm, name, objects, text: text.clone() };
                 as_told[0] |= cell(&|| one.extract(*extract), &text);
                 as_told[1] |= cell(&|| one.create(*create), &text);
                 as_told[2] |= cell(&|| one.check(*check), &text);
@@ -271,6 +277,11 @@ impl Cell<'_> {
             }
             self.keeps(&objects, "compact after the repair");
         }
+        if self.harm == SwapDoomed {
+            let bytes = self.scene.objects.get(self.name).unwrap();
+            let kept = objects.names("quarantine").unwrap().iter().any(|name| objects.get(name).unwrap() == bytes);
+            assert!(kept, "{}: after repair and compact the bytes are nowhere", self.text);
+        }
         as_told
     }
 
@@ -311,6 +322,10 @@ impl Cell<'_> {
                 true
             }
             Named(kind) => right_or_named(objects, record, &self.scene.source, kind, &text),
+            Maybe(kind) => {
+                right_or_named(objects, record, &self.scene.source, kind, &text);
+                true
+            }
         }
     }
 }

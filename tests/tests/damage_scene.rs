@@ -45,8 +45,10 @@ pub enum Harm {
     Truncate,
     /// One bit.
     Flip,
-    /// With another of its kind.
+    /// With the longest other one of its kind.
     Swap,
+    /// With the longest segment that a collector has doomed.
+    SwapDoomed,
     /// An older object of its kind, deleted since, comes back.
     Replay,
 }
@@ -167,7 +169,8 @@ impl Scene {
             _ => {
                 let mut all = names(part.prefix());
                 // That a doomed segment is gone harms nobody.
-                all.retain(|name| part.fits(name, &self.objects) && !(harm == Harm::Delete && self.is_doomed(name)));
+                let alive = matches!(harm, Harm::Delete | Harm::Swap | Harm::SwapDoomed);
+                all.retain(|name| part.fits(name, &self.objects) && !(alive && self.is_doomed(name)));
                 all
             }
         }
@@ -190,10 +193,15 @@ impl Scene {
                 spoilt[at] ^= 0x10;
                 objects.put(name, spoilt).unwrap();
             }
-            Harm::Swap => {
+            Harm::Swap | Harm::SwapDoomed => {
                 let all = objects.names(part.prefix()).unwrap();
-                let fits = |other: &&String| *other != name && part.fits(other, &self.objects);
-                let other = all.iter().rev().find(fits).expect("another of its kind");
+                let doomed = harm == Harm::SwapDoomed;
+                let fits = |other: &&String| {
+                    *other != name && part.fits(other, &self.objects) && self.is_doomed(other) == doomed
+                };
+                // The list tells when one became shorter.
+                let bytes_of = |other: &&String| objects.get(other).unwrap().len();
+                let other = all.iter().filter(fits).max_by_key(bytes_of).expect("another of its kind");
                 objects.put(name, objects.get(other).unwrap()).unwrap();
                 objects.put(other, bytes()).unwrap();
             }
