@@ -65,11 +65,9 @@ pub fn run(context: &Context, args: &Args) -> Result<Warnings> {
     let options = ExportOptions { matcher, strip_components: args.strip_components, format, sparse: args.sparse };
     let mut output = Output::open(&args.file, &args.tar_filter)?;
     let exported = export_tar(&reader, &archive.record, &mut output, &options, &reporter);
-    let closed = output.close();
+    let closed = output.close(exported);
     reporter.finish();
-    // What went wrong with the output is told by the output itself.
     closed?;
-    exported?;
     patterns::report(&options.matcher, &reporter);
     Ok(reporter.warnings())
 }

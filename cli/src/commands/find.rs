@@ -1,21 +1,17 @@
 //! `gabion find`
 
 use std::ffi::OsString;
-use std::io::Write as _;
 
 use anyhow::Result;
 use gabion_core::archive::walk::WalkItem;
-use gabion_core::error::{Error, ErrorKind};
 use gabion_core::ops::find::Finder;
 
-use super::list::hashes::Hashes;
 use super::list::item;
 use super::list::printer::Printer;
-use crate::archives::ArchiveFilter;
+use crate::archives::{ArchiveFilter, Listed};
 use crate::context::Context;
 use crate::exit_code::Warnings;
 use crate::output::format::Format;
-use crate::output::sink::Sink;
 use crate::patterns::{self, Patterns};
 use crate::progress::{Settings, Work};
 
@@ -60,34 +56,13 @@ pub fn run(context: &Context, args: &Args) -> Result<Warnings> {
     let reporter = context.reporter(Settings { work, ..context.settings() })?;
     let archives = args.filter.select(context, context.catalog(&repository, &reporter)?)?;
     let reader = repository.session()?.reader();
-    let hashes = Hashes::named(format.keys());
-    let mut printer = Printer {
-        reader: &reader,
-        reporter: &reporter,
-        format: &format,
-        hashes: &hashes,
-        json: args.json_lines,
-        manner: context.manner(),
-        out: Sink::new(),
-        line: Vec::new(),
-    };
+    let mut printer = Printer::new(&reader, &reporter, &format, args.json_lines, context.manner());
     let mut finder = Finder::new(&reader, &matcher, format.keys().any(item::is_from_stat), &reporter);
-    let mut failed = None;
-    for listed in archives.iter().rev() {
-        let mut visit = |item: WalkItem| {
-            printer.print(&listed.archive, &item).map_err(|error| {
-                failed = Some(error);
-                // stops the search; what really happened is told below
-                Error::new(ErrorKind::Io, "write list")
-            })
-        };
-        let searched = finder.search(&listed.archive.record, &mut visit);
-        if let Some(error) = failed {
-            return Err(error);
-        }
-        searched?;
+    for Listed { archive, .. } in archives.iter().rev() {
+        let searched = finder.search(&archive.record, &mut |item: WalkItem| printer.visit(archive, &item));
+        printer.walked(searched)?;
     }
-    printer.out.flush()?;
+    printer.end()?;
     patterns::report(&matcher, &reporter);
     Ok(reporter.warnings())
 }

@@ -1,12 +1,13 @@
 //! Programs a tar archive goes through: compressors by the name of the file, or any command.
 
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, BufReader, BufWriter, Read, Write};
 use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use anyhow::{Context as _, Result};
 
+use crate::output::new_file::NewFile;
 use crate::output::sink::Sink;
 use crate::words;
 
@@ -88,39 +89,46 @@ fn ended(child: &mut Child, words: &[String]) -> Result<()> {
 /// Where an archive is written to.
 pub struct Output {
     place: Place,
+    /// The file, if it is one.
+    file: Option<NewFile>,
     failed: Option<io::ErrorKind>,
 }
 
 enum Place {
     /// A file, or standard output.
-    Plain(Box<dyn Write>),
+    Plain(BufWriter<Box<dyn Write>>),
     /// A command, what is written to it, and what it is.
-    Command(Child, Option<ChildStdin>, Vec<String>),
+    Command(Child, Option<BufWriter<ChildStdin>>, Vec<String>),
 }
 
 impl Output {
-    /// Opens the output: a new file (an existing one is replaced), or standard output for `-`.
-    pub fn open(file: &Path, filter: &str) -> Result<Self> {
-        let words = command(filter, file, Way::Compress)?;
-        let to_standard_output = file.as_os_str() == "-";
-        let new = || File::create(file).with_context(|| format!("write {}", file.display()));
+    /// Opens the output: a new file (one that is there is replaced at the end), or standard output for `-`.
+    pub fn open(path: &Path, filter: &str) -> Result<Self> {
+        let words = command(filter, path, Way::Compress)?;
+        let told = || format!("write {}", path.display());
+        let file = (path.as_os_str() != "-").then(|| NewFile::create(path)).transpose().with_context(told)?;
+        let written = file.as_ref().map(NewFile::file).transpose().with_context(told)?;
         let place = match words {
             None => {
-                let plain: Box<dyn Write> = if to_standard_output { Box::new(Sink::new()) } else { Box::new(new()?) };
-                Place::Plain(Box::new(io::BufWriter::with_capacity(BUFFER_BYTES, plain)))
+                let plain: Box<dyn Write> =
+                    written.map_or_else(|| Box::new(Sink::new()) as _, |file| Box::new(file) as _);
+                Place::Plain(BufWriter::with_capacity(BUFFER_BYTES, plain))
             }
             Some(words) => {
-                let output = if to_standard_output { Stdio::inherit() } else { new()?.into() };
-                let mut child = start(&words, Stdio::piped(), output)?;
-                let input = child.stdin.take();
+                let mut child = start(&words, Stdio::piped(), written.map_or_else(Stdio::inherit, Stdio::from))?;
+                let input = child.stdin.take().map(|input| BufWriter::with_capacity(BUFFER_BYTES, input));
                 Place::Command(child, input, words)
             }
         };
-        Ok(Self { place, failed: None })
+        Ok(Self { place, file, failed: None })
     }
 
-    /// Ends the output. Fails if not everything could be written, or if the command failed.
-    pub fn close(mut self) -> Result<()> {
+    /// Ends the output, of which `written` tells whether all was given to it. Fails if not everything could be written, or
+    /// if the command failed: what the output has to say of that comes first. Then a file is as it was before.
+    pub fn close<E>(mut self, written: Result<(), E>) -> Result<()>
+    where
+        anyhow::Error: From<E>,
+    {
         let flushed = self.flush();
         if let Place::Command(mut child, input, words) = self.place {
             drop(input);
@@ -129,7 +137,9 @@ impl Output {
         if let Some(kind) = self.failed {
             return Err(anyhow::Error::new(io::Error::from(kind)).context("write tar"));
         }
-        Ok(flushed?)
+        flushed?;
+        written?;
+        self.file.map_or(Ok(()), NewFile::publish).context("write tar")
     }
 }
 
@@ -146,6 +156,7 @@ impl Write for Output {
     fn flush(&mut self) -> io::Result<()> {
         let flushed = match &mut self.place {
             Place::Plain(plain) => plain.flush(),
+            Place::Command(_, Some(input), _) => input.flush(),
             Place::Command(..) => Ok(()),
         };
         flushed.inspect_err(|error| note(&mut self.failed, error))
@@ -164,7 +175,7 @@ pub enum Source {
     /// A file, or standard input.
     Plain(Box<dyn Read>),
     /// A command, and what it is.
-    Command { child: Child, output: Option<ChildStdout>, words: Vec<String> },
+    Command { child: Child, output: Option<BufReader<ChildStdout>>, words: Vec<String> },
 }
 
 impl Source {
@@ -176,13 +187,13 @@ impl Source {
         let Some(words) = words else {
             let plain: Box<dyn Read> = match from_standard_input {
                 true => Box::new(io::stdin()),
-                false => Box::new(io::BufReader::with_capacity(BUFFER_BYTES, existing()?)),
+                false => Box::new(BufReader::with_capacity(BUFFER_BYTES, existing()?)),
             };
             return Ok(Self::Plain(plain));
         };
         let input = if from_standard_input { Stdio::inherit() } else { existing()?.into() };
         let mut child = start(&words, input, Stdio::piped())?;
-        let output = child.stdout.take();
+        let output = child.stdout.take().map(|output| BufReader::with_capacity(BUFFER_BYTES, output));
         Ok(Self::Command { child, output, words })
     }
 }

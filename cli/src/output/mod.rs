@@ -4,6 +4,7 @@ pub mod archive;
 pub mod format;
 pub mod json;
 pub mod mode;
+pub mod new_file;
 pub mod rows;
 pub mod sink;
 pub mod sort;

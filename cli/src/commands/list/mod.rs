@@ -1,27 +1,23 @@
 //! `gabion list`
 
-pub mod hashes;
+mod hashes;
 pub mod item;
 pub mod printer;
 mod sort;
 
 use std::ffi::OsString;
-use std::io::Write as _;
 
 use anyhow::Result;
 use gabion_core::archive::walk::WalkItem;
-use gabion_core::error::{Error, ErrorKind};
 use gabion_core::ops::list::{list, list_with_stat};
 
 use crate::archives;
 use crate::context::Context;
 use crate::exit_code::Warnings;
 use crate::output::format::Format;
-use crate::output::sink::Sink;
 use crate::output::sort::SortKeys;
 use crate::patterns::{self, Patterns};
 use crate::progress::{Settings, Work};
-use hashes::Hashes;
 use printer::Printer;
 
 const DEFAULT_FORMAT: &str = "{mode} {user:6} {group:6} {size:8} {mtime} {path}{extra}{NL}";
@@ -74,21 +70,10 @@ pub fn run(context: &Context, args: &Args) -> Result<Warnings> {
     let reporter = context.reporter(Settings { work, ..context.settings() })?;
     let archive = archives::find(context, context.catalog(&repository, &reporter)?, &args.name)?;
     let reader = repository.session()?.reader();
-    let hashes = Hashes::named(format.keys());
     let needs_stat =
         format.keys().any(item::is_from_stat) || args.sort_by.iter().flat_map(SortKeys::names).any(item::is_from_stat);
-    let mut printer = Printer {
-        reader: &reader,
-        reporter: &reporter,
-        format: &format,
-        hashes: &hashes,
-        json: args.json_lines,
-        manner: context.manner(),
-        out: Sink::new(),
-        line: Vec::new(),
-    };
+    let mut printer = Printer::new(&reader, &reporter, &format, args.json_lines, context.manner());
     let mut collected = Vec::new();
-    let mut failed = None;
     let mut visit = |item: WalkItem| {
         if args.depth.is_some_and(|depth| item.depth > depth + 1) {
             return Ok(());
@@ -97,23 +82,16 @@ pub fn run(context: &Context, args: &Args) -> Result<Warnings> {
             collected.push(item);
             return Ok(());
         }
-        printer.print(&archive, &item).map_err(|error| {
-            failed = Some(error);
-            // stops the walk; what really happened is told below
-            Error::new(ErrorKind::Io, "write list")
-        })
+        printer.visit(&archive, &item)
     };
     let walk = if needs_stat { list_with_stat } else { list };
     let walked = walk(&reader, &archive.record, &matcher, &reporter, &mut visit);
-    if let Some(error) = failed {
-        return Err(error);
-    }
-    walked?;
+    printer.walked(walked)?;
     if let Some(keys) = &args.sort_by {
         keys.sort(&mut collected);
         collected.iter().try_for_each(|item| printer.print(&archive, item))?;
     }
-    printer.out.flush()?;
+    printer.end()?;
     // That nothing is listed tells it; drivers ask for many paths at once, and some are not in every archive.
     patterns::mention(&matcher, &reporter);
     Ok(reporter.warnings())
