@@ -11,9 +11,9 @@ use super::{Complaint, assert_tidy, files_in, project};
 const MAP: &str = "docs/architecture.md";
 const MAPPED: [&str; 4] = ["core/src", "backends/src", "cli/src", "fuse/src"];
 
-/// The files a map names, with their lines.
-fn mapped_files(text: &str) -> BTreeMap<String, usize> {
-    let mut files = BTreeMap::new();
+/// The files a map names, with their lines: every one of them, if there are several.
+fn mapped_files(text: &str) -> BTreeMap<String, Vec<usize>> {
+    let mut files = BTreeMap::<String, Vec<usize>>::new();
     let mut inside = None;
     for (number, line) in text.lines().enumerate() {
         let depth = line.len() - line.trim_start_matches('#').len();
@@ -23,7 +23,9 @@ fn mapped_files(text: &str) -> BTreeMap<String, usize> {
         if inside.is_some() {
             let spans = line.split('`').skip(1).step_by(2);
             let paths = spans.filter(|span| MAPPED.iter().any(|folder| span.starts_with(&format!("{folder}/"))));
-            files.extend(paths.filter(|path| path.ends_with(".rs")).flat_map(expanded).map(|path| (path, number + 1)));
+            for path in paths.filter(|path| path.ends_with(".rs")).flat_map(expanded) {
+                files.entry(path).or_default().push(number + 1);
+            }
         }
     }
     files
@@ -41,12 +43,15 @@ fn expanded(path: &str) -> Vec<String> {
     }
 }
 
-fn differences(map: &BTreeMap<String, usize>, files: &[String]) -> Vec<Complaint> {
+fn differences(map: &BTreeMap<String, Vec<usize>>, files: &[String]) -> Vec<Complaint> {
     let unknown = files.iter().filter(|file| !map.contains_key(*file));
     let mut complaints: Vec<_> =
         unknown.map(|file| Complaint::new(file, 0, format!("enter it in the code map of {MAP}"))).collect();
-    for (file, line) in map.iter().filter(|(file, _)| !files.contains(file)) {
-        complaints.push(Complaint::new(MAP, *line, format!("there is no {file}: take it off the map")));
+    for (file, lines) in map {
+        let twice = lines.iter().skip(1).map(|line| (line, format!("{file} is in the map already")));
+        let missing = (!files.contains(file)).then(|| format!("there is no {file}: take it off the map"));
+        let missing = lines.iter().take(1).zip(missing);
+        complaints.extend(missing.chain(twice).map(|(line, advice)| Complaint::new(MAP, *line, advice)));
     }
     complaints
 }
@@ -66,16 +71,16 @@ fn the_map_is_the_tree() {
 fn paths_of_the_map_are_read() {
     let text = "# The house\n`core/src/not_here.rs`\n## Code map\n| `core/src/id.rs` | ids |\n### 1\n`core/src/b/{a, c}/{d,e}.rs` \
                 `x.rs` `core/src/fs/`\n## Rules\n`cli/src/x.rs`\n";
-    let b = ["a/d", "a/e", "c/d", "c/e"].map(|path| (format!("core/src/b/{path}.rs"), 6));
-    let expected = [b.to_vec(), vec![("core/src/id.rs".to_owned(), 4)]].concat();
+    let b = ["a/d", "a/e", "c/d", "c/e"].map(|path| (format!("core/src/b/{path}.rs"), vec![6]));
+    let expected = [b.to_vec(), vec![("core/src/id.rs".to_owned(), vec![4])]].concat();
     assert_eq!(mapped_files(text), expected.into_iter().collect());
 }
 
 #[test]
 fn a_wrong_map_is_found() {
-    let map = mapped_files("# Code map\n`core/src/id.rs` `core/src/gone.rs`\n");
+    let map = mapped_files("# Code map\n`core/src/id.rs` `core/src/gone.rs`\n`core/src/id.rs`\n");
     let files = ["core/src/id.rs", "core/src/new.rs"].map(str::to_owned);
     let complaints = differences(&map, &files);
     let told: Vec<_> = complaints.iter().map(|complaint| (complaint.path.as_str(), complaint.line)).collect();
-    assert_eq!(told, [("core/src/new.rs", 0), (MAP, 2)]);
+    assert_eq!(told, [("core/src/new.rs", 0), (MAP, 2), (MAP, 3)]);
 }
