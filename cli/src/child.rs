@@ -12,18 +12,22 @@ use crate::progress::Reporter;
 /// How often a running command is looked after.
 const INTERVAL: Duration = Duration::from_millis(50);
 
-/// Waits for the command; a signal that asks this program to stop is handed on, once.
+/// What ends a program politely, and may have been sent to this process alone. A SIGINT comes from a terminal, which sends
+/// it to all of them: a second one would keep them from ending in order.
+const HANDED_ON: Signal = Signal::TERM;
+
+/// Waits for the command; a SIGTERM that comes meanwhile is handed on, once.
 pub fn wait(mut child: Child, reporter: &Reporter) -> Result<ExitStatus> {
-    let mut told = false;
+    let mut told = reporter.interrupted();
     loop {
         if let Some(status) = child.try_wait()? {
             return Ok(status);
         }
-        if reporter.interrupted() && !told {
+        if !told && reporter.signal().is_some_and(|number| i32::from(number) == HANDED_ON.as_raw()) {
             told = true;
             let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
             // one that has ended meanwhile needs no signal
-            let _ = pid.map(|pid| kill_process(pid, Signal::TERM));
+            let _ = pid.map(|pid| kill_process(pid, HANDED_ON));
         }
         std::thread::sleep(INTERVAL);
     }

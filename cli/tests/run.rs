@@ -87,3 +87,17 @@ fn profiles_without_a_routine_and_repositories_besides_are_refused() {
     profile(&place, "path = []");
     run(&place, &["a"]).failed(4, "unknown field `path`", "");
 }
+
+#[test]
+fn a_run_that_is_stopped_begins_no_step_and_runs_what_is_for_failures() {
+    // A terminal tells everybody of SIGINT; what else comes is handed on.
+    let waits = [("TERM", "while :; do sleep 0.1; done", "told\n", 143), ("INT", "sleep 0.5", "", 130)];
+    for (signal, wait, told, rc) in waits {
+        let before = format!("trap 'echo told >> log; exit 0' TERM; kill -{signal} $PPID; {wait}");
+        let place = place(&USUAL.replace("echo before $GABION_RUN_PROFILE >> log", &before));
+        let run = run(&place, &["a"]).ended(rc);
+        assert_eq!(log(&place), format!("{told}failed  0\n"), "{run:?}");
+        assert!(run.err.contains(&format!("stopped by signal {}", rc - 128)), "{run:?}");
+        assert_eq!(place.archives(), [""; 0]);
+    }
+}

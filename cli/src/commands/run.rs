@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::process::Command;
 
 use anyhow::{Context as _, Result};
+use gabion_core::error::{Error, ErrorKind};
 use gabion_core::monitor::Monitor as _;
 
 use crate::child::{return_code, wait};
@@ -107,6 +108,7 @@ impl Run<'_> {
         self.around("before", &self.routine.before, *state)?;
         let steps = if self.args.only.is_empty() { self.routine.steps() } else { self.args.only.clone() };
         for step in steps {
+            self.stop_if_asked()?;
             state.step = Some(step);
             state.rc = self.step(step)?;
             match state.rc {
@@ -115,7 +117,15 @@ impl Run<'_> {
                 rc => return Err(failed(rc, format!("profile {}: {step} failed", self.name))),
             }
         }
+        self.stop_if_asked()?;
         self.around("after", &self.routine.after, *state)
+    }
+
+    fn stop_if_asked(&self) -> Result<()> {
+        match self.reporter.interrupted() {
+            true => Err(Error::new(ErrorKind::Interrupted, "run profile").with("profile", self.name).into()),
+            false => Ok(()),
+        }
     }
 
     fn step(&self, step: Step) -> Result<u8> {

@@ -145,6 +145,11 @@ struct Voice {
 }
 
 impl Reporter {
+    /// The number of the signal that asked to stop.
+    pub fn signal(&self) -> Option<u8> {
+        self.shared.signals.number()
+    }
+
     /// Speaks to standard error.
     pub fn new(settings: Settings, signals: Signals) -> Self {
         let bar = (settings.progress && settings.form == Form::Terminal)
