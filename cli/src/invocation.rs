@@ -31,7 +31,7 @@ pub struct Invocation {
 
 /// Understands the command line; the first word is the program. With `repeats`, what is said twice counts as it was
 /// said last.
-pub fn read(mut words: Vec<OsString>, environment: &mut Environment, repeats: bool) -> Result<Invocation, Refusal> {
+pub fn read(words: Vec<OsString>, environment: &mut Environment, repeats: bool) -> Result<Invocation, Refusal> {
     let of_environment = || environment.repository().ok().flatten().map(str::to_owned);
     let named = repository(&words).or_else(of_environment);
     let profile = named.as_deref().and_then(|named| named.strip_prefix('@'));
@@ -43,12 +43,26 @@ pub fn read(mut words: Vec<OsString>, environment: &mut Environment, repeats: bo
     let directories = Directories::new(environment, None).map_err(Refusal::Profile)?;
     let profile = Profile::load(&directories.config.join(FILE), name).map_err(Refusal::Profile)?;
     profile.complete(environment).map_err(Refusal::Profile)?;
-    let (command, end) = command_words(&words);
-    let options: Vec<OsString> = profile.options(&command).map(OsString::from).collect();
-    words.splice(end..end, options);
-    // What was typed comes later and outweighs the profile.
+    let (command, places) = command_words(&words);
+    let options = profile.options(&command).map(OsString::from).collect();
+    let words = with_options(&words, &places, options);
     let cli = understood(Cli::command().args_override_self(true), &words)?;
     Ok(Invocation { cli, repository: Some(profile.url) })
+}
+
+/// Commands that know no repository, or one of their own.
+const WITHOUT_PROFILE: [&str; 8] = ["help", "completion", "version", "benchmark", "man", "run", "serve", "umount"];
+
+/// The same words with options of a profile behind the command. What was typed comes behind these and outweighs them: also
+/// what stood before the command, which every command takes.
+fn with_options(words: &[OsString], places: &[usize], options: Vec<OsString>) -> Vec<OsString> {
+    let end = places.last().map_or(words.len(), |last| last + 1);
+    let numbered = words.iter().enumerate().take(end).skip(1);
+    let (names, typed): (Vec<_>, Vec<_>) = numbered.partition(|(place, _)| places.contains(place));
+    let word = |(_, word): (usize, &OsString)| word.clone();
+    let program = words.first().cloned();
+    let typed = typed.into_iter().map(word).chain(words[end..].iter().cloned());
+    program.into_iter().chain(names.into_iter().map(word)).chain(options).chain(typed).collect()
 }
 
 /// Whether there is anything to complete: not for help, and not for commands that know no repository.
@@ -59,7 +73,7 @@ fn needs_profile(words: &[OsString]) -> bool {
         return false;
     }
     let (command, _) = command_words(words);
-    !command.first().is_none_or(|command| ["help", "completion", "version", "benchmark"].contains(&command.as_str()))
+    !command.first().is_none_or(|command| WITHOUT_PROFILE.contains(&command.as_str()))
 }
 
 fn understood(command: clap::Command, words: &[OsString]) -> Result<Cli, Refusal> {
@@ -80,11 +94,11 @@ fn find(matches: &ArgMatches) -> Option<String> {
     matches.subcommand().and_then(|(_, inner)| find(inner)).or_else(own)
 }
 
-/// The names of the command, such as `key export`, and the place behind them.
-fn command_words(words: &[OsString]) -> (Vec<String>, usize) {
+/// The names of the command, such as `key export`, and their places.
+fn command_words(words: &[OsString]) -> (Vec<String>, Vec<usize>) {
     let mut root = Cli::command();
     root.build();
-    let (mut found, mut names, mut end) = (&root, Vec::new(), words.len());
+    let (mut found, mut names, mut places) = (&root, Vec::new(), Vec::new());
     let mut position = 1;
     while position < words.len() && found.has_subcommands() {
         let word = words[position].to_string_lossy();
@@ -98,9 +112,10 @@ fn command_words(words: &[OsString]) -> (Vec<String>, usize) {
         }
         let Some(next) = found.find_subcommand(&*word) else { break };
         names.push(next.get_name().to_owned());
-        (found, end) = (next, position);
+        places.push(position - 1);
+        found = next;
     }
-    (names, end)
+    (names, places)
 }
 
 /// Whether an option of this command takes the next word for its value.
@@ -133,16 +148,16 @@ mod tests {
 
     #[test]
     fn the_command_is_found_among_options() {
-        for (line, names, end) in [
-            ("gabion create a b", "create", 2),
-            ("gabion -r list create a", "create", 4),
-            ("gabion -rlist --debug list x", "list", 4),
-            ("gabion -vr list --umask 0 key export", "key export", 7),
-            ("gabion --repo=x -q key --log-json export -p", "key export", 6),
-            ("gabion --lock-wait 3 prune --keep 2", "prune", 4),
+        for (line, names, places) in [
+            ("gabion create a b", "create", &[1][..]),
+            ("gabion -r list create a", "create", &[3]),
+            ("gabion -rlist --debug list x", "list", &[3]),
+            ("gabion -vr list --umask 0 key export", "key export", &[5, 6]),
+            ("gabion --repo=x -q key --log-json export -p", "key export", &[3, 5]),
+            ("gabion --lock-wait 3 prune --keep 2", "prune", &[3]),
         ] {
-            let (found, place) = command_words(&split(line));
-            assert_eq!((found.join(" ").as_str(), place), (names, end), "{line}");
+            let (found, at) = command_words(&split(line));
+            assert_eq!((found.join(" ").as_str(), &*at), (names, places), "{line}");
         }
     }
 
@@ -175,6 +190,9 @@ mod tests {
         assert_eq!((plain.repository.as_deref(), plain.cli.common.connections), (Some("/srv"), Some(3)));
         let typed = read("gabion -r @a prune --connections 5 --keep-daily 9").unwrap();
         assert_eq!(typed.cli.common.connections, Some(5));
+        let before = read("gabion --connections 6 -r @a prune --keep-daily 9").unwrap();
+        assert_eq!((before.repository.as_deref(), before.cli.common.connections), (Some("/srv"), Some(6)));
+        assert!(read("gabion -r @b man --dir x").is_ok(), "it knows no repository");
         assert!(matches!(read("gabion -r @b prune"), Err(Refusal::Profile(_))));
         assert!(matches!(read("gabion -r @b prune --help"), Err(Refusal::Usage(_))));
         assert!(read("gabion -r @b help environment").is_ok());

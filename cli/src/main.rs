@@ -45,14 +45,17 @@ fn main() -> ExitCode {
     let Started { words, variables, borg } = match compat::translate(Started::of_process()) {
         Ok(Translated::Run(started)) => started,
         Ok(Translated::Answer(text)) => return report::answer(&text),
-        Err(failure) => return report::end(&Common::of_words(), Scale::default(), None, &Err(failure.into())),
+        Err(failure) => {
+            return report::end(&Common::of_words(), compat::scale_of_process(), None, &Err(failure.into()));
+        }
     };
     let mut environment = Environment::new(variables);
     let Invocation { cli, repository } = match invocation::read(words, &mut environment, borg.is_some()) {
         Ok(invocation) => invocation,
         Err(Refusal::Usage(error)) => return report::usage(error),
         Err(Refusal::Profile(failure)) => {
-            return report::end(&Common::default(), Scale::default(), None, &Err(failure.into()));
+            let scale = environment.exit_codes().unwrap_or_default();
+            return report::end(&Common::of_words(), scale, None, &Err(failure.into()));
         }
     };
     process::prepare(cli.common.umask);

@@ -22,7 +22,8 @@ use gabion_core::repository::Repository;
 use serde_json::{Value as Json, json};
 
 use crate::args;
-use crate::exit_code::Failure;
+use crate::environment::Environment;
+use crate::exit_code::{Failure, Scale};
 use crate::progress::lines::letter;
 
 /// The variable that asks for this, whatever the program is called.
@@ -118,6 +119,16 @@ pub fn translate(started: Started) -> Result<Translated, Failure> {
     let program = words.into_iter().next().unwrap_or_default();
     let borg = Some(Borg { generation, notes: rewriting.notes });
     Ok(Translated::Run(Started { words: rewriting.line.words(program), variables, borg }))
+}
+
+/// By which codes this process ends where its words make no sense.
+pub fn scale_of_process() -> Scale {
+    let started = Started::of_process();
+    let variables = match generation(&started) {
+        Ok(Some(generation)) => environment::translated(started.variables, generation),
+        _ => started.variables,
+    };
+    Environment::new(variables).exit_codes().unwrap_or_default()
 }
 
 /// Which Borg is meant, if any. The variable outweighs the name.
