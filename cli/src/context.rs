@@ -179,6 +179,11 @@ impl Context {
         self.store_with(access, None)
     }
 
+    /// The store that is open already, or else the one the user named, without copies that are kept here.
+    pub fn opened_store(&self) -> Result<Store> {
+        self.opened.get().map_or_else(|| self.uncached_store(Access::Existing), |(store, _)| Ok(store.clone()))
+    }
+
     fn store_with(&self, access: Access, cache: Option<CachePlace>) -> Result<Store> {
         let Opened { backend, scrub } = open_for_scrub(&self.location()?, access, &self.open_options(cache)?)?;
         let store = Store::new(backend)?;
@@ -319,7 +324,8 @@ impl Context {
         self.open_in(self.uncached_store(Access::Existing)?)
     }
 
-    fn open_in(&self, store: Store) -> Result<Repository> {
+    /// Opens the repository in a store that is open already: some can not be opened twice.
+    pub fn open_in(&self, store: Store) -> Result<Repository> {
         let mut client = self.client()?;
         loop {
             match self.open_as(store.clone(), client.clone()) {

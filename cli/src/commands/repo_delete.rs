@@ -10,7 +10,7 @@ use gabion_core::error::{Error, ErrorKind};
 use gabion_core::id::RepositoryId;
 use gabion_core::ops::delete::is_protected;
 use gabion_core::ops::erase::{Extent, erase, extent};
-use gabion_core::repository::{Client, ClosedRepository};
+use gabion_core::repository::{Client, ClosedRepository, ERASURE, KEYS};
 
 use super::delete::list;
 use crate::context::Context;
@@ -74,7 +74,7 @@ pub fn run(context: &Context, args: &Args) -> Result<Warnings> {
     erase(&closed, &reporter)?;
     reporter.finish();
     if let Location::Local(path) = context.location()? {
-        remove_empty(&path);
+        remove_folders(&path);
     }
     if !args.keep_security_info {
         forget(&context.client()?, &id)?;
@@ -86,7 +86,7 @@ pub fn run(context: &Context, args: &Args) -> Result<Warnings> {
 impl Args {
     /// Shows what there is; unless this is a dry run, somebody must agree.
     fn show_and_ask(&self, context: &Context, closed: &ClosedRepository, extent: &Extent) -> Result<()> {
-        let repository = context.open()?;
+        let repository = context.open_in(closed.object_store().clone())?;
         let catalog = gabion_core::archive::catalog::Catalog::load(&repository)?;
         if self.list {
             list(context, &catalog.archives)?;
@@ -120,21 +120,38 @@ fn forget(client: &Client, id: &RepositoryId) -> Result<(), Failure> {
     names.iter().filter(|name| name.contains(&id)).try_for_each(|name| client.state.remove(name).map_err(failed))
 }
 
-/// Removes the directory and those in it, as far as they are empty: other things may lie there. What writers left that
-/// were killed goes too.
+/// Removes the folders of a repository and its directory, as far as they are empty: other things may lie there.
+fn remove_folders(path: &Path) {
+    for namespace in ERASURE.into_iter().chain([KEYS]) {
+        let top = namespace.split('/').next().unwrap_or(namespace);
+        remove_empty(&path.join(top));
+    }
+    remove_half_written(path);
+    // fails where something is left
+    let _ = std::fs::remove_dir(path);
+}
+
+/// Removes a folder and those in it, as far as they are empty. What writers left that were killed goes too.
 fn remove_empty(directory: &Path) {
     let Ok(entries) = std::fs::read_dir(directory) else { return };
     for entry in entries.flatten() {
-        let kind = entry.file_type().ok();
-        if kind.is_some_and(|kind| kind.is_dir()) {
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
             remove_empty(&entry.path());
-        } else if kind.is_some_and(|kind| kind.is_file()) && is_half_written(&entry.file_name()) {
-            // what stays shows below
+        }
+    }
+    remove_half_written(directory);
+    // fails where something is left
+    let _ = std::fs::remove_dir(directory);
+}
+
+fn remove_half_written(directory: &Path) {
+    let Ok(entries) = std::fs::read_dir(directory) else { return };
+    for entry in entries.flatten() {
+        if entry.file_type().is_ok_and(|kind| kind.is_file()) && is_half_written(&entry.file_name()) {
+            // what stays shows when its folder is removed
             let _ = std::fs::remove_file(entry.path());
         }
     }
-    // fails where something is left
-    let _ = std::fs::remove_dir(directory);
 }
 
 /// Whether a file is an object that was never complete, as stores in directories name these.

@@ -10,7 +10,7 @@ use crate::error::{ErrorKind, Result};
 use crate::id::parse_object_id;
 
 /// The namespaces of a repository, in the order in which they are erased; `config` comes after them.
-pub const ERASURE: [&str; 12] = [
+pub const ERASURE: [&str; 13] = [
     "archives",
     "pending",
     "index",
@@ -23,8 +23,10 @@ pub const ERASURE: [&str; 12] = [
     "gc/probe",
     "locks",
     "reserve",
+    "quarantine",
 ];
-const KEYS: &str = "keys";
+/// The namespace of key slots, which are erased last but `config`.
+pub const KEYS: &str = "keys";
 
 impl ClosedRepository {
     /// The repository's own objects of a namespace. What has another name belongs to somebody else.
@@ -63,6 +65,11 @@ fn is_ours(namespace: &str, name: &str) -> bool {
     match namespace {
         "index" => name.split_once('.').is_some_and(|(level, rest)| level.len() == 1 && id(rest)),
         "removed" => name.split_once('.').is_some_and(|(archive, own)| id(archive) && id(own)),
+        // some name, and the beginning of a hash
+        "quarantine" => name.rsplit_once('.').is_some_and(|(_, hash)| {
+            hash.len() == 2 * super::quarantine::HASH_BYTES
+                && hash.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+        }),
         "reserve" => name.bytes().all(|byte| byte.is_ascii_digit()),
         _ => id(name),
     }
@@ -82,6 +89,7 @@ mod tests {
             ("removed", &*removal, &*id),
             ("reserve", "12", "x"),
             ("keys", &*id, "backup.key"),
+            ("quarantine", "segments.ab.0123456789abcdef", "notes.txt"),
         ] {
             assert!(is_ours(namespace, ours) && !is_ours(namespace, foreign), "{namespace}");
         }

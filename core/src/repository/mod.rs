@@ -49,7 +49,7 @@ pub use closed::ClosedRepository;
 pub use collector::Collector;
 pub use commit::{NewArchive, Resolve};
 pub use config::{Config, FORMAT_VERSION};
-pub use erase::ERASURE;
+pub use erase::{ERASURE, KEYS};
 pub use keys::{AskPassphrase, FoundSlot, KeyFiles, KeyLocation, NewSlot, OpenedBy};
 pub use memory::Memory;
 pub use namer::Namer;

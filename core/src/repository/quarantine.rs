@@ -13,7 +13,7 @@ use crate::limits::OBJECT_BYTES_MAX;
 
 const NAMESPACE: &str = "quarantine";
 /// Bytes of the hash in a name.
-const HASH_BYTES: usize = 8;
+pub(super) const HASH_BYTES: usize = 8;
 
 impl Repository {
     /// Keeps a copy of an object as it is. Whether there was one: an object that is gone is fine.

@@ -6,7 +6,6 @@ mod mend;
 use std::io::Write as _;
 
 use anyhow::Result;
-use gabion_backends::Access;
 use gabion_core::archive::catalog::{Archive, Catalog};
 use gabion_core::clock::SystemClock;
 use gabion_core::error::{Error, ErrorKind};
@@ -159,7 +158,7 @@ fn is_about_keys(error: &anyhow::Error) -> bool {
 }
 
 fn without_key(context: &Context, args: &Args, reporter: Reporter) -> Result<Warnings> {
-    let store = context.uncached_store(Access::Existing)?;
+    let store = context.opened_store()?;
     let options = CheckOptions { seconds_max: args.max_duration, ..CheckOptions::default() };
     let format = Format::parse(DEFAULT_FORMAT, KEYS)?;
     let mut listener = Listener::new(context, &reporter, format, args);
