@@ -4,6 +4,7 @@ use std::str::FromStr;
 
 use clap::Args;
 use gabion_core::archive::catalog::{Archive, Catalog};
+use gabion_core::archive::check_archive_name;
 use gabion_core::clock::Timestamp;
 use gabion_core::error::ErrorKind;
 use gabion_core::id::ArchiveId;
@@ -141,6 +142,16 @@ impl ArchiveFacts for Listed {
     fn start(&self) -> Timestamp {
         self.archive.record.start
     }
+}
+
+/// The name of a new archive, placeholders replaced. What would be taken for something else is refused.
+pub fn new_name(context: &Context, text: &str) -> anyhow::Result<String> {
+    let name = context.placeholders.replace(text)?;
+    check_archive_name(&name)?;
+    if name.starts_with("aid:") {
+        return Err(Failure::command(format!("`{name}` would be taken for the id of an archive")).into());
+    }
+    Ok(name)
 }
 
 /// The one archive that `argument` names: a name (the newest of the series), `name@N`, or `aid:HEX`.

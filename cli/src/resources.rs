@@ -5,6 +5,7 @@ use std::str::FromStr;
 use anyhow::Result;
 use gabion_core::chunker::ChunkerParams;
 use gabion_core::compress::Compression;
+use gabion_core::limits::CHUNK_BYTES_MAX;
 use gabion_core::repository::{Memory, WriterOptions};
 
 use crate::context::Context;
@@ -20,7 +21,7 @@ pub struct Resources {
     #[arg(long, value_name = "N")]
     workers: Option<usize>,
     /// Memory it may take, whatever the input, beside the index (about 32 bytes for each chunk of the repository) and
-    /// strong compression (zstd above 12, lzma) [default: 160Mi with up to two threads, 28Mi more for each further one]
+    /// strong compression (zstd above 12, lzma) [default: 192Mi with up to two threads, 28Mi more for each further one]
     #[arg(long, value_name = "SIZE")]
     memory_budget: Option<Budget>,
 }
@@ -39,11 +40,16 @@ impl FromStr for Budget {
 }
 
 impl Resources {
-    /// How to store what is compressed and cut like this.
-    pub fn writer(&self, context: &Context, compression: Compression, chunker: ChunkerParams) -> Result<WriterOptions> {
+    /// How to store what is compressed and cut like this, or was cut by others before.
+    pub fn writer(
+        &self,
+        context: &Context,
+        compression: Compression,
+        chunker: Option<ChunkerParams>,
+    ) -> Result<WriterOptions> {
         let writer = WriterOptions { compression, ..WriterOptions::default() };
         let workers = self.workers.unwrap_or(writer.workers).max(1);
-        let chunk_bytes = chunker.max_bytes();
+        let chunk_bytes = chunker.map_or(CHUNK_BYTES_MAX, |chunker| chunker.max_bytes());
         let budget = self.memory_budget.map_or_else(|| Memory::default_budget(chunk_bytes, workers), |budget| budget.0);
         let memory = Memory::within(budget, chunk_bytes, workers).map_err(|_| too_little(chunk_bytes))?;
         let reporter = context.reporter(context.settings())?;

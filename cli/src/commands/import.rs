@@ -85,7 +85,7 @@ pub fn run(context: &Context, args: &Args) -> Result<Warnings> {
     let repository = if args.dry_run { None } else { Some(context.open()?) };
     let reporter = context.reporter(context.settings())?;
     source.doubts().iter().for_each(|error| warn(&reporter, &args.source, error));
-    let writer = args.resources.writer(context, args.compression, args.chunker_params)?;
+    let writer = args.resources.writer(context, args.compression, Some(args.chunker_params))?;
     let options = ImportOptions { chunker: args.chunker_params, writer };
     let mut importer =
         repository.as_ref().map(|repository| Importer::new(repository, &source, &options)).transpose()?;

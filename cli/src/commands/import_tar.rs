@@ -4,7 +4,6 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use gabion_core::archive::catalog::Archive;
-use gabion_core::archive::check_archive_name;
 use gabion_core::chunker::ChunkerParams;
 use gabion_core::clock::SystemClock;
 use gabion_core::compress::Compression;
@@ -12,6 +11,7 @@ use gabion_core::ops::create::{CreateOptions, Input, TarStream, create};
 
 use super::create::answer;
 use super::tar_filter::{self, Source};
+use crate::archives;
 use crate::context::Context;
 use crate::date::parse_moment_or_file;
 use crate::exit_code::{Failure, Warnings};
@@ -95,20 +95,15 @@ pub fn run(context: &Context, args: &Args) -> Result<Warnings> {
 }
 
 fn options(context: &Context, args: &Args) -> Result<CreateOptions> {
-    let name = context.placeholders.replace(&args.name)?;
-    check_archive_name(&name)?;
-    if name.starts_with("aid:") {
-        return Err(Failure::command(format!("`{name}` would be taken for the id of an archive")).into());
-    }
     Ok(CreateOptions {
-        name,
+        name: archives::new_name(context, &args.name)?,
         comment: context.placeholders.replace(&args.comment)?,
         timestamp: args.timestamp.as_deref().map(|text| parse_moment_or_file(text, context.zone())).transpose()?,
         host: context.placeholders.hostname.clone(),
         user: context.placeholders.user.clone(),
         command_line: std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect(),
         chunker: args.chunker_params,
-        writer: args.resources.writer(context, args.compression, args.chunker_params)?,
+        writer: args.resources.writer(context, args.compression, Some(args.chunker_params))?,
         ..CreateOptions::default()
     })
 }

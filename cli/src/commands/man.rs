@@ -35,10 +35,10 @@ pub fn run(args: &Args) -> Result<Warnings> {
         let path = folder.join(format!("{name}.{section}"));
         let told = || format!("{} can not be written", path.display());
         // what everybody has may be read by everybody, whatever --umask says
-        if !folder.exists() {
-            fs::create_dir_all(&folder).with_context(told)?;
-            open_to_all(&folder, 0o755).with_context(told)?;
-        }
+        let new: Vec<&Path> =
+            folder.ancestors().filter(|above| !above.as_os_str().is_empty() && !above.exists()).collect();
+        fs::create_dir_all(&folder).with_context(told)?;
+        new.iter().try_for_each(|folder| open_to_all(folder, 0o755)).with_context(told)?;
         fs::write(&path, content).with_context(told)?;
         open_to_all(&path, 0o644).with_context(told)?;
     }

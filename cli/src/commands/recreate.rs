@@ -11,7 +11,7 @@ use gabion_core::compress::Compression;
 use gabion_core::ops::recreate::{RecreateOptions, preview, recreate};
 use gabion_core::repository::Repository;
 
-use crate::archives::ArchiveFilter;
+use crate::archives::{ArchiveFilter, new_name};
 use crate::context::Context;
 use crate::date::parse_moment_or_file;
 use crate::exit_code::{Failure, Warnings};
@@ -116,8 +116,8 @@ impl Args {
             matcher: self.patterns.compile_with_paths(&self.paths)?,
             tags: self.tags.rules(),
             chunker: self.chunker_params,
-            writer: self.resources.writer(context, self.compression, self.chunker_params.unwrap_or_default())?,
-            target: self.target.as_deref().map(|name| context.placeholders.replace(name)).transpose()?,
+            writer: self.resources.writer(context, self.compression, self.chunker_params)?,
+            target: self.target.as_deref().map(|name| new_name(context, name)).transpose()?,
             comment: self.comment.as_deref().map(|text| context.placeholders.replace(text)).transpose()?,
             timestamp: self.timestamp.as_deref().map(|text| parse_moment_or_file(text, zone)).transpose()?,
         })

@@ -1,11 +1,10 @@
 //! `gabion rename`
 
 use anyhow::Result;
-use gabion_core::archive::check_archive_name;
 use gabion_core::clock::SystemClock;
 use gabion_core::ops::republish::replace;
 
-use crate::archives::find;
+use crate::archives::{find, new_name};
 use crate::context::Context;
 use crate::exit_code::Warnings;
 
@@ -25,8 +24,7 @@ pub struct Args {
 
 /// Renames the archive.
 pub fn run(context: &Context, args: &Args) -> Result<Warnings> {
-    let name = context.placeholders.replace(&args.new)?;
-    check_archive_name(&name)?;
+    let name = new_name(context, &args.new)?;
     let repository = context.open()?;
     let reporter = context.reporter(context.settings())?;
     let old = find(context, context.catalog(&repository, &reporter)?, &args.old)?;

@@ -3,7 +3,6 @@
 use std::io::Write as _;
 
 use anyhow::Result;
-use gabion_core::chunker::ChunkerParams;
 use gabion_core::clock::SystemClock;
 use gabion_core::compress::Compression;
 use gabion_core::ops::compact::{CompactOptions, recompress};
@@ -38,7 +37,7 @@ pub fn run(context: &Context, args: &Args) -> Result<Warnings> {
     let work = Work::Steps { msgid: "repository.compress", label: "Compressing" };
     let reporter = context.reporter(Settings { work, ..context.settings() })?;
     let options = CompactOptions {
-        writer: args.resources.writer(context, args.compression, ChunkerParams::default())?,
+        writer: args.resources.writer(context, args.compression, None)?,
         lease_wait: context.lock_wait()?,
         ..CompactOptions::default()
     };

@@ -65,7 +65,7 @@ enum Recompress {
 pub fn run(context: &Context, args: &Args) -> Result<Warnings> {
     let options = TransferOptions {
         chunker: args.chunker_params,
-        writer: args.resources.writer(context, args.compression, args.chunker_params.unwrap_or_default())?,
+        writer: args.resources.writer(context, args.compression, args.chunker_params)?,
     };
     let elsewhere = context.other(args.other_repo.as_deref())?;
     let here = context.open()?;

@@ -10,12 +10,14 @@ pub(super) const JOB_BYTES_PER_WORKER: usize = 8 * MIB;
 
 /// The program itself, the stacks of its threads, open groups, directories on the way, what a store's client buffers.
 const GROUND_BYTES: usize = 16 * MIB;
+/// Opened frames of trees that are read meanwhile, such as those of a base.
+const READER_BYTES: usize = super::reader::FRAME_CACHE_BYTES;
 /// Contexts of one worker's codecs. Strong levels (zstd above 12, lzma) take more, up to hundreds of MiB a worker.
 const CODEC_BYTES: usize = 4 * MIB;
 /// No budget makes segments smaller than this.
 const SEGMENT_BYTES_LEAST: usize = 4 * MIB;
 /// The default budget with up to two workers; each further one adds what it needs.
-const DEFAULT_BYTES: usize = 160 * MIB;
+const DEFAULT_BYTES: usize = 192 * MIB;
 
 /// What bounds the memory of a session that writes, whatever its input. The index comes on top: about 32 bytes for
 /// every chunk of the repository.
@@ -38,11 +40,13 @@ impl Memory {
         let jobs = (workers * JOB_BYTES_PER_WORKER).max(chunk_bytes);
         // a frame compressed, or a frame of a closed segment as stored and opened again
         let working = workers * (2 * chunk_bytes + CODEC_BYTES);
-        let segments = (1 + SEGMENTS_IN_FLIGHT) * segment_bytes.max(chunk_bytes) + TREE_SEGMENT_BYTES;
-        GROUND_BYTES + reading + jobs + working + segments
+        // those of a class are kept while those of the other are on their way
+        let at_once = 1 + SEGMENTS_IN_FLIGHT;
+        let segments = at_once * (segment_bytes.max(chunk_bytes) + TREE_SEGMENT_BYTES.min(segment_bytes));
+        GROUND_BYTES + READER_BYTES + reading + jobs + working + segments
     }
 
-    /// What a session takes where nobody names a budget: 160 MiB with chunks of up to 8 MiB and two workers, and
+    /// What a session takes where nobody names a budget: 192 MiB with chunks of up to 8 MiB and two workers, and
     /// 28 MiB for each further worker.
     pub fn default_budget(chunk_bytes: usize, workers: usize) -> usize {
         let sample = |workers| Self { chunk_bytes, workers, segment_bytes: SEGMENT_BYTES_LEAST }.bytes();
@@ -57,9 +61,11 @@ impl Memory {
     pub fn within(budget: usize, chunk_bytes: usize, workers: usize) -> Result<Self> {
         for workers in (1..=workers.max(1)).rev() {
             let least = Self { chunk_bytes, workers, segment_bytes: SEGMENT_BYTES_LEAST };
-            if let Some(room) = budget.checked_sub(least.bytes()) {
-                let floor = SEGMENT_BYTES_LEAST.max(chunk_bytes);
-                let segment_bytes = (floor + room / (1 + SEGMENTS_IN_FLIGHT)).min(DATA_SEGMENT_BYTES.max(floor));
+            if least.bytes() <= budget {
+                let most = DATA_SEGMENT_BYTES.max(chunk_bytes);
+                let fits = |segment_bytes: &usize| Self { segment_bytes: *segment_bytes, ..least }.bytes() <= budget;
+                let sizes = (SEGMENT_BYTES_LEAST..=most).step_by(MIB);
+                let segment_bytes = sizes.take_while(fits).last().unwrap_or(SEGMENT_BYTES_LEAST);
                 return Ok(Self { segment_bytes, ..least });
             }
         }
@@ -81,7 +87,7 @@ mod tests {
     #[test]
     fn the_default_is_what_is_promised() {
         let budget = Memory::default_budget(8 * MIB, 2);
-        assert_eq!(budget, 160 * MIB);
+        assert_eq!(budget, 192 * MIB);
         let memory = Memory::within(budget, 8 * MIB, 2).unwrap();
         assert_eq!(memory.workers, 2);
         assert!(memory.segment_bytes >= 16 * MIB, "{memory:?}");

@@ -17,7 +17,7 @@ use crate::limits::{MIB, SEGMENT_BYTES_MAX};
 use crate::segment::{Class, FrameOpener};
 
 /// Plaintext bytes of opened frames that are kept for the next chunk.
-const FRAME_CACHE_BYTES: usize = 16 * MIB;
+pub(super) const FRAME_CACHE_BYTES: usize = 16 * MIB;
 /// How often the index is completed for one chunk.
 const COMPLETED_MAX: usize = 16;
 /// Segments whose keys are kept derived.

@@ -8,12 +8,12 @@ use std::str::FromStr;
 
 use anyhow::Result;
 use gabion_backends::Location;
-use gabion_core::archive::check_archive_name;
 use gabion_core::fs::attributes::AttributeOptions;
 use gabion_core::fs::stat::MetadataOptions;
 use gabion_core::ops::create::{Change, Compare, CreateOptions, Rules};
 
 use super::Args;
+use crate::archives;
 use crate::context::Context;
 use crate::date::parse_moment_or_file;
 use crate::exit_code::Failure;
@@ -81,9 +81,9 @@ impl FromStr for ChangeSign {
 impl Args {
     /// Everything but the patterns and the paths.
     pub(super) fn options(&self, context: &Context) -> Result<CreateOptions> {
-        let writer = self.resources.writer(context, self.archive.compression, self.archive.chunker_params)?;
+        let writer = self.resources.writer(context, self.archive.compression, Some(self.archive.chunker_params))?;
         Ok(CreateOptions {
-            name: self.archive_name(context)?,
+            name: archives::new_name(context, &self.name)?,
             comment: context.placeholders.replace(&self.archive.comment)?,
             tags: self.archive.tags.iter().filter(|tag| !tag.is_empty()).cloned().collect(),
             timestamp: self
@@ -111,15 +111,6 @@ impl Args {
             read_special: self.files.read_special,
             ..CreateOptions::default()
         })
-    }
-
-    fn archive_name(&self, context: &Context) -> Result<String> {
-        let name = context.placeholders.replace(&self.name)?;
-        check_archive_name(&name)?;
-        if name.starts_with("aid:") {
-            return Err(Failure::command(format!("`{name}` would be taken for the id of an archive")).into());
-        }
-        Ok(name)
     }
 
     fn rules(&self, context: &Context) -> Result<Rules> {
