@@ -55,6 +55,6 @@ fn a_budget_that_is_too_small_is_refused_with_what_is_needed() {
     place.file("f", "content");
     let create = ["create", "--memory-budget", "20Mi", "a", "f"];
     place.run(&create).failed(4, "--memory-budget is too small", "");
-    let short = ["create", "--memory-budget", "64Mi", "--chunker-params", "fastcdc,14,18,16", "a", "f"];
+    let short = ["create", "--memory-budget", "80Mi", "--chunker-params", "fastcdc,14,18,16", "a", "f"];
     place.run(&short).succeeded();
 }

@@ -96,7 +96,7 @@ fn a_run_that_is_stopped_begins_no_step_and_runs_what_is_for_failures() {
         let before = format!("trap 'echo told >> log; exit 0' TERM; kill -{signal} $PPID; {wait}");
         let place = place(&USUAL.replace("echo before $GABION_RUN_PROFILE >> log", &before));
         let run = run(&place, &["a"]).ended(rc);
-        assert_eq!(log(&place), format!("{told}failed  0\n"), "{run:?}");
+        assert_eq!(log(&place), format!("{told}failed 0\n"), "{run:?}");
         assert!(run.err.contains(&format!("stopped by signal {}", rc - 128)), "{run:?}");
         assert_eq!(place.archives(), [""; 0]);
     }

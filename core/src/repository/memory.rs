@@ -16,8 +16,9 @@ const READER_BYTES: usize = super::reader::FRAME_CACHE_BYTES;
 const CODEC_BYTES: usize = 4 * MIB;
 /// No budget makes segments smaller than this.
 const SEGMENT_BYTES_LEAST: usize = 4 * MIB;
-/// The default budget with up to two workers; each further one adds what it needs.
+/// The default budget with up to two workers and chunks of up to [`DEFAULT_CHUNK_BYTES`]; what is more adds what it needs.
 const DEFAULT_BYTES: usize = 192 * MIB;
+const DEFAULT_CHUNK_BYTES: usize = 8 * MIB;
 
 /// What bounds the memory of a session that writes, whatever its input. The index comes on top: about 32 bytes for
 /// every chunk of the repository.
@@ -46,11 +47,12 @@ impl Memory {
         GROUND_BYTES + READER_BYTES + reading + jobs + working + segments
     }
 
-    /// What a session takes where nobody names a budget: 192 MiB with chunks of up to 8 MiB and two workers, and
-    /// 28 MiB for each further worker.
+    /// What a session takes where nobody names a budget: 192 MiB with chunks of up to 8 MiB and two workers,
+    /// 28 MiB for each further worker, and 9 MiB for each further MiB of a chunk with two workers.
     pub fn default_budget(chunk_bytes: usize, workers: usize) -> usize {
-        let sample = |workers| Self { chunk_bytes, workers, segment_bytes: SEGMENT_BYTES_LEAST }.bytes();
-        (DEFAULT_BYTES + sample(workers.max(2)) - sample(2)).max(sample(workers.max(1)))
+        let sample = |chunk_bytes, workers| Self { chunk_bytes, workers, segment_bytes: SEGMENT_BYTES_LEAST }.bytes();
+        let asked = sample(chunk_bytes.max(DEFAULT_CHUNK_BYTES), workers.max(2));
+        DEFAULT_BYTES + asked - sample(DEFAULT_CHUNK_BYTES, 2)
     }
 
     /// The largest segments, of at most [`DATA_SEGMENT_BYTES`], and the most workers, of at most `workers`, with which
@@ -92,9 +94,9 @@ mod tests {
         assert_eq!(memory.workers, 2);
         assert!(memory.segment_bytes >= 16 * MIB, "{memory:?}");
         assert_eq!(Memory::default_budget(8 * MIB, 3) - budget, 28 * MIB);
-        // long chunks get what they need at least
         let long = Memory::default_budget(16 * MIB, 2);
-        assert!(Memory::within(long, 16 * MIB, 2).is_ok());
+        assert_eq!(long - budget, 8 * 9 * MIB);
+        assert!(Memory::within(long, 16 * MIB, 2).unwrap().segment_bytes >= 16 * MIB);
     }
 
     #[test]
