@@ -21,8 +21,8 @@ pub struct Resources {
     #[arg(long, value_name = "N")]
     workers: Option<usize>,
     /// Memory it may take, whatever the input, beside the index (about 32 bytes for each chunk of the repository) and
-    /// strong compression (zstd above 12, lzma) [default: 192Mi with up to two threads, 28Mi more for each further one, 72Mi more for
-    /// chunks of up to 16Mi]
+    /// strong compression (zstd above 12, lzma) [default: 192Mi with up to two threads, 28Mi more for each further one,
+    /// 72Mi more for chunks of up to 16Mi]
     #[arg(long, value_name = "SIZE")]
     memory_budget: Option<Budget>,
 }
