@@ -6,7 +6,7 @@
 
 use std::fmt;
 use std::os::unix::ffi::OsStrExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use gabion_core::error::{Error, ErrorKind, Result};
 
@@ -85,6 +85,19 @@ impl Location {
     /// `host:path`, for which the fact `did you mean` tells the unambiguous spelling.
     pub fn parse(text: &str) -> Result<Self> {
         Self::parse_with(text, &|_| Err(invalid("names of places mean nothing here")))
+    }
+
+    /// The directories and files of this machine that hold it, or a part of it.
+    pub fn local_paths(&self) -> Vec<&Path> {
+        match self {
+            Self::Local(path) => vec![path],
+            Self::Parity(_, inner) => inner.local_paths(),
+            Self::Erasure(_, stores) => stores.iter().flat_map(Self::local_paths).collect(),
+            Self::Named(named) => named.location.local_paths(),
+            #[cfg(feature = "redb")]
+            Self::Redb(RedbLocation(path)) => vec![path],
+            _ => Vec::new(),
+        }
     }
 
     /// As [`Location::parse`], with names: `@name` anywhere in it stands for what `names` knows by it.

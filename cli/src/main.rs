@@ -14,6 +14,7 @@ mod exit_code;
 mod hints;
 mod invocation;
 mod key_file;
+mod never;
 mod output;
 mod passphrase;
 mod patterns;

@@ -12,6 +12,7 @@ mod errors;
 mod find;
 mod help;
 mod import;
+mod in_place;
 mod info;
 mod input;
 mod keys;

@@ -108,7 +108,17 @@ fn the_repository_is_never_backed_up() {
     place.file("f", "x");
     let made = place.run(&["create", "--list", "all", "."]).succeeded();
     assert!(made.err.contains("- repo\n"), "{made:?}");
-    assert_eq!(place.listed("all"), ["f", "home", "home/.local", "home/.local/share"], "nor is what it remembers");
+    let left = ["f", "home", "home/.local", "home/.local/share"];
+    assert_eq!(place.listed("all"), left, "nor is what it remembers");
+    for url in ["parity:10%:repo2", "redb:repo3"] {
+        let run = |arguments: &[&str]| place.run_with(&[("GABION_REPO", url)], arguments).succeeded();
+        run(&["repo-create", "-e", "none"]);
+        run(&["create", "all", "--exclude", "repo", "."]);
+        let found = run(&["list", "--short", "all"]).out;
+        let other = if url.contains("repo2") { "" } else { "repo2" };
+        let own: Vec<_> = found.lines().filter(|path| path.starts_with("repo") && !path.starts_with("repo2/")).collect();
+        assert_eq!(own.join(" "), other, "{url}: {found}");
+    }
 }
 
 #[test]

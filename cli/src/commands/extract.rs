@@ -9,13 +9,14 @@ use gabion_core::archive::catalog::Archive;
 use gabion_core::fs::restore::RestoreOptions;
 use gabion_core::fs::users::Users;
 use gabion_core::monitor::{Counters, Monitor as _};
-use gabion_core::ops::extract::{ExtractOptions, dry_run, extract, extract_to_stream};
+use gabion_core::ops::extract::{Excess, ExtractOptions, dry_run, extract, extract_to_stream, preview, remove_excess};
 use gabion_core::pattern::Matcher;
 use gabion_core::repository::Reader;
 
 use crate::archives;
 use crate::context::Context;
-use crate::exit_code::{Failure, Warnings};
+use crate::exit_code::Warnings;
+use crate::never;
 use crate::output::sink::Sink;
 use crate::patterns::{self, Patterns};
 use crate::progress::{Reporter, Settings, Work};
@@ -23,8 +24,13 @@ use crate::progress::{Reporter, Settings, Work};
 /// Restore files from an archive.
 ///
 /// Files are written below the current directory, or below --target. Files that exist there are replaced, others are
-/// left alone, and nothing is ever written outside of it.
+/// left alone, and nothing is ever written outside of it. --in-place writes only what differs, and --delete removes what
+/// the archive does not have.
 #[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  gabion extract daily home/u/letter.txt\n  gabion extract --target /mnt/new daily\n  \
+                  gabion extract --target / --in-place --delete --dry-run --list daily srv/www"
+)]
 pub struct Args {
     /// Tell each file that is restored
     #[arg(long)]
@@ -41,6 +47,15 @@ pub struct Args {
     /// Restore to this directory; it is made if it is missing
     #[arg(long, value_name = "DIR", default_value = ".")]
     target: PathBuf,
+    /// Leave files that are there with the archived size and time of modification as they are, but for their metadata;
+    /// also goes on where a restore was interrupted
+    #[arg(long, visible_alias = "continue", conflicts_with = "stdout")]
+    in_place: bool,
+    /// Remove what the archive does not have from the directories that are restored, also what was left out of the
+    /// archive: patterns that left it out must be named again. Other file systems, the repository, keys and settings of
+    /// this program stay; try it with --dry-run --list
+    #[arg(long, requires = "in_place", conflicts_with = "strip_components")]
+    delete: bool,
     /// Drop so many directories from the start of paths; what has no more is left out
     #[arg(long, value_name = "N", default_value_t = 0)]
     strip_components: usize,
@@ -62,8 +77,6 @@ pub struct Args {
     /// Threads that restore [default: one per core]
     #[arg(long, value_name = "N")]
     workers: Option<usize>,
-    #[arg(long = "continue", hide = true)]
-    go_on: bool,
     #[command(flatten)]
     patterns: Patterns,
     /// The archive: a name (the newest of the series), NAME@N (the Nth before it), or aid:HEX
@@ -76,16 +89,13 @@ pub struct Args {
 
 /// Restores.
 pub fn run(context: &Context, args: &Args) -> Result<Warnings> {
-    if args.go_on {
-        return Err(Failure::command("--continue is not supported: what is there is restored again").into());
-    }
     let matcher = args.patterns.compile_with_paths(&args.paths)?;
     let repository = context.open()?;
     let work = Work::Steps { msgid: "extract", label: "Extracting" };
     let reporter = context.reporter(Settings { work, list: args.list, ..context.settings() })?;
     let archive = archives::find(context, context.catalog(&repository, &reporter)?, &args.name)?;
     let reader = repository.session()?.reader();
-    let matcher = restore(args, matcher, &reader, &archive, &reporter)?;
+    let matcher = restore(context, args, matcher, &reader, &archive, &reporter)?;
     reporter.finish();
     patterns::report(&matcher, &reporter);
     if args.stats {
@@ -97,8 +107,20 @@ pub fn run(context: &Context, args: &Args) -> Result<Warnings> {
 }
 
 /// Does what was asked for, and hands back the matcher that knows what fitted.
-fn restore(args: &Args, matcher: Matcher, reader: &Reader, archive: &Archive, reporter: &Reporter) -> Result<Matcher> {
+fn restore(
+    context: &Context,
+    args: &Args,
+    matcher: Matcher,
+    reader: &Reader,
+    archive: &Archive,
+    reporter: &Reporter,
+) -> Result<Matcher> {
     let record = &archive.record;
+    let spared = args.delete.then(|| never::removed(context)).transpose()?;
+    if args.dry_run && args.in_place {
+        preview(reader, record, &args.target, &matcher, spared.as_ref(), reporter)?;
+        return Ok(matcher);
+    }
     if args.dry_run {
         dry_run(reader, record, &matcher, reporter)?;
         return Ok(matcher);
@@ -114,6 +136,10 @@ fn restore(args: &Args, matcher: Matcher, reader: &Reader, archive: &Archive, re
         flushed?;
         return Ok(matcher);
     }
+    if let Some(spared) = &spared {
+        let excess = Excess { matcher: &matcher, spared, dry_run: false };
+        remove_excess(reader, record, &args.target, &excess, reporter)?;
+    }
     let mut restore = RestoreOptions::all(Users::system());
     restore.numeric_ids = args.numeric_ids;
     restore.flags = !args.noflags;
@@ -123,6 +149,7 @@ fn restore(args: &Args, matcher: Matcher, reader: &Reader, archive: &Archive, re
         matcher,
         strip_components: args.strip_components,
         sparse: args.sparse,
+        in_place: args.in_place,
         restore,
         workers: args.workers.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from)),
     };

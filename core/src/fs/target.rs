@@ -180,23 +180,32 @@ impl TargetDirectory {
         attributes: &Attributes,
         options: &RestoreOptions<'_>,
     ) -> Vec<Error> {
+        self.with_entry(name, file_type, |stat, subject| {
+            restore::apply(subject, stat, self.inherited, metadata, attributes, options)
+        })
+    }
+
+    /// Calls `act` for the entry `name` if it is a `file_type`, with the file open where it can be.
+    fn with_entry(
+        &self,
+        name: &[u8],
+        file_type: FileType,
+        act: impl Fn(&Stat, Subject<'_>) -> Vec<Error>,
+    ) -> Vec<Error> {
         let operation = "set metadata";
         if let Err(error) = check_name(name) {
             return vec![error];
         }
-        let set = |stat: &Stat, subject: Subject<'_>| {
+        let act = |stat: &Stat, subject: Subject<'_>| {
             if stat.file_type.stored() != Some(file_type) || stat.is_directory() {
                 return vec![changed(operation, name)];
             }
             match self.open_same(name, stat) {
-                Some(file) => {
-                    let subject = Subject::Open(file.as_fd());
-                    restore::apply(subject, stat, self.inherited, metadata, attributes, options)
-                }
-                None => restore::apply(subject, stat, self.inherited, metadata, attributes, options),
+                Some(file) => act(stat, Subject::Open(file.as_fd())),
+                None => act(stat, subject),
             }
         };
-        platform::with_reference(self.handle.as_fd(), name, set)
+        platform::with_reference(self.handle.as_fd(), name, act)
             .unwrap_or_else(|errno| vec![failed(operation, name, errno)])
     }
 
@@ -305,5 +314,6 @@ fn hands_down(directory: BorrowedFd<'_>) -> bool {
     attributes::exists(Subject::Open(directory), DEFAULT_ACL) || platform::stat_open(directory).is_ok_and(flagged)
 }
 
+mod present;
 #[cfg(test)]
 mod tests;

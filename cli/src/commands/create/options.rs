@@ -1,13 +1,9 @@
 //! From what was typed to the options of the engine.
 
-use std::collections::HashSet;
 use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::fs::MetadataExt as _;
-use std::path::Path;
 use std::str::FromStr;
 
 use anyhow::Result;
-use gabion_backends::Location;
 use gabion_core::fs::attributes::AttributeOptions;
 use gabion_core::fs::stat::MetadataOptions;
 use gabion_core::ops::create::{Change, Compare, CreateOptions, Rules};
@@ -17,6 +13,7 @@ use crate::archives;
 use crate::context::Context;
 use crate::date::parse_moment_or_file;
 use crate::exit_code::Failure;
+use crate::never;
 use crate::output::units;
 
 /// A size in bytes.
@@ -121,23 +118,9 @@ impl Args {
             exclude_if_present: tags.exclude_if_present.iter().map(|name| name.as_bytes().to_vec()).collect(),
             keep_exclude_tags: tags.keep_exclude_tags,
             exclude_larger_than: self.files.exclude_larger_than.map(|size| size.0),
-            never: never(context)?,
+            never: never::archived(context)?,
         })
     }
-}
-
-/// The repository, if it is a directory here, and what this program keeps for itself: a backup of the cache would grow
-/// with every backup, and memories that are brought back are those of another time.
-fn never(context: &Context) -> Result<HashSet<(u64, u64)>> {
-    let repository = match context.location()? {
-        Location::Local(path) => Some(path),
-        _ => None,
-    };
-    let directories = repository
-        .into_iter()
-        .chain(context.directories().ok().into_iter().flat_map(|found| [found.cache, found.data]));
-    let identity = |path: &Path| std::fs::metadata(path).ok().map(|found| (found.dev(), found.ino()));
-    Ok(directories.filter_map(|path| identity(&path)).collect())
 }
 
 #[cfg(test)]

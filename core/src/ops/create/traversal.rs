@@ -29,7 +29,7 @@ pub struct Rules {
     pub keep_exclude_tags: bool,
     /// Leave out regular files of more bytes than this.
     pub exclude_larger_than: Option<u64>,
-    /// Directories that are never archived (the repository, the cache), by device and inode.
+    /// Directories and files that are never archived (the repository, the cache), by device and inode.
     pub never: HashSet<(u64, u64)>,
 }
 
@@ -197,8 +197,8 @@ impl<'a> Traversal<'a> {
     }
 
     fn is_unwanted(&self, stat: &Stat) -> bool {
-        if stat.is_directory() {
-            return self.rules.never.contains(&(stat.device, stat.inode));
+        if self.rules.never.contains(&(stat.device, stat.inode)) {
+            return true;
         }
         stat.is_file() && self.rules.exclude_larger_than.is_some_and(|limit| stat.size > limit)
     }

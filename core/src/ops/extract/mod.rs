@@ -17,6 +17,7 @@ use crate::monitor::{Counters, Event, FileStatus, Monitor, Warning};
 use crate::pattern::{Decision, Matcher};
 use crate::repository::Reader;
 
+mod in_place;
 mod place;
 mod restorer;
 mod stream;
@@ -24,6 +25,7 @@ mod work;
 
 use restorer::Restorer;
 
+pub use in_place::{Excess, preview, remove_excess};
 pub use stream::{extract_to_stream, read_content};
 
 /// How an archive is restored.
@@ -35,6 +37,8 @@ pub struct ExtractOptions<'a> {
     pub strip_components: usize,
     /// Turn blocks of zeros into holes, beside the holes the archive knows.
     pub sparse: bool,
+    /// Leave what is there as archived, judged by size and time of modification: it only gets its metadata.
+    pub in_place: bool,
     /// Which metadata is restored.
     pub restore: RestoreOptions<'a>,
     /// Worker threads; 0 does everything in the calling thread.
@@ -48,6 +52,7 @@ impl Default for ExtractOptions<'static> {
             matcher: Matcher::default(),
             strip_components: 0,
             sparse: false,
+            in_place: false,
             restore: RestoreOptions::all(Users::system()),
             workers: std::thread::available_parallelism().map_or(1, usize::from),
         }

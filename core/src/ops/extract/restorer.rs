@@ -96,7 +96,8 @@ impl<'a> Restorer<'a> {
         if let Some(id) = item.entry.hard_link {
             return self.linked(id, item, place);
         }
-        if item.entry.file_type == FileType::File && item.entry.size >= HUGE_BYTES {
+        let is_left = || self.options.in_place && place.directory.holds(&item.entry);
+        if item.entry.file_type == FileType::File && item.entry.size >= HUGE_BYTES && !is_left() {
             return self.huge(item, place);
         }
         self.batch_bytes = self.batch_bytes.saturating_add(item.entry.size);

@@ -115,8 +115,8 @@ impl Worker<'_> {
     /// Makes one entry that is not a directory; false if it failed.
     pub fn entry(&self, entry: &Entry, path: &[u8], place: &Place) -> bool {
         match self.try_entry(entry, path, place) {
-            Ok(()) => {
-                self.done(entry, path);
+            Ok(status) => {
+                self.done(entry, path, status);
                 true
             }
             Err(error) => {
@@ -127,16 +127,24 @@ impl Worker<'_> {
         }
     }
 
-    fn try_entry(&self, entry: &Entry, path: &[u8], place: &Place) -> Result<()> {
+    fn try_entry(&self, entry: &Entry, path: &[u8], place: &Place) -> Result<FileStatus> {
         let (directory, name) = (&place.directory, entry.name.as_slice());
-        match (&entry.content, entry.file_type) {
+        let (kind, metadata, restore) = (entry.file_type, &entry.metadata, &self.options.restore);
+        if self.options.in_place && directory.holds(entry) {
+            let attributes = self.attributes(&entry.attributes, path);
+            let failed = directory.renew_metadata(name, kind, metadata, &attributes, restore);
+            failed.iter().for_each(|error| self.warn(Warning::Attribute, path, error));
+            Counters::add(&self.monitor.counters().bytes, if kind == FileType::File { entry.size } else { 0 });
+            return Ok(FileStatus::Unchanged);
+        }
+        match (&entry.content, kind) {
             (_, FileType::File) => {
                 let file = directory.create_file(name)?;
                 self.write_content(&file, entry)?;
                 let attributes = self.attributes(&entry.attributes, path);
-                let failed = file.finish(&entry.metadata, &attributes, &self.options.restore);
+                let failed = file.finish(metadata, &attributes, restore);
                 failed.iter().for_each(|error| self.warn(Warning::Attribute, path, error));
-                return Ok(());
+                return Ok(FileStatus::Extracted);
             }
             (Content::Target(target), FileType::Symlink) => directory.symlink(name, target)?,
             (Content::Device { major, minor }, device) => directory.device(name, device, *major, *minor)?,
@@ -144,9 +152,9 @@ impl Worker<'_> {
             _ => return Err(Error::damaged("extract file", "content of another type of file")),
         }
         let attributes = self.attributes(&entry.attributes, path);
-        let failed = directory.set_metadata(name, entry.file_type, &entry.metadata, &attributes, &self.options.restore);
+        let failed = directory.set_metadata(name, kind, metadata, &attributes, restore);
         failed.iter().for_each(|error| self.warn(Warning::Attribute, path, error));
-        Ok(())
+        Ok(FileStatus::Extracted)
     }
 
     fn write_content(&self, file: &TargetFile, entry: &Entry) -> Result<()> {
@@ -195,7 +203,7 @@ impl Worker<'_> {
             let attributes = self.attributes(&entry.attributes, &path);
             let failed = target.finish(&entry.metadata, &attributes, &self.options.restore);
             failed.iter().for_each(|error| self.warn(Warning::Attribute, &path, error));
-            self.done(&entry, &path);
+            self.done(&entry, &path, FileStatus::Extracted);
         }
         Place::release(place, self.reader, &self.options.restore, self.monitor);
     }
@@ -215,9 +223,9 @@ impl Worker<'_> {
         }
     }
 
-    fn done(&self, entry: &Entry, path: &[u8]) {
+    fn done(&self, entry: &Entry, path: &[u8], status: FileStatus) {
         self.count(entry, 0);
-        self.monitor.event(&Event::File { status: FileStatus::Extracted, path });
+        self.monitor.event(&Event::File { status, path });
     }
 
     pub fn warn(&self, warning: Warning, path: &[u8], error: &Error) {
