@@ -1,5 +1,9 @@
 //! What `create` takes: streams, lists of paths, patterns, marks.
 
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::process::Command;
+
 use crate::place::Place;
 
 #[test]
@@ -148,4 +152,22 @@ fn names_comments_and_times_are_kept() {
     for (filter, count) in [("date:2026-01", 1), ("date:2025", 0), ("tags:a", 1), ("user:leo", 1), ("host:x", 0)] {
         assert_eq!(place.run(&["repo-list", "--short", "-a", filter]).succeeded().out.lines().count(), count);
     }
+}
+
+#[test]
+fn a_pipe_behind_a_link_is_read_like_a_file() {
+    let place = Place::new();
+    let pipe = place.path("pipe");
+    assert!(Command::new("mkfifo").args(["-m", "640"]).arg(&pipe).status().unwrap().success());
+    fs::create_dir(place.path("d")).unwrap();
+    symlink("../pipe", place.path("d/device")).unwrap();
+    symlink("nowhere", place.path("d/link")).unwrap();
+    let writer = std::thread::spawn(move || fs::write(pipe, "what comes out of it").unwrap());
+    place.run(&["create", "--read-special", "a", "d"]).succeeded();
+    writer.join().unwrap();
+    place.run(&["create", "b", "d"]).succeeded();
+    let listed = |name: &str| place.run(&["list", "--format", "{mode} {path}{extra}{NL}", name]).succeeded().out;
+    assert!(listed("a").contains("-rw-r----- d/device\nlrwxrwxrwx d/link -> nowhere\n"), "{}", listed("a"));
+    assert!(listed("b").contains("lrwxrwxrwx d/device -> ../pipe\n"), "{}", listed("b"));
+    assert_eq!(place.run(&["extract", "--stdout", "a", "d/device"]).succeeded().out, "what comes out of it");
 }

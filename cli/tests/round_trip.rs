@@ -116,7 +116,8 @@ fn the_repository_is_never_backed_up() {
         run(&["create", "all", "--exclude", "repo", "."]);
         let found = run(&["list", "--short", "all"]).out;
         let other = if url.contains("repo2") { "" } else { "repo2" };
-        let own: Vec<_> = found.lines().filter(|path| path.starts_with("repo") && !path.starts_with("repo2/")).collect();
+        let own: Vec<_> =
+            found.lines().filter(|path| path.starts_with("repo") && !path.starts_with("repo2/")).collect();
         assert_eq!(own.join(" "), other, "{url}: {found}");
     }
 }

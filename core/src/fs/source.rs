@@ -19,7 +19,7 @@ use super::open::SourceFile;
 use super::platform::{self, Subject};
 use super::stat::Stat;
 use super::{changed, check_name, failed, unnamed};
-use crate::archive::metadata::Attributes;
+use crate::archive::metadata::{Attributes, FileType};
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits::LINK_TARGET_BYTES_MAX;
 
@@ -101,17 +101,30 @@ impl SourceDirectory {
         Ok(SourceFile::new(file, opened))
     }
 
-    /// Opens the device or named pipe `name` to read it as if it were a regular file. Waits for
-    /// the other end of a pipe.
+    /// Opens the device or named pipe `name`, or the one that the symbolic link `name` leads to, to read it as if it were
+    /// a regular file; none if it is anything else. Waits for the other end of a pipe.
     ///
     /// # Errors
-    /// `SourceChanged` if it is another file than `expected` by now.
-    pub fn open_special(&self, name: &[u8], expected: &Stat) -> Result<File> {
-        let flags = OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let file = retry_on_intr(|| openat(&self.handle, name, flags, Mode::empty()))
-            .map_err(|errno| failed("open special file", name, errno))?;
-        verify("open special file", &file, name, expected)?;
-        Ok(file.into())
+    /// `SourceChanged` if it is another file by now than `expected`, or than what the link led to.
+    pub fn open_special(&self, name: &[u8], expected: &Stat) -> Result<Option<(File, Stat)>> {
+        let operation = "open special file";
+        let (expected, follow) = if expected.is_symlink() {
+            // A link to nowhere is a link.
+            let flags = platform::SEARCH | OFlags::NONBLOCK | OFlags::CLOEXEC;
+            let Ok(reference) = openat(&self.handle, name, flags, Mode::empty()) else { return Ok(None) };
+            let led_to = platform::stat_open(reference.as_fd()).map_err(|errno| failed(operation, name, errno))?;
+            (led_to, OFlags::empty())
+        } else {
+            (expected.clone(), OFlags::NOFOLLOW)
+        };
+        let special = [FileType::Fifo, FileType::CharacterDevice, FileType::BlockDevice];
+        if !expected.file_type.stored().is_some_and(|stored| special.contains(&stored)) {
+            return Ok(None);
+        }
+        let file = retry_on_intr(|| openat(&self.handle, name, follow | OFlags::CLOEXEC, Mode::empty()))
+            .map_err(|errno| failed(operation, name, errno))?;
+        let opened = verify(operation, &file, name, &expected)?;
+        Ok(Some((file.into(), opened)))
     }
 
     /// The target of the symbolic link `name`, raw bytes.

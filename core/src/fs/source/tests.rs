@@ -218,7 +218,7 @@ fn special_files_can_be_read_on_demand() {
     let path = place.path("fifo");
     let writer = std::thread::spawn(move || fs::write(path, b"through the pipe").unwrap());
     let mut read = Vec::new();
-    directory.open_special(b"fifo", &stat).unwrap().read_to_end(&mut read).unwrap();
+    directory.open_special(b"fifo", &stat).unwrap().unwrap().0.read_to_end(&mut read).unwrap();
     writer.join().unwrap();
     assert_eq!(read, b"through the pipe");
     let other = Stat { inode: 0, ..directory.stat(b"fifo").unwrap() };

@@ -1,6 +1,7 @@
 //! Turns what the traversal finds into entries, chunks and directories.
 
 use std::collections::HashMap;
+use std::fs::File;
 use std::time::Instant;
 
 use super::base::{Base, BaseDirectory, Unchanged, is_whole};
@@ -215,11 +216,15 @@ impl<'a> Archiver<'a> {
     fn try_item(&mut self, found: &Found, directory: &SourceDirectory) -> Result<()> {
         let base = self.frames.last_mut().and_then(|frame| frame.base.as_mut()?.take(&found.name));
         let Some(file_type) = found.stat.file_type.stored() else { return Ok(()) };
-        let stored = match file_type {
-            FileType::File => self.file(found, directory, base)?,
-            other => self.special(found, directory, other)?,
+        let read_special = self.options.read_special && file_type != FileType::File;
+        let opened = if read_special { directory.open_special(&found.name, &found.stat)? } else { None };
+        // The owner and the mode of a device, not those of a link to it.
+        let stat = opened.as_ref().map_or(&found.stat, |(_, stat)| stat).clone();
+        let (stored, file_type) = match (opened, file_type) {
+            (Some((mut file, _)), _) => (self.stream(&mut file)?, FileType::File),
+            (None, FileType::File) => (self.file(found, directory, base)?, file_type),
+            (None, other) => (self.special(found, directory, other)?, file_type),
         };
-        let file_type = if stored.status == FileStatus::Stream { FileType::File } else { file_type };
         let row = if stored.settled && !self.source.is_racy(&found.stat.changed) {
             StatRow::File { inode: found.stat.inode, changed: found.stat.changed }
         } else {
@@ -228,7 +233,7 @@ impl<'a> Archiver<'a> {
         let entry = Entry {
             name: found.name.clone(),
             file_type,
-            metadata: self.metadata(&found.stat),
+            metadata: self.metadata(&stat),
             size: stored.size,
             hard_link: (found.stat.links > 1).then(|| self.hard_link_id(&found.stat)),
             attributes: stored.attributes,
@@ -291,16 +296,16 @@ impl<'a> Archiver<'a> {
         (unchanged && (!self.source.doubt || is_whole(&entry, self.source.reader, self.writer))).then_some(entry)
     }
 
+    /// The content of a device or pipe.
+    fn stream(&mut self, file: &mut File) -> Result<Stored> {
+        let (content, size) = self.store_content(&mut super::stream::FromRead(file), None)?;
+        Ok(Stored { content, size, attributes: AttributesRef::None, status: FileStatus::Stream, settled: false })
+    }
+
     fn special(&mut self, found: &Found, directory: &SourceDirectory, file_type: FileType) -> Result<Stored> {
         let stat = &found.stat;
         let (content, status) = match file_type {
             FileType::Symlink => (Content::Target(directory.read_link(&found.name)?), FileStatus::Symlink),
-            FileType::Fifo | FileType::CharacterDevice | FileType::BlockDevice if self.options.read_special => {
-                let mut file = directory.open_special(&found.name, stat)?;
-                let (content, size) = self.store_content(&mut super::stream::FromRead(&mut file), None)?;
-                let attributes = AttributesRef::None;
-                return Ok(Stored { content, size, attributes, status: FileStatus::Stream, settled: false });
-            }
             FileType::Fifo => (Content::None, FileStatus::Fifo),
             device => {
                 let (major, minor) = stat.rdev;
