@@ -42,7 +42,7 @@ mod field {
 const USTAR: &[u8; 8] = b"ustar\x0000";
 const GNU: &[u8; 8] = b"ustar  \0";
 
-/// A header as it stands there.
+/// A header as it stands there: names that are too long for it are cut.
 #[derive(Clone, Debug)]
 pub(super) struct Header {
     pub member: Member,
@@ -139,7 +139,8 @@ pub(super) fn letter_of(kind: Kind) -> u8 {
     }
 }
 
-fn kind_of(letter: u8, path: &[u8]) -> Kind {
+/// What a member of this type and with this path is; the path must be all of it.
+pub(super) fn kind_of(letter: u8, path: &[u8]) -> Kind {
     match letter {
         // From before there were directories: they end with a slash.
         b'0' | 0 if path.ends_with(b"/") => Kind::Directory,

@@ -2,7 +2,7 @@
 
 use std::io::{ErrorKind as Io, Read};
 
-use super::header::{Block, Header};
+use super::header::{Block, Header, kind_of};
 use super::pax::Parsed;
 use super::sparse;
 use super::{BLOCK_BYTES, EXTENSION_BYTES_MAX, Kind, Member, invalid, padding};
@@ -119,6 +119,8 @@ impl<R: Read> TarReader<R> {
         }
         member.size = stored;
         records.apply(&mut member)?;
+        // A path that is cut may end with a slash where the whole one does not.
+        member.kind = kind_of(header.letter, &member.path);
         self.content = Content { pieces: Vec::new(), stored, padding: padding(stored) };
         let mut data = None;
         if header.letter == b'S' {

@@ -92,6 +92,19 @@ fn members_both_ways() {
 }
 
 #[test]
+fn a_long_path_with_a_slash_where_it_is_cut_is_that_of_a_file() {
+    // Its parts are too long for a prefix and a name, and the hundredth byte is a slash.
+    let path = [&[b'd'; 99][..], b"/", &[b'f'; 120]].concat();
+    let directory = Member::new([&path[..], b"/"].concat(), Kind::Directory);
+    let mut file = Member::new(path, Kind::File);
+    file.size = 7;
+    let members = [(directory, Vec::new()), (file, b"content".to_vec())];
+    for format in [Format::Pax, Format::Gnu] {
+        assert_eq!(read(&written(format, &members), false).unwrap(), members, "{format:?}");
+    }
+}
+
+#[test]
 fn content_that_is_not_read_is_passed_over() {
     let members = members(Format::Pax);
     let bytes = written(Format::Pax, &members);
