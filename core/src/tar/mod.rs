@@ -24,7 +24,7 @@ pub use writer::{Format, TarWriter};
 
 /// Bytes of a block; everything is a multiple of it.
 pub const BLOCK_BYTES: usize = 512;
-/// Bytes of a long name, of a target, and of all PAX records of a member.
+/// Bytes of a long name, of a target, of one PAX header, and of what is kept of all those of a member or of a stream.
 const EXTENSION_BYTES_MAX: usize = 16 << 20;
 /// Stretches of data of a sparse file.
 const STRETCHES_MAX: usize = 1 << 20;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Member, STRETCHES_MAX, Time, invalid};
+use super::{EXTENSION_BYTES_MAX, Member, STRETCHES_MAX, Time, invalid};
 use crate::error::Result;
 
 /// What extended attributes are called there; GNU tar, star and bsdtar agree.
@@ -11,6 +11,22 @@ const ACCESS_ACL: &[u8] = b"SCHILY.acl.access";
 const DEFAULT_ACL: &[u8] = b"SCHILY.acl.default";
 const FLAGS: &[u8] = b"SCHILY.fflags";
 const BORN: &[u8] = b"LIBARCHIVE.creationtime";
+/// What else is understood.
+const KNOWN: [&[u8]; 13] = [
+    b"path",
+    b"linkpath",
+    b"uname",
+    b"gname",
+    b"uid",
+    b"gid",
+    b"size",
+    b"mtime",
+    b"atime",
+    BORN,
+    ACCESS_ACL,
+    DEFAULT_ACL,
+    FLAGS,
+];
 
 /// Records in the making.
 #[derive(Debug, Default)]
@@ -74,7 +90,7 @@ fn digits(number: usize) -> usize {
 }
 
 /// What a sparse file of PAX says of itself.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub(super) struct Sparse {
     /// The version, for 1.0; then the map stands before the data.
     pub in_data: bool,
@@ -85,11 +101,13 @@ pub(super) struct Sparse {
     pub is_sparse: bool,
 }
 
-/// Records that were read; later ones replace earlier ones of the same key.
-#[derive(Clone, Debug, Default)]
+/// Records that were read, as far as they are understood; later ones replace earlier ones of the same key.
+#[derive(Debug, Default)]
 pub(super) struct Parsed {
     values: BTreeMap<Vec<u8>, Vec<u8>>,
-    pub sparse: Sparse,
+    /// Of all keys and values.
+    bytes: usize,
+    sparse: Sparse,
 }
 
 impl Parsed {
@@ -107,23 +125,40 @@ impl Parsed {
             let (key, value) = (&record[..equals], &record[equals + 1..]);
             if let Some(key) = key.strip_prefix(b"GNU.sparse.") {
                 self.sparse.take(key, value)?;
-            } else {
-                self.values.insert(key.to_vec(), value.to_vec());
+            } else if KNOWN.contains(&key) || key.starts_with(XATTR) {
+                self.put(key, value)?;
             }
         }
         Ok(())
     }
 
-    /// Bytes of content that follow, if a record says so.
-    pub fn stored(&self) -> Result<Option<u64>> {
-        self.values.get(&b"size"[..]).filter(|value| !value.is_empty()).map(|value| whole(value)).transpose()
+    fn put(&mut self, key: &[u8], value: &[u8]) -> Result<()> {
+        self.bytes += key.len() + value.len();
+        if let Some(replaced) = self.values.insert(key.to_vec(), value.to_vec()) {
+            self.bytes -= key.len() + replaced.len();
+        }
+        if self.bytes > EXTENSION_BYTES_MAX { Err(invalid("PAX headers are too long together")) } else { Ok(()) }
     }
 
-    /// What the records say of a member. An empty value takes away what a header says.
-    pub fn apply(&self, member: &mut Member) -> Result<()> {
-        for (key, value) in &self.values {
+    /// Bytes of content that follow, if a record of the member or of all members says so.
+    pub fn stored(&self, global: &Self) -> Result<Option<u64>> {
+        let size = &b"size"[..];
+        let value = self.values.get(size).or_else(|| global.values.get(size));
+        value.filter(|value| !value.is_empty()).map(|value| whole(value)).transpose()
+    }
+
+    /// What is said of a sparse file, by the records of the member or by those of all members.
+    pub fn sparse<'a>(&'a self, global: &'a Self) -> &'a Sparse {
+        if self.sparse.is_sparse { &self.sparse } else { &global.sparse }
+    }
+
+    /// What the records say of a member, its own before those of all members. An empty value takes away a path, a target
+    /// and the names of owners that a header says, and has no other meaning.
+    pub fn apply(&self, global: &Self, member: &mut Member) -> Result<()> {
+        let general = global.values.iter().filter(|(key, _)| !self.values.contains_key(*key));
+        for (key, value) in general.chain(&self.values) {
             match &key[..] {
-                b"path" if self.sparse.name.is_none() => member.path.clone_from(value),
+                b"path" => member.path.clone_from(value),
                 b"linkpath" => member.target.clone_from(value),
                 b"uname" => member.user.clone_from(value),
                 b"gname" => member.group.clone_from(value),
@@ -143,7 +178,7 @@ impl Parsed {
                 }
             }
         }
-        if let Some(name) = &self.sparse.name {
+        if let Some(name) = &self.sparse(global).name {
             member.path.clone_from(name);
         }
         Ok(())
@@ -243,6 +278,17 @@ mod tests {
             assert_eq!(parsed.values[&b"path"[..]].len(), length);
             assert_eq!(parsed.values[&b"uid"[..]], b"7");
         }
+    }
+
+    #[test]
+    fn what_is_replaced_does_not_count() {
+        let mut parsed = Parsed::default();
+        for length in [EXTENSION_BYTES_MAX / 2, EXTENSION_BYTES_MAX / 2, 7] {
+            let mut records = Records::default();
+            records.put(b"path", &vec![b'p'; length]);
+            parsed.read(records.bytes()).unwrap();
+        }
+        assert_eq!(parsed.bytes, 4 + 7);
     }
 
     #[test]

@@ -58,13 +58,15 @@ impl<R: Read> TarReader<R> {
     /// `InvalidInput` with the fact `reason` if the stream is no tar archive, ends too early, or makes no sense.
     pub fn next_member(&mut self) -> Result<Option<Member>> {
         self.pass_over()?;
-        let mut records = self.global.clone();
+        let mut records = Parsed::default();
         let (mut long_name, mut long_target) = (None, None);
+        // Whether something was said of a member that is still to come.
+        let mut dangling = false;
         loop {
             let Some(header) = self.header()? else {
-                let dangling = long_name.is_some() || long_target.is_some();
                 return if dangling { Err(invalid("ends after a header")) } else { Ok(None) };
             };
+            dangling |= header.letter != b'g';
             match header.letter {
                 b'L' => long_name = Some(self.text(header.stored)?),
                 b'K' => long_target = Some(self.text(header.stored)?),
@@ -72,7 +74,6 @@ impl<R: Read> TarReader<R> {
                 b'g' => {
                     let bytes = self.extension(header.stored)?;
                     self.global.read(&bytes)?;
-                    records.read(&bytes)?;
                 }
                 _ => {
                     let mut member = header.member.clone();
@@ -114,11 +115,11 @@ impl<R: Read> TarReader<R> {
 
     fn member(&mut self, header: Header, mut member: Member, records: &Parsed) -> Result<Member> {
         let mut stored = header.stored;
-        if let Some(size) = records.stored()?.filter(|_| !matches!(header.letter, b'1'..=b'6')) {
+        if let Some(size) = records.stored(&self.global)?.filter(|_| !matches!(header.letter, b'1'..=b'6')) {
             stored = size;
         }
         member.size = stored;
-        records.apply(&mut member)?;
+        records.apply(&self.global, &mut member)?;
         // A path that is cut may end with a slash where the whole one does not.
         member.kind = kind_of(header.letter, &member.path);
         self.content = Content { pieces: Vec::new(), stored, padding: padding(stored) };
@@ -126,16 +127,17 @@ impl<R: Read> TarReader<R> {
         if header.letter == b'S' {
             let (stretches, size) = sparse::old(&header.block, &mut || self.block_of_content())?;
             (data, member.size) = (Some(stretches), size);
-        } else if records.sparse.is_sparse && member.kind == Kind::File {
-            let stretches = if records.sparse.in_data {
+        } else if records.sparse(&self.global).is_sparse && member.kind == Kind::File {
+            let stretches = if records.sparse(&self.global).in_data {
                 let (stretches, bytes) = sparse::in_data(&mut || self.block_of_content())?;
                 stored = stored.checked_sub(bytes).ok_or_else(|| invalid("a map of a sparse file makes no sense"))?;
                 self.content.stored = stored;
                 stretches
             } else {
-                sparse::of_records(&records.sparse.numbers)
+                sparse::of_records(&records.sparse(&self.global).numbers)
             };
-            member.size = records.sparse.real_size.ok_or_else(|| invalid("a sparse file without its size"))?;
+            let size = records.sparse(&self.global).real_size;
+            member.size = size.ok_or_else(|| invalid("a sparse file without its size"))?;
             data = Some(stretches);
         }
         self.content.pieces = match &mut data {

@@ -122,12 +122,10 @@ fn a_stream_that_is_cut_is_an_error() {
     for format in [Format::Pax, Format::Gnu] {
         let bytes = written(format, &members(format));
         let end = bytes.iter().rposition(|byte| *byte != 0).unwrap() / BLOCK_BYTES * BLOCK_BYTES + BLOCK_BYTES;
-        for length in 0..end {
-            // A stream may end without its last blocks, between two members; nothing else.
-            if let Ok(some) = read(&bytes[..length], false) {
-                assert!(length.is_multiple_of(BLOCK_BYTES) && !some.is_empty(), "{length}");
-            }
-        }
+        // A stream may end without its last blocks, between two members; nothing else.
+        let whole: Vec<usize> =
+            (0..=end).filter_map(|length| read(&bytes[..length], false).ok().map(|some| some.len())).collect();
+        assert_eq!(whole, (1..=members(format).len()).collect::<Vec<_>>());
         let error = read(&bytes[..1000], false).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidInput);
     }
@@ -175,6 +173,33 @@ fn lengths_are_not_believed() {
     let mut fine = Records::default();
     fine.put(b"mtime", b"7");
     assert_eq!(read(&with_records(fine.bytes()), false).unwrap()[0].0.modified, (7, 0));
+}
+
+#[test]
+fn headers_together_have_a_bound_and_leave_what_is_not_understood() {
+    let header = |letter: u8, key: &str, value: &[u8]| {
+        let mut records = Records::default();
+        records.put(key.as_bytes(), value);
+        let member = Member::new(b"x".to_vec(), Kind::Other(letter));
+        let mut bytes = encode(&member, letter, records.bytes().len() as u64, false).to_vec();
+        bytes.extend_from_slice(records.bytes());
+        bytes.resize(bytes.len().next_multiple_of(BLOCK_BYTES), 0);
+        bytes
+    };
+    let file = encode(&Member::new(b"f".to_vec(), Kind::File), b'0', 0, false);
+    let value = vec![b'v'; 6 << 20];
+    for letter in [b'x', b'g'] {
+        let headers =
+            |key: &str| (0..3).flat_map(|n| header(letter, &format!("{key}.{n}"), &value)).collect::<Vec<_>>();
+        let error = read(&[&headers("SCHILY.xattr.user")[..], &file].concat(), false).unwrap_err();
+        assert_eq!(error.context("reason"), Some("PAX headers are too long together"), "{letter}");
+        let fine = [&headers("comment")[..], &file].concat();
+        assert_eq!(read(&fine, false).unwrap(), [(Member::new(b"f".to_vec(), Kind::File), Vec::new())], "{letter}");
+    }
+    // What is said of one member counts for that one only, and before what is said of all.
+    let parts = [&header(b'x', "uid", b"7")[..], &header(b'g', "uid", b"8"), &file, &file];
+    let uids: Vec<u64> = read(&parts.concat(), false).unwrap().iter().map(|(member, _)| member.uid).collect();
+    assert_eq!(uids, [7, 8]);
 }
 
 proptest! {
