@@ -6,9 +6,10 @@ use std::sync::Arc;
 
 use gabion_core::backend::Backend;
 use gabion_core::error::Result;
-use gabion_core::ops::check::{About, Told};
+use gabion_core::ops::check::{About, Spoilt, Told};
+use gabion_core::ops::create::CreateOptions;
 use gabion_core::ops::repair::{Plan, RepairOptions, Repaired, plan, repair};
-use gabion_core::repository::Repository;
+use gabion_core::repository::{Repository, WriterOptions};
 use gabion_tests::{Aspects, FaultyBackend, Notes, Objects, Random, WriteFault, compare};
 
 use crate::engine::{
@@ -339,8 +340,11 @@ fn lost_archives_are_found() {
 
 #[test]
 fn a_segment_with_a_bad_sector_stays_and_what_it_hurts_is_healed() {
-    let (_place, source, objects) = scene();
-    let newest = archives(&objects).0.pop().unwrap();
+    let (_place, source, _) = scene();
+    let objects = new_repository();
+    // Several frames in one segment.
+    let writer = WriterOptions { segment_bytes: 1 << 20, ..options().writer };
+    let newest = back_up(objects.backend(), &source, &CreateOptions { writer, ..options() }, &Notes::new()).unwrap();
     let names = objects.names("segments").unwrap();
     let name = names.iter().find(|name| objects.get(name).unwrap()[4] == 1).unwrap();
     let disk = || Arc::new(gabion_tests::BadSpots::new(objects.backend()).at(name, 20_000..20_100));
@@ -349,6 +353,9 @@ fn a_segment_with_a_bad_sector_stays_and_what_it_hurts_is_healed() {
     // no copy of it can be kept, so it is not deleted
     assert_eq!((plan.spoilt.len(), done.replaced, done.kept), (1, 0, 1), "{plan:?}");
     assert!(done.lost > 0 && objects.get(name).is_ok());
+    // nor is more recorded as lost than what lies in the sector
+    let Some(Spoilt::Chunks(spoilt)) = plan.spoilt.values().next() else { panic!("{plan:?}") };
+    assert_eq!((plan.lost.len(), done.lost), (spoilt.len(), spoilt.len()), "{plan:?}");
     let hurt = restore(disk(), &newest.record, tempfile::tempdir().unwrap().path(), 0).unwrap().warnings().len();
     assert!(hurt > 0 && hurt <= before, "{hurt} files are hurt, {before} were");
     let next = back_up(disk(), &source, &options(), &Notes::new()).unwrap();

@@ -226,12 +226,7 @@ impl Collector {
     /// withdrawn. Bytes of another segment that lie under its name are taken as what they are.
     pub fn salvage(&self, id: &SegmentId) -> Result<SegmentState> {
         let salvage = Salvage { office: &self.writer.office, index: &self.writer.index };
-        let mut decompressor = Decompressor::new();
-        salvage.read_misplaced(id, &mut decompressor, &mut |class, _, _, plain| match plain {
-            Ok(plain) => self.writer.store(class, plain).map(|_| ()),
-            Err(_) => Ok(()),
-        })?;
-        salvage.read(id, &mut decompressor, &mut |class, _, _, plain| match plain {
+        salvage.read_with_misplaced(id, &mut Decompressor::new(), &mut |class, _, _, plain| match plain {
             Ok(plain) => self.writer.store(class, plain).map(|_| ()),
             Err(_) => Ok(()),
         })

@@ -65,8 +65,36 @@ impl Salvage<'_> {
         decompressor: &mut Decompressor,
         take: &mut TakeChunk<'_>,
     ) -> Result<SegmentState> {
-        let name = ObjectName::of("segments", id);
-        let (bytes, contents, wrong) = match self.office.store.get_bounded(&name, SEGMENT_BYTES_MAX) {
+        self.take_stored(id, self.stored(id), decompressor, take)
+    }
+
+    /// As [`Salvage::read`], and before that hands over the chunks of another segment whose bytes lie under this name,
+    /// if they do.
+    pub fn read_with_misplaced(
+        &self,
+        id: &SegmentId,
+        decompressor: &mut Decompressor,
+        take: &mut TakeChunk<'_>,
+    ) -> Result<SegmentState> {
+        let stored = self.stored(id);
+        if let Ok(bytes) = &stored {
+            self.take_misplaced(id, bytes, decompressor, take)?;
+        }
+        self.take_stored(id, stored, decompressor, take)
+    }
+
+    fn stored(&self, id: &SegmentId) -> Result<bytes::Bytes> {
+        self.office.store.get_bounded(&ObjectName::of("segments", id), SEGMENT_BYTES_MAX)
+    }
+
+    fn take_stored(
+        &self,
+        id: &SegmentId,
+        stored: Result<bytes::Bytes>,
+        decompressor: &mut Decompressor,
+        take: &mut TakeChunk<'_>,
+    ) -> Result<SegmentState> {
+        let (bytes, contents, wrong) = match stored {
             Ok(bytes) => {
                 let (contents, wrong) = self.contents(id, &bytes)?;
                 (Bytes::Whole(bytes), contents, wrong)
@@ -74,7 +102,7 @@ impl Salvage<'_> {
             // A bad sector, or too long: the store may still give parts of it.
             Err(error) if is_finding(&error) && error.kind() != ErrorKind::NotFound => {
                 let Some(contents) = self.known_contents(id) else { return Err(error) };
-                (Bytes::Parts(&self.office.store, name), contents, Some(error))
+                (Bytes::Parts(&self.office.store, ObjectName::of("segments", id)), contents, Some(error))
             }
             Err(error) => return Err(error),
         };
@@ -90,18 +118,17 @@ impl Salvage<'_> {
         Ok(state)
     }
 
-    /// Hands over the chunks of another segment whose bytes lie under this name, if they do.
-    pub fn read_misplaced(
+    fn take_misplaced(
         &self,
         id: &SegmentId,
+        bytes: &bytes::Bytes,
         decompressor: &mut Decompressor,
         take: &mut TakeChunk<'_>,
     ) -> Result<()> {
-        let bytes = self.office.store.get_bounded(&ObjectName::of("segments", id), SEGMENT_BYTES_MAX)?;
-        let own = own_id(Kind::Segment, &bytes).map(SegmentId::from_bytes);
+        let own = own_id(Kind::Segment, bytes).map(SegmentId::from_bytes);
         let Some(own) = own.filter(|own| own != id) else { return Ok(()) };
-        match open_directory(&self.office.sealer(), &own, &bytes) {
-            Ok(opened) => self.chunks(&Contents::of(opened)?, &Bytes::Whole(bytes), decompressor, take),
+        match open_directory(&self.office.sealer(), &own, bytes) {
+            Ok(opened) => self.chunks(&Contents::of(opened)?, &Bytes::Whole(bytes.clone()), decompressor, take),
             Err(_) => Ok(()),
         }
     }
