@@ -211,6 +211,11 @@ impl Error {
     }
 }
 
+/// Whether an error says something about what is stored, and not about the moment.
+pub fn is_finding(error: &Error) -> bool {
+    error.retry() == Retry::Permanent && !matches!(error.kind(), ErrorKind::Interrupted | ErrorKind::System)
+}
+
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.0.operation, self.0.kind.text())?;

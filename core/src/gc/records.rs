@@ -1,7 +1,7 @@
 //! Reads the records of one kind, whether they open or not.
 
 use crate::backend::{ObjectName, Prefix, Store};
-use crate::error::{Error, ErrorKind, Result, Retry};
+use crate::error::{Error, ErrorKind, Result, is_finding};
 use crate::id::parse_object_id;
 use crate::limits::RECORD_BYTES_MAX;
 use crate::seal::{Kind, Sealer};
@@ -42,8 +42,8 @@ pub(super) fn read_all<T>(
         match record {
             Ok(record) => found.records.push(record),
             Err(error) if error.kind() == ErrorKind::NotFound => {}
-            Err(error) if error.retry() == Retry::Temporary => return Err(error),
-            Err(error) => found.unreadable.push((name, error)),
+            Err(error) if is_finding(&error) => found.unreadable.push((name, error)),
+            Err(error) => return Err(error),
         }
     }
     Ok(found)

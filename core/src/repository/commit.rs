@@ -8,11 +8,10 @@
 use super::collector::given_up_name;
 use super::salvage::Salvage;
 use super::session::{complete_index, put_fragments};
-use super::verify::is_finding;
 use super::writer::{Ledger, Writer};
 use super::{ChunkSink, ObjectName, Payload};
 use crate::compress::Decompressor;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result, is_finding};
 use crate::gc::{Damage, Look, Verdict};
 use crate::id::{ArchiveId, PendingId, SegmentId};
 use crate::index::{self, Fragment};

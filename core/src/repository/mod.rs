@@ -45,6 +45,7 @@ mod trust;
 mod verify;
 mod writer;
 
+pub use crate::error::is_finding;
 pub use closed::ClosedRepository;
 pub use collector::Collector;
 pub use commit::{NewArchive, Resolve};
@@ -58,7 +59,7 @@ pub use removal::{ArchiveNames, RemovalName};
 pub use salvage::SegmentState;
 pub use session::Session;
 pub use trust::Trust;
-pub use verify::{Named, is_finding, verify_object_bytes, verify_stored};
+pub use verify::{Named, verify_object_bytes, verify_stored};
 pub use writer::{ChunkTicket, WriteTotals, Writer, WriterOptions};
 
 /// Where plaintext chunks go: the one door through which every byte is stored.

@@ -6,11 +6,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use bytes::Bytes;
 
 use super::session::{SharedIndex, complete_index};
-use super::verify::is_finding;
 use super::{ChunkSource, Office};
 use crate::backend::{ByteRange, ObjectName, Prefix};
 use crate::compress::Decompressor;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result, is_finding};
 use crate::id::{ChunkId, SegmentId};
 use crate::index::Place;
 use crate::limits::{MIB, SEGMENT_BYTES_MAX};

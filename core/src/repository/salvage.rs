@@ -5,12 +5,12 @@
 //! others.
 
 use super::session::SharedIndex;
-use super::verify::{is_finding, own_id};
+use super::verify::own_id;
 use super::{ObjectName, Office};
 use crate::backend::{ByteRange, Store};
 use crate::compress::Decompressor;
 use crate::crypto::envelope::Kind;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result, is_finding};
 use crate::id::{ChunkId, SegmentId};
 use crate::index::{FramePlace, Places};
 use crate::limits::SEGMENT_BYTES_MAX;

@@ -5,12 +5,11 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use super::reader::Reader;
 use super::salvage::{Salvage, SegmentState};
-use super::verify::is_finding;
 use super::writer::{Writer, WriterOptions};
 use super::{ObjectName, Office, Payload, Prefix};
 use crate::backend::ObjectMeta;
 use crate::compress::Decompressor;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, is_finding};
 use crate::gc::{Damage, Doom, Look};
 use crate::id::{ChunkId, SegmentId};
 use crate::index::{self, ChunkSizes, Fragment, Index, Loaded, Mark, Marks, Place};

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use super::{ObjectName, Prefix, Repository};
 use crate::backend::{ObjectMeta, Store};
 use crate::crypto::envelope::{Kind, verify_tail};
-use crate::error::{Error, ErrorKind, Result, Retry};
+use crate::error::{Error, Result};
 use crate::id::{SALT_BYTES, parse_object_id};
 use crate::limits::{CONFIG_BYTES_MAX, INDEX_BYTES_MAX, RECORD_BYTES_MAX, SEGMENT_BYTES_MAX};
 
@@ -100,11 +100,6 @@ fn read_object(store: &Store, name: &ObjectName, kind: Kind, id: &[u8; 16]) -> R
     let bytes = store.get_bounded(name, limit)?;
     verify_bytes(kind, id, &bytes).map_err(|error| error.with("object", name))?;
     Ok(bytes)
-}
-
-/// Whether an error says something about what is stored, and not about the moment.
-pub fn is_finding(error: &Error) -> bool {
-    error.retry() == Retry::Permanent && !matches!(error.kind(), ErrorKind::Interrupted | ErrorKind::System)
 }
 
 /// Whether these bytes are what was written under this name, as far as the object itself tells. Needs no key.
