@@ -41,6 +41,8 @@ mod life_crash;
 #[cfg(test)]
 mod protocol;
 #[cfg(test)]
+mod reading;
+#[cfg(test)]
 mod redundancy;
 #[cfg(test)]
 mod repair;

@@ -12,8 +12,11 @@ use gabion_backends::{ErasureBackend, ParityBackend};
 use gabion_core::backend::{Backend, ByteRange, ObjectName, Payload, PutMode, Store};
 use gabion_core::error::ErrorKind;
 use gabion_core::ops::check::{CheckOptions, Told, check};
-use gabion_core::repository::{Client, NewRepository, Repository};
-use gabion_tests::{Aspects, HookedBackend, Method, Notes, Objects, Random, RecordingBackend, compare};
+use gabion_core::repository::{ChunkSource, Client, NewRepository, Repository};
+use gabion_core::segment::Class;
+use gabion_tests::{
+    Aspects, FaultyBackend, HookedBackend, Method, Notes, Objects, Random, ReadFault, RecordingBackend, compare,
+};
 use tokio::runtime::{Builder, Handle, Runtime};
 
 use crate::engine::{archives, back_up, clock, collect, open, options, restore};
@@ -111,6 +114,39 @@ fn frames_that_rotted_are_read_from_the_repaired_whole() {
     assert_eq!(findings(&layer), Vec::<String>::new());
     back_up(Arc::clone(&layer), &source, &options(), &Notes::new()).unwrap();
     collect(layer, &Notes::new()).unwrap();
+}
+
+#[test]
+fn a_frame_that_rotted_is_not_lost_while_its_segment_does_not_come() {
+    let place = tempfile::tempdir().unwrap();
+    let source = source(place.path());
+    let objects = Objects::new();
+    repository(&(parity(objects.backend()) as Arc<dyn Backend>), &source);
+    spoil(&objects);
+    let content = std::fs::read(source.join("large 0")).unwrap();
+    let mut unanswered = 0;
+    for chunk in content.chunks(16 << 10) {
+        for number in 1.. {
+            let client = FaultyBackend::new(objects.backend());
+            let repository = open(parity(Arc::new(client.clone()))).unwrap();
+            let id = repository.chunk_id(Class::Data, chunk);
+            let reader = repository.session().unwrap().reader();
+            let last = client.reads() + number;
+            let client = client.on_read(last, ReadFault::Temporary(ErrorKind::Connection));
+            match reader.fetch(Class::Data, &id) {
+                Ok(found) => assert_eq!(found, chunk, "read {number}"),
+                Err(error) => {
+                    unanswered += 1;
+                    assert_eq!(error.kind(), ErrorKind::Connection, "read {number}");
+                }
+            }
+            if client.reads() < last {
+                break;
+            }
+            assert_eq!(reader.fetch(Class::Data, &id).unwrap(), chunk, "read {number}, then again");
+        }
+    }
+    assert!(unanswered > 0);
 }
 
 #[test]

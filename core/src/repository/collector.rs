@@ -45,7 +45,7 @@ impl Repository {
     /// Segments that no fragment names are taken in by their own directories.
     pub fn collector(&self, options: &WriterOptions) -> Result<Collector> {
         let mut session = self.session()?;
-        let unnamed = session.recover_unnamed();
+        let unnamed = session.recover_unnamed()?;
         let disputed = session.end_disputes();
         session.leave_out_damage();
         let (dooms, damage) = (session.dooms().to_vec(), session.damage().to_vec());

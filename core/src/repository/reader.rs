@@ -33,7 +33,7 @@ pub struct Reader {
     completed: Arc<Mutex<Completed>>,
 }
 
-/// How often completing the index brought anything, and which fragments the store had at the last time.
+/// How often it was tried to complete the index, and which fragments the store had at the last time.
 #[derive(Default)]
 struct Completed {
     times: u64,
@@ -72,17 +72,18 @@ impl Reader {
         let Some(place) = self.index.read().locate(id) else {
             return Err(Error::new(ErrorKind::NotFound, "read chunk").with("chunk", id));
         };
-        let failed = match self.fetch_or_spoil(class, id, &place) {
+        let mut failed = match self.fetch_or_spoil(class, id, &place) {
             Ok(chunk) => return Ok(chunk),
-            Err(error) => error,
+            Err(error) => about(error, id, &place),
         };
         let others = self.index.read().copies(id);
         for other in others.iter().filter(|other| other.segment != place.segment) {
-            if let Ok(chunk) = self.fetch_or_spoil(class, id, other) {
-                return Ok(chunk);
+            match self.fetch_or_spoil(class, id, other) {
+                Ok(chunk) => return Ok(chunk),
+                Err(error) => failed = graver(failed, about(error, id, other)),
             }
         }
-        Err(about(failed, id, &place))
+        Err(failed)
     }
 
     fn fetch_or_spoil(&self, class: Class, id: &ChunkId, place: &Place) -> Result<Bytes> {
@@ -122,7 +123,7 @@ impl Reader {
         let opener = self.opener(place)?;
         let frame = match self.stored_frame(place).and_then(|stored| self.open_frame(&opener, place, stored)) {
             Err(error) if matches!(error.kind(), ErrorKind::Damaged | ErrorKind::Io) => {
-                self.frame_of_whole(&opener, place).ok_or(error)?
+                self.frame_of_whole(&opener, place)?.ok_or(error)?
             }
             frame => frame?,
         };
@@ -152,33 +153,38 @@ impl Reader {
     /// A frame that was damaged, from its whole segment: a store with redundancy repairs what is read whole, and only
     /// that (contract 10). The segment is kept, because damage is seldom alone; one that can not be repaired is not
     /// read again.
-    fn frame_of_whole(&self, opener: &FrameOpener, place: &Place) -> Option<Bytes> {
-        let segment = self.whole_segment(&place.segment)?;
-        let start = usize::try_from(place.frame.offset).ok()?;
-        let end = start.checked_add(place.frame.stored_bytes as usize).filter(|end| *end <= segment.len())?;
-        let frame = self.open_frame(opener, place, segment.slice(start..end)).ok();
+    fn frame_of_whole(&self, opener: &FrameOpener, place: &Place) -> Result<Option<Bytes>> {
+        let Some(segment) = self.whole_segment(&place.segment)? else { return Ok(None) };
+        let start = usize::try_from(place.frame.offset).unwrap_or(usize::MAX);
+        let end = start.saturating_add(place.frame.stored_bytes as usize);
+        let stored = (end <= segment.len()).then(|| segment.slice(start..end));
+        let frame = stored.and_then(|stored| self.open_frame(opener, place, stored).ok());
         if frame.is_none() {
             self.cache().give_up(place.segment);
         }
-        frame
+        Ok(frame)
     }
 
-    fn whole_segment(&self, id: &SegmentId) -> Option<Bytes> {
+    fn whole_segment(&self, id: &SegmentId) -> Result<Option<Bytes>> {
         {
             let cache = self.cache();
             match &cache.whole {
-                _ if cache.given_up.contains(id) => return None,
-                Some((kept, segment)) if kept == id => return Some(segment.clone()),
+                _ if cache.given_up.contains(id) => return Ok(None),
+                Some((kept, segment)) if kept == id => return Ok(Some(segment.clone())),
                 _ => {}
             }
         }
-        let segment = self.office.store.get_bounded(&ObjectName::of("segments", id), SEGMENT_BYTES_MAX);
-        let mut cache = self.cache();
-        match segment {
-            Ok(segment) => cache.whole = Some((*id, segment.clone())),
-            Err(_) => cache.give_up(*id),
+        match self.office.store.get_bounded(&ObjectName::of("segments", id), SEGMENT_BYTES_MAX) {
+            Ok(segment) => {
+                self.cache().whole = Some((*id, segment.clone()));
+                Ok(Some(segment))
+            }
+            Err(error) if is_finding(&error) => {
+                self.cache().give_up(*id);
+                Ok(None)
+            }
+            Err(error) => Err(error),
         }
-        cache.whole.as_ref().filter(|(kept, _)| kept == id).map(|(_, segment)| segment.clone())
     }
 
     fn opener(&self, place: &Place) -> Result<Arc<FrameOpener>> {
@@ -195,8 +201,8 @@ impl Reader {
     }
 
     /// Completes the index if the store has other fragments than the last time, and tells whether the index may now
-    /// know what it did not know when it had been completed `times` times. Other threads wait for it, or what they
-    /// look for would be reported as lost.
+    /// know what it did not know when that had been tried `times` times. Other threads wait for it, or what they look
+    /// for would be reported as lost.
     fn complete(&self, times: u64) -> Result<bool> {
         let mut completed = self.completed();
         if completed.times != times {
@@ -207,9 +213,11 @@ impl Reader {
         if completed.fragments.as_ref() == Some(&fragments) {
             return Ok(false);
         }
-        let added = complete_index(&self.office, &self.index)?;
+        let added = complete_index(&self.office, &self.index);
+        // One that failed half way may have brought what another thread misses.
+        completed.times += 1;
+        let added = added?;
         completed.fragments = Some(fragments);
-        completed.times += u64::from(added);
         Ok(added)
     }
 
@@ -220,8 +228,8 @@ impl Reader {
         for _ in 0..COMPLETED_MAX {
             let times = self.completed().times;
             let failed = match self.fetch_any(class, id) {
-                Ok(chunk) => return Ok(chunk),
-                Err(error) => error,
+                Err(error) if is_finding(&error) => error,
+                done => return done,
             };
             let news = match self.complete(times) {
                 // Whether it is anywhere is unknown: a store that does not answer must not look like a loss.
@@ -250,23 +258,25 @@ impl ChunkSource for Reader {
     /// copies that are not on offer: in segments that are doomed, or said to be no good.
     fn fetch(&self, class: Class, id: &ChunkId) -> Result<Bytes> {
         let mut failed = match self.fetch_somewhere(class, id) {
-            Ok(chunk) => return Ok(chunk),
-            Err(error) if !is_finding(&error) => return Err(error),
-            Err(error) => error,
+            Err(error) if is_finding(&error) => error,
+            done => return done,
         };
         let withdrawn = self.index.read().withdrawn_copies(id);
         for place in &withdrawn {
             match self.fetch_from(class, id, place) {
                 Ok(chunk) => return Ok(chunk),
-                // A copy that is spoilt says more than that there is none on offer.
-                Err(error) if failed.kind() == ErrorKind::NotFound && error.kind() != ErrorKind::NotFound => {
-                    failed = about(error, id, place);
-                }
-                Err(_) => {}
+                Err(error) => failed = graver(failed, about(error, id, place)),
             }
         }
         Err(failed)
     }
+}
+
+/// The one of two errors that says more of a chunk. While a store does not answer, it is unknown whether it has a copy:
+/// that must not look like a loss. A copy that is spoilt says more than that there is none.
+fn graver(one: Error, other: Error) -> Error {
+    let weight = |error: &Error| (!is_finding(error), error.kind() != ErrorKind::NotFound);
+    if weight(&other) > weight(&one) { other } else { one }
 }
 
 fn about(error: Error, id: &ChunkId, place: &Place) -> Error {

@@ -61,7 +61,7 @@ impl Session {
     /// recorded to be no good, which may be good again.
     pub(super) fn begin_with_everything(office: Arc<Office>) -> Result<Self> {
         let mut session = Self::look(office)?;
-        session.recover_unnamed();
+        session.recover_unnamed()?;
         Ok(session)
     }
 
@@ -74,24 +74,24 @@ impl Session {
         look.see_segments(&office.store)?;
         let gone: Vec<SegmentId> = index.segments().map(|segment| segment.id).filter(|id| !look.usable(id)).collect();
         gone.iter().for_each(|id| index.withdraw(id));
-        let disputed = settle_disputes(&office, &mut index);
+        let disputed = settle_disputes(&office, &mut index)?;
         let damaged = !loaded.damaged.is_empty();
         let index = SharedIndex(Arc::new(RwLock::new(index)));
         let mut session = Self { index, look, loaded, recovered: Vec::new(), disputed, gone, office };
         if damaged {
-            session.recover_unnamed();
+            session.recover_unnamed()?;
         }
         Ok(session)
     }
 
     /// Takes in segments that no fragment names, by their own directories; the next fragment will name them.
     /// Returns which these are, whether or not they could be read.
-    pub(super) fn recover_unnamed(&mut self) -> BTreeSet<SegmentId> {
+    pub(super) fn recover_unnamed(&mut self) -> Result<BTreeSet<SegmentId>> {
         let mut index = self.index.write();
         let unnamed: Vec<SegmentId> =
             self.look.usable_segments().filter(|id| index.segment(id).is_none()).copied().collect();
-        self.recovered.extend(add_from_segments(&self.office, &mut index, &unnamed));
-        unnamed.into_iter().collect()
+        self.recovered.extend(add_from_segments(&self.office, &mut index, &unnamed)?);
+        Ok(unnamed.into_iter().collect())
     }
 
     /// Has the next fragment say what segments are about which fragments differ; returns which these are. The fragments
@@ -342,40 +342,50 @@ pub(super) fn complete_index(office: &Office, index: &SharedIndex) -> Result<boo
     let gone: Vec<SegmentId> = named.filter(|id| !known.contains(id) && !listed.contains(id)).collect();
     gone.iter().for_each(|id| index.withdraw(id));
     loaded.and(seen)?;
-    settle_disputes(office, &mut index);
+    settle_disputes(office, &mut index)?;
     let unnamed: Vec<SegmentId> = listed.into_iter().filter(|id| index.segment(id).is_none()).collect();
-    add_from_segments(office, &mut index, &unnamed);
+    add_from_segments(office, &mut index, &unnamed)?;
     Ok(index.segments().any(|segment| !known.contains(&segment.id)))
 }
 
 /// Where fragments say different things of a segment, the segment itself is asked: it can not be changed by somebody who
 /// may only add. One that can not be read stays as the first fragment described it.
-fn settle_disputes(office: &Office, index: &mut Index) -> Vec<(SegmentRecord, Directory)> {
+fn settle_disputes(office: &Office, index: &mut Index) -> Result<Vec<(SegmentRecord, Directory)>> {
     let mut settled = Vec::new();
     for id in index.disputed().clone() {
-        let bytes = office.store.get_bounded(&ObjectName::of("segments", id), SEGMENT_BYTES_MAX);
-        if let Ok((record, directory)) = bytes.and_then(|bytes| open_directory(&office.sealer(), &id, &bytes)) {
-            // Fails only for a directory that does not add up, and then changes nothing.
-            if index.relearn(record.clone(), &directory).is_ok() {
-                settled.push((record, directory));
-            }
+        let Some((record, directory)) = own_directory(office, &id)? else { continue };
+        // Fails only for a directory that does not add up, and then changes nothing.
+        if index.relearn(record.clone(), &directory).is_ok() {
+            settled.push((record, directory));
         }
     }
-    settled
+    Ok(settled)
 }
 
 /// Adds segments by their own directories, and returns those. What does not open is left out.
-fn add_from_segments(office: &Office, index: &mut Index, segments: &[SegmentId]) -> Vec<(SegmentRecord, Directory)> {
+fn add_from_segments(
+    office: &Office,
+    index: &mut Index,
+    segments: &[SegmentId],
+) -> Result<Vec<(SegmentRecord, Directory)>> {
     let mut added = Vec::new();
     for id in segments {
-        let bytes = office.store.get_bounded(&ObjectName::of("segments", id), SEGMENT_BYTES_MAX);
-        let Ok((record, directory)) = bytes.and_then(|bytes| open_directory(&office.sealer(), id, &bytes)) else {
-            continue;
-        };
+        let Some((record, directory)) = own_directory(office, id)? else { continue };
         // Fails only for a directory that was refused before.
         if index.add_segment(record.clone(), &directory).is_ok() {
             added.push((record, directory));
         }
     }
-    added
+    Ok(added)
+}
+
+/// What a segment says of itself, if it opens. A store that does not give it now is an error: what it holds must not
+/// look like a loss.
+fn own_directory(office: &Office, id: &SegmentId) -> Result<Option<(SegmentRecord, Directory)>> {
+    let bytes = office.store.get_bounded(&ObjectName::of("segments", id), SEGMENT_BYTES_MAX);
+    match bytes.and_then(|bytes| open_directory(&office.sealer(), id, &bytes)) {
+        Ok(opened) => Ok(Some(opened)),
+        Err(error) if is_finding(&error) => Ok(None),
+        Err(error) => Err(error),
+    }
 }
