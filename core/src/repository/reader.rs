@@ -1,6 +1,7 @@
 //! Reads chunks: locate, get the frame, open, decompress, check against the name.
 
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
@@ -30,14 +31,14 @@ pub struct Reader {
     cache: Arc<Mutex<FrameCache>>,
     /// Whether a segment is not offered any more once a chunk of it was found to be no good.
     distrusts: bool,
-    completed: Arc<Mutex<Completed>>,
+    completed: Arc<Completed>,
 }
 
 /// How often it was tried to complete the index, and which fragments the store had at the last time.
 #[derive(Default)]
 struct Completed {
-    times: u64,
-    fragments: Option<BTreeSet<ObjectName>>,
+    times: AtomicU64,
+    fragments: Mutex<Option<BTreeSet<ObjectName>>>,
 }
 
 impl Reader {
@@ -201,23 +202,25 @@ impl Reader {
     }
 
     /// Completes the index if the store has other fragments than the last time, and tells whether the index may now
-    /// know what it did not know when that had been tried `times` times. Other threads wait for it, or what they look
-    /// for would be reported as lost.
+    /// know what it did not know when that had been tried `times` times. Other threads that miss something wait for it,
+    /// or what they look for would be reported as lost.
+    ///
+    /// The list is for every chunk that is missed: a collector may have moved it a moment ago.
     fn complete(&self, times: u64) -> Result<bool> {
-        let mut completed = self.completed();
-        if completed.times != times {
+        let mut known = self.completed.fragments.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.completed.times.load(Ordering::Acquire) != times {
             return Ok(true);
         }
         let listed = self.office.store.list(&Prefix::of("index"))?;
         let fragments: BTreeSet<ObjectName> = listed.into_iter().map(|object| object.name).collect();
-        if completed.fragments.as_ref() == Some(&fragments) {
+        if known.as_ref() == Some(&fragments) {
             return Ok(false);
         }
         let added = complete_index(&self.office, &self.index);
         // One that failed half way may have brought what another thread misses.
-        completed.times += 1;
+        self.completed.times.fetch_add(1, Ordering::Release);
         let added = added?;
-        completed.fragments = Some(fragments);
+        *known = Some(fragments);
         Ok(added)
     }
 
@@ -226,7 +229,7 @@ impl Reader {
     fn fetch_somewhere(&self, class: Class, id: &ChunkId) -> Result<Bytes> {
         let mut last = None;
         for _ in 0..COMPLETED_MAX {
-            let times = self.completed().times;
+            let times = self.completed.times.load(Ordering::Acquire);
             let failed = match self.fetch_any(class, id) {
                 Err(error) if is_finding(&error) => error,
                 done => return done,
@@ -242,10 +245,6 @@ impl Reader {
             }
         }
         Err(last.unwrap_or_else(|| Error::new(ErrorKind::NotFound, "read chunk").with("chunk", id)))
-    }
-
-    fn completed(&self) -> MutexGuard<'_, Completed> {
-        self.completed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn cache(&self) -> MutexGuard<'_, FrameCache> {
