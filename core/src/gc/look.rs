@@ -73,6 +73,16 @@ impl Look {
         &self.dooms
     }
 
+    /// Whether a doom that opens names a segment.
+    pub fn is_doomed(&self, id: &SegmentId) -> bool {
+        self.doomed.contains(id)
+    }
+
+    /// The segments that are doomed and that exist.
+    pub fn doomed_segments(&self) -> impl Iterator<Item = &SegmentId> {
+        self.doomed.iter().filter(|id| self.exists(id))
+    }
+
     /// Whether a segment was listed, doomed or not.
     pub fn exists(&self, id: &SegmentId) -> bool {
         self.existing.contains_key(id)

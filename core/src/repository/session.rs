@@ -152,8 +152,7 @@ impl Session {
 
     /// The segments that these name and that exist.
     pub(super) fn doomed_segments(&self) -> BTreeSet<SegmentId> {
-        let doomed = self.dooms().iter().flat_map(|doom| &doom.record.segments);
-        doomed.filter(|id| self.look.exists(id)).copied().collect()
+        self.look.doomed_segments().copied().collect()
     }
 
     /// A reader over this session's index.
@@ -233,7 +232,7 @@ impl Session {
 
     /// Whether a segment is said to be deleted soon.
     pub fn is_doomed(&self, segment: &SegmentId) -> bool {
-        self.look.dooms().iter().any(|doom| doom.record.segments.contains(segment))
+        self.look.is_doomed(segment)
     }
 
     /// Segments that exist and that neither a fragment nor their own directory tells anything of.
