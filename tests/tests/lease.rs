@@ -129,6 +129,14 @@ fn what_a_lease_stopped_half_way_is_finished_later() {
     story.is_true(&story.objects, "after all");
 }
 
+#[test]
+fn a_doom_that_does_not_open_may_be_of_a_collector_at_work() {
+    let story = wasteful();
+    story.objects.put(&format!("gc/doom/{}", "0a".repeat(16)), vec![0; 300]).unwrap();
+    let error = take(&open(story.objects.backend()).unwrap()).unwrap_err();
+    assert_eq!((error.kind(), story.objects.names("locks").unwrap().len()), (ErrorKind::Locked, 0));
+}
+
 /// Counts calls; clones share the count.
 #[derive(Clone, Default)]
 struct Calls(Arc<std::sync::atomic::AtomicU64>);

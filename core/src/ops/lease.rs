@@ -52,9 +52,6 @@ pub fn wait_for_leases(
     monitor: &dyn Monitor,
 ) -> Result<()> {
     wait_until(most, clock, monitor, &mut || {
-        if repository.lease_ids()?.is_empty() {
-            return Ok(None);
-        }
         Ok(repository.leases()?.into_iter().next().map(|(id, lease)| held(&id, lease)))
     })
 }

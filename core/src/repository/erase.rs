@@ -4,9 +4,9 @@
 //! that is gone; keys and then `config` go last, so that until then it is a repository, which can be looked at and
 //! erased again.
 
-use super::{ClosedRepository, ObjectName, Prefix, config_name};
+use super::{ClosedRepository, Prefix, config_name};
 use crate::backend::ObjectMeta;
-use crate::error::{ErrorKind, Result};
+use crate::error::Result;
 use crate::id::parse_object_id;
 
 /// The namespaces of a repository, in the order in which they are erased; `config` comes after them.
@@ -43,20 +43,13 @@ impl ClosedRepository {
 
     /// Deletes an object of the repository; one that is gone is fine.
     pub fn erase_object(&self, object: &ObjectMeta) -> Result<()> {
-        self.forget(&object.name)
+        self.object_store().delete(&object.name)
     }
 
     /// The end: the keys, then what makes it a repository. Only after all of [`ERASURE`].
     pub fn erase_identity(&self) -> Result<()> {
         self.objects(KEYS)?.iter().try_for_each(|key| self.erase_object(key))?;
-        self.forget(&config_name())
-    }
-
-    fn forget(&self, name: &ObjectName) -> Result<()> {
-        match self.object_store().delete(name) {
-            Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
-            _ => Ok(()),
-        }
+        self.object_store().delete(&config_name())
     }
 }
 

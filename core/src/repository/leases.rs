@@ -1,9 +1,9 @@
 //! Leases in the store: `locks/<id>`.
 
-use super::{ObjectName, Payload, Prefix, Repository};
+use super::{ObjectName, Payload, Repository};
 use crate::error::{ErrorKind, Result};
 use crate::gc::{LeaseRecord, Look};
-use crate::id::{LeaseId, parse_object_id};
+use crate::id::LeaseId;
 use crate::limits::RECORD_BYTES_MAX;
 use crate::seal::Kind;
 
@@ -19,16 +19,12 @@ impl Repository {
 
     /// Ends a lease; one that is gone already is fine.
     pub fn end_lease(&self, id: &LeaseId) -> Result<()> {
-        match self.office.store.delete(&ObjectName::of("locks", id)) {
-            Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
-            _ => Ok(()),
-        }
+        self.office.store.delete(&ObjectName::of("locks", id))
     }
 
     /// All leases, by id; what does not open is told as the error it gave.
     pub fn leases(&self) -> Result<Vec<(LeaseId, Result<LeaseRecord>)>> {
-        let ids = self.lease_ids()?.iter().map(|id| *id.as_bytes()).collect();
-        let records = self.read_records(Kind::Lock, ids, 2 * RECORD_BYTES_MAX);
+        let records = self.read_records(Kind::Lock, self.record_ids(Kind::Lock)?, 2 * RECORD_BYTES_MAX);
         let leases =
             records.map(|(id, plain)| (LeaseId::from_bytes(id), plain.and_then(|plain| LeaseRecord::decode(&plain))));
         // One that ended since the list was made is none.
@@ -36,17 +32,11 @@ impl Repository {
         Ok(leases.filter(|(_, lease)| there(lease)).collect())
     }
 
-    /// The names of all leases.
-    pub fn lease_ids(&self) -> Result<Vec<LeaseId>> {
-        let listed = self.office.store.list(&Prefix::of("locks"))?;
-        let ids = listed.iter().filter_map(|object| parse_object_id(object.name.last_part()));
-        Ok(ids.map(LeaseId::from_bytes).collect())
-    }
-
-    /// Whether there are segments that a collector is about to delete, or was when it died.
+    /// Whether there are segments that a collector is about to delete, or was when it died. What a doom that does not open
+    /// names is unknown: it counts.
     pub fn is_collecting(&self) -> Result<bool> {
         let mut look = Look::begin(&self.office.store, &self.office.sealer())?;
         look.see_segments(&self.office.store)?;
-        Ok(look.dooms().iter().flat_map(|doom| &doom.record.segments).any(|id| look.exists(id)))
+        Ok(!look.unreadable_dooms().is_empty() || look.doomed_segments().next().is_some())
     }
 }

@@ -8,7 +8,7 @@
 use std::collections::BTreeSet;
 
 use super::{ObjectName, Office, Payload, Prefix, Repository};
-use crate::error::{ErrorKind, Result};
+use crate::error::Result;
 use crate::id::{ArchiveId, parse_object_id};
 use crate::limits::RECORD_BYTES_MAX;
 use crate::seal::Kind;
@@ -102,10 +102,8 @@ impl Office {
         let name = RemovalName { archive: *archive, id: sealed.id };
         let payload = Payload::from(sealed.bytes);
         self.with_reserve(|| self.store.put(&name.object(), payload.clone()))?;
-        match self.store.delete(&ObjectName::of("archives", archive)) {
-            Err(error) if error.kind() != ErrorKind::NotFound => Err(error.with("archive", archive)),
-            _ => Ok(()),
-        }
+        let deleted = self.store.delete(&ObjectName::of("archives", archive));
+        deleted.map_err(|error| error.with("archive", archive))
     }
 }
 
