@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use super::{ObjectName, Payload, Repository};
 use crate::backend::Prefix;
 use crate::error::{Error, ErrorKind, Result};
-use crate::id::write_hex;
+use crate::id::{SegmentId, write_hex};
 use crate::limits::OBJECT_BYTES_MAX;
 
 const NAMESPACE: &str = "quarantine";
@@ -41,11 +41,11 @@ impl Repository {
         if self.quarantine(name)? { self.office.store.delete(name) } else { Ok(()) }
     }
 
-    /// The names of the objects of which a copy is kept.
-    pub fn quarantined(&self) -> Result<BTreeSet<String>> {
+    /// The segments of which a copy is kept.
+    pub fn quarantined_segments(&self) -> Result<BTreeSet<SegmentId>> {
         let kept = self.office.store.list(&Prefix::of(NAMESPACE))?;
-        let original = |copy: &ObjectName| Some(copy.last_part().rsplit_once('.')?.0.replace('.', "/"));
-        Ok(kept.iter().filter_map(|object| original(&object.name)).collect())
+        let segment = |copy: &str| copy.strip_prefix("segments.")?.split_once('.')?.0.parse().ok();
+        Ok(kept.iter().filter_map(|object| segment(object.name.last_part())).collect())
     }
 }
 
@@ -78,9 +78,12 @@ mod tests {
             repository.discard(&name).unwrap();
             assert_eq!(store.head(&name).unwrap_err().kind(), ErrorKind::NotFound);
         }
-        assert_eq!(repository.quarantined().unwrap(), [name.to_string()].into());
         let copy = copy_name(&name, b"two");
         assert!(copy.as_str().starts_with(&format!("quarantine/gc.doom.{}.", "0a".repeat(16))), "{copy}");
         assert_eq!(store.get_bounded(&copy, 9).unwrap(), b"two"[..]);
+        let segment = SegmentId::from_bytes([0x1b; 16]);
+        store.put(&ObjectName::of("segments", segment), Payload::from(b"three".to_vec())).unwrap();
+        repository.discard(&ObjectName::of("segments", segment)).unwrap();
+        assert_eq!(repository.quarantined_segments().unwrap(), [segment].into());
     }
 }

@@ -45,7 +45,7 @@ pub fn plan(
 ) -> Result<(Checked, Plan)> {
     let check = CheckOptions { data: options.data, ..CheckOptions::default() };
     let (checked, session) = check_and_keep(repository, &check, clock, monitor, report)?;
-    let mut plan = Plan::new(&session, &checked, &repository.quarantined()?);
+    let mut plan = Plan::new(&session, &checked, &repository.quarantined_segments()?);
     if options.find_lost {
         plan.archives = lost::find_lost(repository, &session, clock.now(), monitor)?;
     }

@@ -56,8 +56,8 @@ pub enum Left {
 impl Plan {
     /// What follows from what a check of everything saw.
     ///
-    /// `kept` are objects of which a copy is in quarantine.
-    pub(super) fn new(session: &Session, checked: &Checked, kept: &BTreeSet<String>) -> Self {
+    /// `kept` are segments of which a copy is in quarantine.
+    pub(super) fn new(session: &Session, checked: &Checked, kept: &BTreeSet<SegmentId>) -> Self {
         let mut plan = Self {
             lost: checked.lost.iter().map(|(id, class)| lost(session, *id, *class)).collect(),
             hurt: checked.hurt.clone(),
@@ -68,7 +68,7 @@ impl Plan {
         plan.recorded = plan.lost.iter().filter(recorded).map(|chunk| chunk.id).collect();
         for (id, spoilt) in &checked.spoilt {
             match session.is_doomed(id) {
-                true if kept.contains(&format!("segments/{id}")) => {}
+                true if kept.contains(id) => {}
                 true => drop(plan.doomed.insert(*id)),
                 false => drop(plan.spoilt.insert(*id, spoilt.clone())),
             }
