@@ -279,10 +279,7 @@ impl Writer {
     }
 
     fn put_pending(&self, ledger: &mut Ledger, plain: &[u8]) -> Result<()> {
-        let sealed = self.office.sealer().seal(Kind::Pending, plain)?;
-        let id = PendingId::from_bytes(sealed.id);
-        self.office.store.put(&ObjectName::of("pending", id), Payload::from(sealed.bytes))?;
-        ledger.pendings.push(id);
+        ledger.pendings.push(self.office.put_pending(plain)?);
         Ok(())
     }
 

@@ -1,9 +1,9 @@
-//! Pendings of those who read for long and write nothing.
+//! Pendings: of clients that write, and of those who read for long and write nothing.
 //!
 //! To a collector every pending is the same: what its base reaches is needed. So a reader that puts one before it
 //! makes sure that its archive is still live keeps the archive readable, whatever is deleted meanwhile.
 
-use super::{ObjectName, Payload, Repository};
+use super::{ObjectName, Office, Payload, Repository};
 use crate::error::Result;
 use crate::id::PendingId;
 use crate::seal::Kind;
@@ -12,9 +12,16 @@ impl Repository {
     /// Puts a pending for somebody who will never publish an archive. Fails if an unknown feature forbids to write.
     pub fn put_hold(&self, pending: &[u8]) -> Result<PendingId> {
         self.office.config.check_writable()?;
-        let sealed = self.office.sealer().seal(Kind::Pending, pending)?;
+        self.office.put_pending(pending)
+    }
+}
+
+impl Office {
+    /// Puts a pending.
+    pub fn put_pending(&self, plain: &[u8]) -> Result<PendingId> {
+        let sealed = self.sealer().seal(Kind::Pending, plain)?;
         let id = PendingId::from_bytes(sealed.id);
-        self.office.store.put(&ObjectName::of("pending", id), Payload::from(sealed.bytes))?;
+        self.store.put(&ObjectName::of("pending", id), Payload::from(sealed.bytes))?;
         Ok(id)
     }
 }
