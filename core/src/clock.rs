@@ -24,6 +24,11 @@ impl Timestamp {
         Self { seconds, nanoseconds }
     }
 
+    /// Refuses more nanoseconds than a second has, and says what is wrong.
+    pub fn check(&self) -> Result<(), &'static str> {
+        if self.nanoseconds < 1_000_000_000 { Ok(()) } else { Err("time with too many nanoseconds") }
+    }
+
     /// Converts a time of the operating system.
     pub fn from_system(time: SystemTime) -> Self {
         match time.duration_since(UNIX_EPOCH) {
@@ -86,5 +91,6 @@ mod tests {
         let time = UNIX_EPOCH - Duration::from_millis(1500);
         assert_eq!(Timestamp::from_system(time), Timestamp::new(-2, 500_000_000));
         assert_eq!(Timestamp::from_system(UNIX_EPOCH - Duration::from_secs(3)), Timestamp::new(-3, 0));
+        assert!(Timestamp::new(-2, 999_999_999).check().is_ok() && Timestamp::new(0, 1_000_000_000).check().is_err());
     }
 }

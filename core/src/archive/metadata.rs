@@ -99,10 +99,7 @@ impl Metadata {
             return Err("owner name too long");
         }
         let times = [Some(&self.modified), self.born.as_ref(), self.accessed.as_ref()];
-        if times.into_iter().flatten().any(|time| time.nanoseconds >= 1_000_000_000) {
-            return Err("time with too many nanoseconds");
-        }
-        Ok(())
+        times.into_iter().flatten().try_for_each(Timestamp::check)
     }
 
     /// Appends an array of the fields.

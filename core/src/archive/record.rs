@@ -203,8 +203,8 @@ impl ArchiveRecord {
         if self.heads.len() > HEADS_MAX || !self.heads.is_sorted_by(|left, right| left.client < right.client) {
             return Err("heads too many or not in order");
         }
-        check_time(&self.start)?;
-        check_time(&self.end)?;
+        self.start.check()?;
+        self.end.check()?;
         self.root.check()
     }
 }
@@ -247,7 +247,7 @@ impl PendingRecord {
     }
 
     fn check(&self) -> Result<(), &'static str> {
-        check_time(&self.started)?;
+        self.started.check()?;
         if self.complete && self.record.is_none() {
             return Err("a complete archive without a record");
         }
@@ -270,10 +270,6 @@ fn check_label(text: &str) -> Result<(), &'static str> {
         1..=LABEL_BYTES_MAX => Ok(()),
         _ => Err("name too long"),
     }
-}
-
-fn check_time(time: &Timestamp) -> Result<(), &'static str> {
-    if time.nanoseconds < 1_000_000_000 { Ok(()) } else { Err("time with too many nanoseconds") }
 }
 
 fn invalid(what: &'static str) -> Error {

@@ -60,9 +60,7 @@ impl RemovalRecord {
         if [&self.host, &self.user, &self.reason].into_iter().any(|text| text.len() > LABEL_BYTES_MAX) {
             return Err("host, user or reason too long");
         }
-        if self.time.nanoseconds >= 1_000_000_000 {
-            return Err("time with too many nanoseconds");
-        }
+        self.time.check()?;
         self.record.iter().try_for_each(ArchiveRecord::check)
     }
 }

@@ -288,9 +288,7 @@ impl Parameters {
         if self.label.len() > LABEL_BYTES_MAX {
             return Err(wrong("length of the label"));
         }
-        if self.created.nanoseconds > 999_999_999 {
-            return Err(wrong("time"));
-        }
+        self.created.check().map_err(wrong)?;
         let kdf = match self.kdf {
             (0, 0, 0, 0) => None,
             (1, memory_kib, passes, lanes) => Some(KdfParams::Argon2id { memory_kib, passes, lanes }),

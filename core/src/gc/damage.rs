@@ -1,8 +1,8 @@
 //! Damage: chunks that can not be read any more, and the archives they hurt.
 //!
 //! A record says of every one of its chunks that the copies in its segments are no good. Whoever begins to write
-//! takes these copies for missing, so the next backup that sees the content stores it again, and whoever finds that
-//! all chunks of a record have a good copy may delete it.
+//! takes these copies for missing, so the next backup that sees the content stores it again. Whoever finds that all
+//! chunks of a record have a good copy, and that the bad ones are gone or good again, may delete it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -52,7 +52,10 @@ impl DamageRecord {
         let fits = self.chunks.len() <= DAMAGED_CHUNKS_MAX
             && self.segments.len() <= DAMAGE_PLACES_MAX
             && self.archives.len() <= DAMAGE_PLACES_MAX;
-        if fits { Ok(()) } else { Err(Error::new(ErrorKind::LimitExceeded, "check damage record")) }
+        if !fits {
+            return Err(Error::new(ErrorKind::LimitExceeded, "check damage record"));
+        }
+        self.time.check().map_err(|what| Error::damaged("check damage record", what))
     }
 
     /// Whether it says that the copy of this chunk in this segment is no good.
@@ -157,6 +160,9 @@ mod tests {
         golden.extend([7; 16]);
         golden.push(0x80);
         assert_eq!(bytes, golden);
+        let late = DamageRecord { time: Timestamp::new(1, 1_000_000_000), ..record };
+        let bytes = codec::encode(&late, RECORD_BYTES_MAX).unwrap();
+        assert_eq!(DamageRecord::decode(&bytes).unwrap_err().kind(), ErrorKind::Damaged);
     }
 
     #[test]

@@ -44,10 +44,7 @@ impl LeaseRecord {
         if [&self.host, &self.user, &self.purpose].into_iter().any(|text| text.len() > LABEL_BYTES_MAX) {
             return Err("host, user or purpose too long");
         }
-        if self.since.nanoseconds >= 1_000_000_000 {
-            return Err("time with too many nanoseconds");
-        }
-        Ok(())
+        self.since.check()
     }
 }
 

@@ -241,7 +241,7 @@ impl Session {
         self.look.usable_segments().filter(|id| index.segment(id).is_none()).copied().collect()
     }
 
-    /// Segments that the index names but the store lacks, or that are doomed.
+    /// Segments that the index names but the store lacks or has not whole, or that are doomed.
     pub fn lost_segments(&self) -> usize {
         self.gone.len()
     }

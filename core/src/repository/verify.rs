@@ -15,7 +15,7 @@ use crate::limits::{CONFIG_BYTES_MAX, INDEX_BYTES_MAX, RECORD_BYTES_MAX, SEGMENT
 /// Where the salt lies in every object.
 const SALT_AT: usize = 8;
 
-/// Where objects without an id lie: reserves, a collector's probes, copies that a repair kept.
+/// Where objects without an id of their own lie: reserves, a collector's probes, clients given up, copies that a repair kept.
 const PLAIN: [&str; 4] = ["reserve/", "gc/probe/", "gc/expired/", "quarantine/"];
 
 /// What the name of an object says it is.
