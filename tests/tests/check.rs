@@ -122,15 +122,36 @@ fn lost_data_is_traced_to_the_files_it_hurts() {
 #[test]
 fn a_tree_that_is_lost_names_its_directory() {
     let story = Story::new(1);
-    let trees: Vec<String> = {
-        let session = open(story.objects.backend()).unwrap().session().unwrap();
-        let records = session.segment_records();
-        let tree = records.iter().filter(|record| record.class == gabion_core::segment::Class::Tree);
-        tree.map(|record| format!("segments/{}", record.id)).collect()
-    };
-    trees.iter().for_each(|name| story.objects.remove(name).unwrap());
+    trees(&story.objects).iter().for_each(|name| story.objects.remove(name).unwrap());
     let found = findings(&story.objects);
     assert!(paths(&found).contains(&&b""[..]), "the top can not be read: {found:?}");
+}
+
+/// The segments that hold nodes.
+fn trees(objects: &Objects) -> Vec<String> {
+    let records = open(objects.backend()).unwrap().session().unwrap().segment_records();
+    let trees = records.iter().filter(|record| record.class == gabion_core::segment::Class::Tree);
+    trees.map(|record| format!("segments/{}", record.id)).collect()
+}
+
+#[test]
+fn what_lay_below_a_node_that_was_missing_for_a_moment_is_looked_for() {
+    let story = Story::new(2);
+    let objects = story.objects.clone();
+    objects.remove(&largest(&objects, "segments")).unwrap();
+    // An archive comes with the nodes, so that there is a reason to look again.
+    let away = [trees(&objects), vec![format!("archives/{}", story.told[1].0.id)]].concat();
+    let away: Vec<_> = away.into_iter().map(|name| (objects.get(&name).unwrap(), name)).collect();
+    away.iter().for_each(|(_, name)| objects.remove(name).unwrap());
+    let client = HookedBackend::new(story.objects.backend(), move |_, name| {
+        if name == "pending" {
+            away.iter().for_each(|(bytes, name)| objects.put(name, bytes.clone()).unwrap());
+        }
+    });
+    let (repository, mut found) = (open(Arc::new(client)).unwrap(), Vec::new());
+    let options = CheckOptions { objects: false, ..CheckOptions::default() };
+    check(&repository, &options, &clock(), &Notes::new(), &mut |told| note(told, &mut found)).unwrap();
+    assert!(!paths(&found).is_empty() && !paths(&found).contains(&&b""[..]), "{found:?}");
 }
 
 #[test]
