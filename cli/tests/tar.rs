@@ -218,6 +218,22 @@ fn hostile_members_are_told_and_left_out() {
 }
 
 #[test]
+fn names_of_files_that_had_the_same_path_stay_apart() {
+    let place = Place::new();
+    let (mut bytes, none) = (Vec::new(), "00000000000");
+    for (link, content) in [("b", b"v1"), ("c", b"v2")] {
+        member(&mut bytes, "a", b'0', "", "00000000002", content);
+        member(&mut bytes, link, b'1', "a", none, b"");
+    }
+    bytes.extend_from_slice(&[0; 1024]);
+    place.file("a.tar", &bytes);
+    place.run(&["import-tar", "a", "a.tar"]).succeeded();
+    place.run(&["extract", "--target", "out", "a"]).succeeded();
+    let read = |name: &str| fs::read_to_string(place.path("out").join(name)).unwrap();
+    assert_eq!(["a", "b", "c"].map(read), ["v2", "v1", "v2"]);
+}
+
+#[test]
 fn streams_that_are_no_whole_tar_make_no_archive() {
     let place = Place::new();
     let mut good = Vec::new();

@@ -3,7 +3,7 @@
 //! Members come in any order and may replace each other, entries go into directories in order: so content is stored
 //! as it comes, and entries wait in memory, some hundred bytes each, until the stream is over.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::io;
 
 use super::archiver::Tools;
@@ -57,6 +57,7 @@ pub(super) struct Importer<'a> {
     content: ContentReader<'a>,
     cut_key: CutKey,
     hard_link_key: [u8; 32],
+    hard_link_ids: HashSet<u64>,
     start: Timestamp,
     /// By path, parts separated by NUL: so everything in a directory follows it, in the order of names.
     items: BTreeMap<Vec<u8>, Entry>,
@@ -69,8 +70,8 @@ impl<'a> Importer<'a> {
     pub fn new(monitor: &'a dyn Monitor, writer: &'a Writer, tools: &Tools<'a>, start: Timestamp) -> Self {
         let content = ContentReader::new(tools.chunker, tools.cut_key);
         let (cut_key, hard_link_key) = (tools.cut_key.clone(), tools.hard_link_key);
-        let (items, statistics) = (BTreeMap::new(), Statistics::default());
-        Self { monitor, writer, content, cut_key, hard_link_key, start, items, top: None, statistics }
+        let (hard_link_ids, items, statistics) = (HashSet::new(), BTreeMap::new(), Statistics::default());
+        Self { monitor, writer, content, cut_key, hard_link_key, hard_link_ids, start, items, top: None, statistics }
     }
 
     /// Reads everything. What is wrong with one member is reported, and the rest goes on; what is wrong with the stream
@@ -167,12 +168,17 @@ impl<'a> Importer<'a> {
                 .with("target", shown(&member.target).escape_ascii())
                 .into());
         };
-        let id = linked.hard_link.unwrap_or_else(|| {
-            let mut id = [0; 8];
-            blake3::Hasher::new_keyed(&self.hard_link_key).update(b"tar").update(&target).finalize_xof().fill(&mut id);
-            u64::from_le_bytes(id)
+        linked.hard_link.get_or_insert_with(|| {
+            // Another file may have had the path before, and a name that is left.
+            let mut hash = blake3::Hasher::new_keyed(&self.hard_link_key);
+            let (mut ids, mut id) = (hash.update(b"tar").update(&target).finalize_xof(), [0; 8]);
+            loop {
+                ids.fill(&mut id);
+                if self.hard_link_ids.insert(u64::from_le_bytes(id)) {
+                    return u64::from_le_bytes(id);
+                }
+            }
         });
-        linked.hard_link = Some(id);
         let entry = linked.clone();
         if entry.file_type == FileType::File {
             self.count(entry.size);
