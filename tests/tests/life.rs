@@ -376,10 +376,11 @@ fn an_archive_is_replaced_by_one_with_another_record() {
     let old = &story.told[0].0;
     let record = ArchiveRecord { name: "other".to_owned(), ..old.record.clone() };
     let repository = open(story.objects.backend()).unwrap();
-    let id = replace(&repository, old, &record, &Remover::default(), &clock(), &Notes::new()).unwrap();
+    let made = replace(&repository, old, &record, &Remover::default(), &clock(), &Notes::new()).unwrap();
     let (live, _) = archives(&story.objects);
     assert_eq!(live.len(), 2);
-    let new = live.iter().find(|archive| archive.id == id).unwrap();
+    let new = live.iter().find(|archive| archive.id == made.id).unwrap();
+    assert_eq!(*new, made, "it is told as it is stored");
     // It is an archive of its own of whoever renamed it.
     assert_ne!(new.record.client, record.client);
     assert_eq!(ArchiveRecord { client: record.client, ..new.record.clone() }, record);

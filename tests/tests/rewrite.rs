@@ -80,6 +80,17 @@ fn what_is_left_out_goes_and_nothing_else() {
 }
 
 #[test]
+fn an_archive_that_would_become_the_same_stays() {
+    let (_place, objects, old) = littered();
+    assert!(old.record.client.is_some(), "it has a place in the row of its client's archives");
+    let chunker = Some(old.record.chunker.parse().unwrap());
+    for options in [excluding(&["tree/nothing"]), RecreateOptions { chunker, ..excluding(&[]) }, excluding(&[])] {
+        assert_eq!(made(&objects, &old, &options).unwrap(), None, "{options:?}");
+    }
+    assert_eq!(archives(&objects).0, [old]);
+}
+
+#[test]
 fn marked_directories_go() {
     let (_place, objects, old) = littered();
     let excluded = |tags: TagRules| {
@@ -149,8 +160,7 @@ fn a_protected_archive_loses_nothing() {
     let mut record = old.record.clone();
     record.tags.insert("@PROT".to_owned());
     let repository = open(objects.backend()).unwrap();
-    let id = replace(&repository, &old, &record, &Remover::default(), &clock(), &Notes::new()).unwrap();
-    let old = Archive { id, record };
+    let old = replace(&repository, &old, &record, &Remover::default(), &clock(), &Notes::new()).unwrap();
     assert_eq!(made(&objects, &old, &excluding(&["tree/a"])).unwrap_err().kind(), ErrorKind::InvalidInput);
     let aside = RecreateOptions { target: Some("aside".to_owned()), ..excluding(&["tree/a"]) };
     assert!(made(&objects, &old, &aside).unwrap().is_some());

@@ -55,8 +55,7 @@ pub fn run(context: &Context, args: &Args) -> Result<Warnings> {
         let mut record = archive.record.clone();
         args.change(&mut record.tags);
         if record != archive.record {
-            let id = replace(&repository, archive, &record, &context.remover("tag"), &SystemClock, &reporter)?;
-            *archive = Archive { id, record };
+            *archive = replace(&repository, archive, &record, &context.remover("tag"), &SystemClock, &reporter)?;
         }
     }
     show(context, &archives)?;

@@ -47,7 +47,7 @@ pub fn run(context: &Context, args: &Args) -> Result<Warnings> {
     }
     for archive in &archives {
         let Some(removal) = removals.iter().find(|removal| removal.archive == archive.id) else { continue };
-        let id = restore(&repository, removal, &SystemClock, &reporter)?;
+        let id = restore(&repository, removal, &SystemClock, &reporter)?.id;
         reporter.log(Level::Info, None, &format!("Archive `{}` is back as {id}", archive.record.name));
     }
     Ok(reporter.warnings())

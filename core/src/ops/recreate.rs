@@ -56,6 +56,12 @@ impl RecreateOptions {
         (record.client, record.heads) = (None, Vec::new());
         record
     }
+
+    /// Whether that is what the record says already.
+    fn keeps_record(&self, old: &ArchiveRecord) -> bool {
+        let record = ArchiveRecord { client: old.client, heads: old.heads.clone(), ..self.record(old) };
+        self.target.is_none() && record == *old
+    }
 }
 
 /// Makes the archive again and removes the old one last, unless the new one has a name of its own. Returns nothing if
@@ -81,14 +87,14 @@ pub fn recreate(
     let record = options.record(&old.record);
     check_archive_name(&record.name)?;
     if !options.is_about_tree() {
-        if record == old.record && options.target.is_none() {
+        if options.keeps_record(&old.record) {
             return Ok(None);
         }
-        let id = match options.target {
+        let made = match options.target {
             Some(_) => republish::copy(repository, old, &record, clock, monitor)?,
             None => republish::replace(repository, old, &record, remover, clock, monitor)?,
         };
-        return Ok(Some(Archive { id, record }));
+        return Ok(Some(made));
     }
     if is_protected(&old.record) && options.target.is_none() {
         return Err(Error::new(ErrorKind::InvalidInput, "recreate archive")
@@ -156,8 +162,7 @@ fn attempt(
             return Err(error);
         }
     };
-    let same = tree.0 == old.record.root && *record == old.record && options.target.is_none();
-    if same {
+    if tree.0 == old.record.root && options.keeps_record(&old.record) {
         run.writer.renounce()?;
         return Ok(None);
     }

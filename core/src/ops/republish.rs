@@ -17,7 +17,7 @@ use crate::id::ArchiveId;
 use crate::monitor::{Event, Monitor, Warning};
 use crate::repository::{Repository, WriterOptions};
 
-/// Replaces a live archive by one that differs in its record only. The old one is removed last.
+/// Replaces a live archive by one that differs in its record only, and returns that. The old one is removed last.
 ///
 /// # Errors
 /// `ArchiveNotFound` if the old archive is removed meanwhile, `PermissionDenied` with the fact `permissions` for a client
@@ -29,12 +29,12 @@ pub fn replace(
     remover: &Remover,
     clock: &dyn Clock,
     monitor: &dyn Monitor,
-) -> Result<ArchiveId> {
+) -> Result<Archive> {
     repository.permissions().require_all("replace archive")?;
     repository.probe_delete()?;
-    let id = publish(repository, Some(&old.id), record, clock, monitor)?;
+    let new = publish(repository, Some(&old.id), record, clock, monitor)?;
     remove(repository, &old.id, Some(&old.record), remover, clock)?;
-    Ok(id)
+    Ok(new)
 }
 
 /// Makes a second archive of the tree of a live one. The old one stays.
@@ -47,7 +47,7 @@ pub fn copy(
     record: &ArchiveRecord,
     clock: &dyn Clock,
     monitor: &dyn Monitor,
-) -> Result<ArchiveId> {
+) -> Result<Archive> {
     publish(repository, Some(&old.id), record, clock, monitor)
 }
 
@@ -60,7 +60,7 @@ pub fn restore(
     removal: &RemovalRecord,
     clock: &dyn Clock,
     monitor: &dyn Monitor,
-) -> Result<ArchiveId> {
+) -> Result<Archive> {
     let record = removal.record.as_ref().ok_or_else(|| {
         Error::damaged("undelete archive", "its record could not be read when it was removed")
             .with("archive", removal.archive)
@@ -77,7 +77,7 @@ pub(super) fn republish(
     record: &ArchiveRecord,
     clock: &dyn Clock,
     monitor: &dyn Monitor,
-) -> Result<ArchiveId> {
+) -> Result<Archive> {
     publish(repository, None, record, clock, monitor)
 }
 
@@ -89,7 +89,7 @@ fn publish(
     record: &ArchiveRecord,
     clock: &dyn Clock,
     monitor: &dyn Monitor,
-) -> Result<ArchiveId> {
+) -> Result<Archive> {
     let options = WriterOptions { workers: 0, ..WriterOptions::default() };
     let writer = repository.session()?.into_writer(&options)?;
     let base = BaseRef { archive: live.copied(), root: record.root, stat_root: record.stat_root };
@@ -114,12 +114,12 @@ fn publish(
         return Err(error);
     }
     let history = History::of(repository);
-    let record = &ArchiveRecord { client: history.next_mark(), ..record.clone() };
+    let record = ArchiveRecord { client: history.next_mark(), ..record.clone() };
     let complete = pending(Some(record.clone())).encode()?;
-    let (id, untidy) = publish::publish(writer, Some(complete), record, clock)?;
+    let (id, untidy) = publish::publish(writer, Some(complete), &record, clock)?;
     history.made(id);
     if let Some(error) = untidy {
         monitor.event(&Event::Warning { warning: Warning::Repository, path: b"", error: &error });
     }
-    Ok(id)
+    Ok(Archive { id, record })
 }

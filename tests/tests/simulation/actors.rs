@@ -102,8 +102,8 @@ pub fn perform(face: &Face, sources: &Sources, task: Task, random: &mut Random) 
             let Some(old) = pick(random, &archives) else { return Ok(()) };
             let Some(tree) = face.world().truth.tree_of(&old.id) else { return Ok(()) };
             let record = ArchiveRecord { comment: "renamed".to_owned(), ..old.record.clone() };
-            let id = replace(&repository, old, &record, &Remover::default(), &clock, &Notes::new())?;
-            report(face, id, &record, tree);
+            let new = replace(&repository, old, &record, &Remover::default(), &clock, &Notes::new())?;
+            report(face, new.id, &record, tree);
         }
         Task::Undelete => {
             let removals = repository.removals()?;
@@ -112,8 +112,8 @@ pub fn perform(face: &Face, sources: &Sources, task: Task, random: &mut Random) 
             let (Some(record), Some(tree)) = (&removal.record, face.world().truth.tree_of(&name.archive)) else {
                 return Ok(());
             };
-            let id = restore(&repository, &removal, &clock, &Notes::new())?;
-            report(face, id, record, tree);
+            let new = restore(&repository, &removal, &clock, &Notes::new())?;
+            report(face, new.id, record, tree);
         }
         Task::Expire => {
             let pendings = repository.record_ids(Kind::Pending)?;
