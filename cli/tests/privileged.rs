@@ -27,6 +27,17 @@ fn in_own_mounts(place: &Place, script: &str) -> Run {
     Run::of(&mut command)
 }
 
+/// Runs what follows as a user without rights.
+const NOBODY: [&str; 4] = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"];
+
+/// The program where everybody may run it: in the place, in which everybody may do everything.
+fn program_of_everybody(place: &Place) -> String {
+    let program = place.path("gabion");
+    std::fs::hard_link(PROGRAM, &program).or_else(|_| std::fs::copy(PROGRAM, &program).map(drop)).unwrap();
+    std::fs::set_permissions(place.path("."), std::fs::Permissions::from_mode(0o777)).unwrap();
+    program.to_str().unwrap().to_owned()
+}
+
 #[test]
 fn files_that_may_not_be_read_are_warnings() {
     let place = Place::bare();
@@ -35,24 +46,42 @@ fn files_that_may_not_be_read_are_warnings() {
     std::fs::set_permissions(&closed, std::fs::Permissions::from_mode(0o000)).unwrap();
     std::fs::create_dir(place.path("d/locked")).unwrap();
     std::fs::set_permissions(place.path("d/locked"), std::fs::Permissions::from_mode(0o000)).unwrap();
-    let nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"];
-    let program = place.path("gabion");
-    std::fs::hard_link(PROGRAM, &program).or_else(|_| std::fs::copy(PROGRAM, &program).map(drop)).unwrap();
-    std::fs::set_permissions(place.path("."), std::fs::Permissions::from_mode(0o777)).unwrap();
-    let program = program.to_str().unwrap();
-    if !can("files_that_may_not_be_read_are_warnings", &[&nobody[..], &[program, "--version"]].concat()) {
+    let program = program_of_everybody(&place);
+    if !can("files_that_may_not_be_read_are_warnings", &[&NOBODY[..], &[&program, "--version"]].concat()) {
         return;
     }
     let as_nobody = |arguments: &[&str]| {
-        let mut command = Command::new(nobody[0]);
+        let mut command = Command::new(NOBODY[0]);
         place.surround(&mut command);
-        Run::of(command.args(&nobody[1..]).arg(program).args(arguments).arg("--log-json"))
+        Run::of(command.args(&NOBODY[1..]).arg(&program).args(arguments).arg("--log-json"))
     };
     as_nobody(&["repo-create", "-e", "none"]).succeeded();
     let run = as_nobody(&["create", "one", "d", "--list"]).ended(105);
     assert_eq!(run.err.matches("BackupPermissionError").count(), 2, "{run:?}");
     let listed = as_nobody(&["list", "--short", "one"]).succeeded().out;
     assert!(listed.contains("d/open\n") && !listed.contains("secret"), "{listed}");
+}
+
+/// A helper unmounts for users, and says that it has also where a file is open and the mount has no end.
+#[test]
+fn a_mount_of_a_user_ends_by_a_signal_while_a_file_is_open() {
+    let own_device = "mknod fuse c 10 229 && chmod 666 fuse && mount --bind fuse /dev/fuse";
+    let place = Place::bare();
+    let can_mount = format!("cd '{}' && {own_device} && : <>/dev/fuse", place.path(".").display());
+    let test = "a_mount_of_a_user_ends_by_a_signal_while_a_file_is_open";
+    if !can(test, &["unshare", "--mount", "sh", "-c", &can_mount]) {
+        return;
+    }
+    place.file("d/a", "x");
+    std::fs::create_dir(place.path("mnt")).unwrap();
+    program_of_everybody(&place);
+    std::os::unix::fs::chown(place.path("mnt"), Some(65534), Some(65534)).unwrap();
+    let user = "./gabion repo-create -e none && ./gabion create a d || exit 9
+        ./gabion mount -f mnt & gabion=$!
+        until [ -e mnt/a/d/a ]; do kill -0 $gabion || exit 9; sleep 0.02; done
+        exec 3<mnt/a/d/a; kill -TERM $gabion; wait $gabion && ls mnt";
+    let script = format!("mount --bind fuse /dev/fuse && exec timeout 60 {} sh -c '{user}'", NOBODY.join(" "));
+    assert_eq!(in_own_mounts(&place, &script).succeeded().out, "");
 }
 
 #[test]

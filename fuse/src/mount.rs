@@ -17,6 +17,9 @@ use crate::view::View;
 /// Threads that answer the kernel, at least: they wait for stores more than they compute.
 const THREADS_MIN: usize = 4;
 
+/// How long a mount that was taken down may take to end.
+const END_WAIT: Duration = Duration::from_secs(2);
+
 /// Who may look at a mount, beside its owner.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Access {
@@ -118,13 +121,14 @@ impl Mounted {
 
     /// Unmounts. Where somebody still looks, the directory is freed at once, and the rest with the end of the process.
     fn unmount(&mut self) -> Result<()> {
-        if self.unmounter.unmount().is_ok() {
-            return match self.events.recv() {
-                Ok(Event::Ended(Err(error))) => Err(Error::from_io("serve mount", error)),
-                _ => Ok(()),
-            };
+        if self.unmounter.unmount().is_err() {
+            return unmount_lazily(&self.mountpoint);
         }
-        unmount_lazily(&self.mountpoint)
+        // For a user a helper does it, lazily, and says nothing of what came of it.
+        match self.events.recv_timeout(END_WAIT) {
+            Ok(Event::Ended(Err(error))) => Err(Error::from_io("serve mount", error)),
+            _ => Ok(()),
+        }
     }
 }
 
