@@ -14,7 +14,6 @@ use crate::archive::metadata::FileType;
 use crate::archive::record::ArchiveRecord;
 use crate::archive::stat::StatRow;
 use crate::chunker::{Buffer, ChunkStream, Chunker, ChunkerParams, Input, Piece};
-use crate::clock::Timestamp;
 use crate::codec::Extensions;
 use crate::error::{Error, ErrorKind, Result};
 use crate::fs::attributes::AttributeOptions;
@@ -26,17 +25,12 @@ use crate::ops::create::archived_path;
 use crate::repository::{ChunkSink as _, Namer, Repository};
 use crate::segment::Class;
 
-/// Seconds before an archive was begun in which a file may have changed without a new time.
-const TICK_SECONDS: i64 = 2;
-
 /// Cuts files as an archive did, and names what it cut.
 pub(super) struct Cutter {
     chunker: Chunker,
     exact: bool,
     namer: Namer,
     buffer: Mutex<Buffer>,
-    /// When the archive was begun.
-    start: Timestamp,
 }
 
 impl Cutter {
@@ -44,7 +38,7 @@ impl Cutter {
         let told = record.chunker.parse::<ChunkerParams>().ok();
         let chunker = Chunker::new(&told.unwrap_or_default(), repository.chunker_key()?);
         let (namer, buffer) = (repository.namer(), Mutex::default());
-        Ok(Self { chunker, exact: told.is_some(), namer, buffer, start: record.start })
+        Ok(Self { chunker, exact: told.is_some(), namer, buffer })
     }
 
     /// Whether it is known how the archive was cut.
@@ -164,9 +158,9 @@ impl<'a> Listing<'a> for Live<'a> {
     }
 
     fn is_surely(&self, file: &Item, archived: &Item) -> bool {
-        let changed = archived.changed();
-        let settled = changed.is_some_and(|changed| changed.seconds + TICK_SECONDS < self.cutter.start.seconds);
-        settled && changed == file.changed() && file.entry.metadata.modified == archived.entry.metadata.modified
+        // A file that could change without a new time has none in its archive.
+        archived.changed().is_some_and(|changed| file.changed() == Some(changed))
+            && file.entry.metadata.modified == archived.entry.metadata.modified
     }
 }
 
