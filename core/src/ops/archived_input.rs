@@ -1,4 +1,4 @@
-//! The content of an archived file, to be compared or cut anew.
+//! The content of an archived file, piece by piece, or as a stream to be compared or cut anew.
 
 use bytes::Bytes;
 
@@ -7,8 +7,21 @@ use crate::archive::content_tree::ContentReader;
 use crate::archive::entry::Entry;
 use crate::chunker::{Input, Read};
 use crate::error::{Error, Result};
+use crate::id::ChunkId;
 use crate::repository::{ChunkSource, Reader};
 use crate::segment::Class;
+
+/// A chunk of a file that says how long it is.
+///
+/// # Errors
+/// `Damaged` if it has another length.
+pub(super) fn fetch_piece(reader: &Reader, id: &ChunkId, bytes: u32) -> Result<Bytes> {
+    let piece = reader.fetch(Class::Data, id)?;
+    if piece.len() != bytes as usize {
+        return Err(Error::damaged("read content", "not as long as the file says").with("chunk", id));
+    }
+    Ok(piece)
+}
 
 /// A regular file of an archive, read from front to end, with its holes.
 pub(super) struct ArchivedInput<'a> {
@@ -36,11 +49,7 @@ impl Input for ArchivedInput<'_> {
                 None => return Ok(Read::End),
                 Some(ContentItem::Hole { bytes }) => return Ok(Read::Hole(bytes)),
                 Some(ContentItem::Chunk { id, bytes }) => {
-                    self.chunk = self.reader.fetch(Class::Data, &id)?;
-                    self.used = 0;
-                    if self.chunk.len() != bytes as usize {
-                        return Err(Error::damaged("read content", "not as long as the file says").with("chunk", id));
-                    }
+                    (self.chunk, self.used) = (fetch_piece(self.reader, &id, bytes)?, 0);
                 }
             }
         }

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::io::Write;
 
+use super::archived_input::fetch_piece;
 use super::extract::read_content;
 use crate::acl;
 use crate::archive::content::{Content, ContentItem};
@@ -17,8 +18,7 @@ use crate::fs::attributes::{ACCESS_ACL, DEFAULT_ACL};
 use crate::limits::KIB;
 use crate::monitor::{Counters, Event, FileStatus, Monitor, Warning};
 use crate::pattern::{Decision, Matcher};
-use crate::repository::{ChunkSource, Reader};
-use crate::segment::Class;
+use crate::repository::Reader;
 use crate::tar::{Format, Kind, Member, TarWriter, Time};
 
 /// How an archive is written.
@@ -263,8 +263,8 @@ fn stretches(reader: &Reader, entry: &Entry) -> Result<Option<Vec<(u64, u64)>>> 
 
 fn data_only(reader: &Reader, entry: &Entry, put: &mut dyn FnMut(&[u8]) -> Result<()>) -> Result<()> {
     for item in ContentReader::open(reader, &entry.content, entry.size)? {
-        if let ContentItem::Chunk { id, .. } = item? {
-            put(&reader.fetch(Class::Data, &id)?)?;
+        if let ContentItem::Chunk { id, bytes } = item? {
+            put(&fetch_piece(reader, &id, bytes)?)?;
         }
     }
     Ok(())

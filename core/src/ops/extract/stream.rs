@@ -11,9 +11,9 @@ use crate::archive::walk::WalkItem;
 use crate::error::{Error, Result};
 use crate::limits::KIB;
 use crate::monitor::{Counters, Event, FileStatus, Monitor, Warning};
+use crate::ops::archived_input::fetch_piece;
 use crate::pattern::Matcher;
-use crate::repository::{ChunkSource, Reader};
-use crate::segment::Class;
+use crate::repository::Reader;
 
 /// Writes the content of the selected regular files one after the other.
 ///
@@ -69,7 +69,7 @@ pub fn read_content(reader: &Reader, entry: &Entry, use_bytes: &mut dyn FnMut(&[
     }
     let zeros = vec![0; 64 * KIB];
     each_item(reader, entry, &mut |_, item| match item {
-        ContentItem::Chunk { id, .. } => use_bytes(&reader.fetch(Class::Data, id)?),
+        ContentItem::Chunk { id, bytes } => use_bytes(&fetch_piece(reader, id, *bytes)?),
         ContentItem::Hole { bytes } => {
             let mut left = *bytes;
             while left > 0 {

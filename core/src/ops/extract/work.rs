@@ -15,8 +15,8 @@ use crate::archive::metadata::FileType;
 use crate::error::{Error, ErrorKind, Result};
 use crate::fs::target_file::TargetFile;
 use crate::monitor::{Counters, Event, FileStatus, Monitor, Warning};
-use crate::repository::{ChunkSource, Reader};
-use crate::segment::Class;
+use crate::ops::archived_input::fetch_piece;
+use crate::repository::Reader;
 
 /// One thing to do.
 pub(super) enum Work {
@@ -174,10 +174,7 @@ impl Worker<'_> {
         let written = match item {
             ContentItem::Hole { bytes } => *bytes,
             ContentItem::Chunk { id, bytes } => {
-                let plain = self.reader.fetch(Class::Data, id)?;
-                if plain.len() != *bytes as usize {
-                    return Err(Error::damaged("extract file", "chunk has another length").with("chunk", id));
-                }
+                let plain = fetch_piece(self.reader, id, *bytes)?;
                 if self.options.sparse {
                     file.write_sparse_at(offset, &plain)?;
                 } else {

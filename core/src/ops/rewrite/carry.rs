@@ -10,9 +10,9 @@ use crate::chunker::{Chunker, ChunkerParams};
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::ChunkId;
 use crate::monitor::{FileStatus, Monitor};
-use crate::ops::archived_input::ArchivedInput;
+use crate::ops::archived_input::{ArchivedInput, fetch_piece};
 use crate::ops::create::content::ContentReader as Cutter;
-use crate::repository::{ChunkSink, ChunkSource, Reader, Repository, Writer};
+use crate::repository::{ChunkSink, Reader, Repository, Writer};
 use crate::segment::Class;
 
 /// A chunker of the repository, if content is to be cut anew.
@@ -79,10 +79,7 @@ impl Copied<'_> {
         if let Some(there) = expected.filter(|there| self.writer.knows(there)) {
             return Ok(there);
         }
-        let plain = reader.fetch(Class::Data, id)?;
-        if plain.len() != bytes as usize {
-            return Err(Error::damaged("copy chunk", "not as long as the file says").with("chunk", id));
-        }
+        let plain = fetch_piece(reader, id, bytes)?;
         let there = self.writer.store(Class::Data, &plain)?;
         if !self.same_ids {
             self.names.insert(*id, there);
