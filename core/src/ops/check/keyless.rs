@@ -32,9 +32,6 @@ pub fn check_without_key(
         Counters::add(&monitor.counters().bytes, object.bytes);
         read
     });
-    if monitor.interrupted() {
-        return Err(Error::new(ErrorKind::Interrupted, "check"));
-    }
     checked.skipped_segments = listed.len() - read.len();
     for (object, read) in read.into_iter().filter_map(|(number, read)| Some((listed.get(number)?, read))) {
         let error = match read {
@@ -57,5 +54,5 @@ pub fn check_without_key(
         checked.damages += usize::from(!about.is_harmless());
         report(Told::Finding(Finding { about, error }));
     }
-    Ok(checked)
+    if monitor.interrupted() { Err(Error::new(ErrorKind::Interrupted, "check")) } else { Ok(checked) }
 }

@@ -44,7 +44,6 @@ impl Check<'_, '_> {
         let read = at_once(names, options.workers, &|| monitor.interrupted(), &|| (), &|name, ()| {
             repository.verify_record(name)
         });
-        self.stop_if_asked()?;
         for (name, read) in read.into_iter().filter_map(|(number, read)| Some((names.get(number)?, read))) {
             match read {
                 Ok(bytes) => {
@@ -57,6 +56,7 @@ impl Check<'_, '_> {
                 Err(error) => return Err(error),
             }
         }
+        self.stop_if_asked()?;
         // What the session could not open for another reason than its hash.
         let session = &self.look.session;
         let unreadable = session.unreadable_notes().chain(session.damaged_fragments());
@@ -120,34 +120,33 @@ impl Check<'_, '_> {
             waiting.retain(|id| !memory.is_fresh(id.as_bytes(), now, age));
             self.checked.skipped_segments += before - waiting.len();
         }
-        let read = self.read_segments(&waiting, now)?;
+        let read = self.read_segments(&waiting, now);
         self.checked.skipped_segments += waiting.len() - read.len();
-        for (number, state) in read {
-            let Some(id) = waiting.get(number) else { continue };
-            if self.note(*id, state)? {
-                memory.note(*id.as_bytes(), now);
-            } else {
-                memory.forget(id.as_bytes());
+        let mut done = Ok(());
+        for (id, state) in read.into_iter().filter_map(|(number, state)| Some((waiting.get(number)?, state))) {
+            match self.note(*id, state) {
+                Ok(true) => memory.note(*id.as_bytes(), now),
+                Ok(false) => memory.forget(id.as_bytes()),
+                // What was read all the same need not be read again.
+                Err(error) => done = done.and(Err(error)),
             }
         }
         // What can not be remembered is read again.
         let _ = memory.save(self.repository);
-        Ok(())
+        done.and_then(|()| self.stop_if_asked())
     }
 
     /// What became of each segment, as far as there was time.
-    fn read_segments(&self, waiting: &[SegmentId], began: Timestamp) -> Result<Vec<(usize, Result<SegmentState>)>> {
+    fn read_segments(&self, waiting: &[SegmentId], began: Timestamp) -> Vec<(usize, Result<SegmentState>)> {
         let Self { repository, options, clock, monitor, ref look, ref recorded, .. } = *self;
         let stop = || monitor.interrupted() || time_is_up(clock, began, options.seconds_max);
-        let read = at_once(waiting, options.workers, &stop, &Decompressor::new, &|id, decompressor| {
+        at_once(waiting, options.workers, &stop, &Decompressor::new, &|id, decompressor| {
             let data = options.data || recorded.contains(id);
             let state = read_segment(repository, &look.session, id, data, decompressor);
             let bytes = state.as_ref().map_or(0, |state| state.bytes);
             Counters::add(&monitor.counters().bytes, bytes);
             state
-        });
-        self.stop_if_asked()?;
-        Ok(read)
+        })
     }
 
     /// Whether the segment is whole.
