@@ -1,7 +1,8 @@
 //! Copies archives from one repository into another.
 //!
 //! Only what the other one lacks is stored there. If both are related (they name chunks by the same keys), that shows
-//! before a chunk is read; otherwise every chunk is read once. Nothing is changed in the source.
+//! before a chunk is read; otherwise every chunk is read once, and once per archive if content is cut anew. Nothing is
+//! changed in the source.
 
 use std::collections::HashMap;
 
