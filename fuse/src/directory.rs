@@ -35,8 +35,10 @@ pub(crate) struct Directory {
 pub(crate) enum Contents {
     /// One directory per archive.
     Archives,
-    /// What is at the top of these archives.
-    Tops(Vec<usize>),
+    /// What is at the top of this archive, by its position in the view.
+    Top(usize),
+    /// What is at the top of all archives.
+    AllTops,
     /// The entries of directories of archives, and versions of a file.
     Entries {
         /// The directories; if they are several, their entries are merged.

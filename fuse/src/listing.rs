@@ -105,7 +105,7 @@ impl View {
                     return Some(self.version_child(directory, version, cursor.position + 1));
                 }
             }
-            Contents::Tops(_) => {}
+            Contents::Top(_) | Contents::AllTops => {}
         }
         let damaged = &mut cursor.damaged;
         let layers = cursor.layers.as_mut()?;
@@ -174,7 +174,7 @@ impl View {
                     return Ok(Some(self.version_child(directory, version, 0)));
                 }
             }
-            Contents::Tops(_) => {}
+            Contents::Top(_) | Contents::AllTops => {}
         }
         let layers = self.layers(directory)?;
         let mut found = Vec::new();

@@ -1,6 +1,6 @@
 //! What is shown: which archives, how, and whose the files are.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use gabion_core::archive::attributes::AttributesRef;
 use gabion_core::archive::catalog::Archive;
@@ -79,6 +79,8 @@ pub struct View {
     archives: Vec<Shown>,
     /// What is at the top of each archive, once somebody has looked.
     tops: Vec<Mutex<Option<Arc<[Layer]>>>>,
+    /// What is at the top of all archives as one, once that is known.
+    merged: OnceLock<Arc<[Layer]>>,
     options: ViewOptions,
     nodes: NodeCache<Reader>,
     chunks: Chunks,
@@ -107,7 +109,8 @@ impl View {
         let chunks = Chunks::new(reader.clone(), options.cache_bytes, options.read_ahead)?;
         let leases = Arc::new(Leases::new(repository.clone(), clock, Arc::clone(&monitor)));
         let tops = archives.iter().map(|_| Mutex::default()).collect();
-        Ok(Self { archives, tops, options, nodes: NodeCache::new(reader, NODE_BYTES), chunks, leases, monitor })
+        let (merged, nodes) = (OnceLock::new(), NodeCache::new(reader, NODE_BYTES));
+        Ok(Self { archives, tops, merged, options, nodes, chunks, leases, monitor })
     }
 
     pub(crate) fn archives(&self) -> &[Shown] {
@@ -153,7 +156,7 @@ impl View {
             let newest = self.archives.iter().map(|shown| shown.archive.record.start).max();
             let modified = newest.unwrap_or(gabion_core::clock::Timestamp::new(0, 0));
             let contents = match self.options.layout {
-                Layout::Versions => Contents::Tops((0..self.archives.len()).collect()),
+                Layout::Versions => Contents::AllTops,
                 _ => Contents::Archives,
             };
             let metadata = own_metadata(modified);
@@ -171,7 +174,7 @@ impl View {
         let attributes = top.filter(|top| !top.attributes.0.is_empty());
         let attributes = attributes.map_or(AttributesRef::None, |top| AttributesRef::Inline(top.attributes.clone()));
         let attr = attributes::of_metadata(number, FileType::Directory, &metadata, &self.options.owners);
-        let contents = Contents::Tops(vec![archive]);
+        let contents = Contents::Top(archive);
         Some(Directory { number, parent, attr, attributes, contents })
     }
 
@@ -180,20 +183,24 @@ impl View {
         match &directory.contents {
             Contents::Archives => Ok(Arc::default()),
             Contents::Entries { layers, .. } => Ok(Arc::clone(layers)),
-            Contents::Tops(archives) => match archives[..] {
-                [archive] => self.layers_at_top(archive),
-                _ => {
-                    let mut all: Vec<Layer> = Vec::new();
-                    for archive in archives {
-                        for layer in &*self.layers_at_top(*archive)? {
-                            all.retain(|known| known.directory.root != layer.directory.root);
-                            all.push(layer.clone());
-                        }
-                    }
-                    Ok(all.into())
-                }
-            },
+            Contents::Top(archive) => self.layers_at_top(*archive),
+            Contents::AllTops => self.merged(),
         }
+    }
+
+    /// What is at the top of all archives as one; of equal directories the newest.
+    fn merged(&self) -> Result<Arc<[Layer]>> {
+        if let Some(merged) = self.merged.get() {
+            return Ok(Arc::clone(merged));
+        }
+        let mut all: Vec<Layer> = Vec::new();
+        for archive in 0..self.archives.len() {
+            for layer in &*self.layers_at_top(archive)? {
+                all.retain(|known| known.directory.root != layer.directory.root);
+                all.push(layer.clone());
+            }
+        }
+        Ok(Arc::clone(self.merged.get_or_init(|| all.into())))
     }
 
     /// What is at the top of an archive. From then on it is leased.
