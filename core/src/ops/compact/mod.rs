@@ -55,8 +55,10 @@ pub(super) enum Choice<'a> {
     These(&'a BTreeSet<SegmentId>),
 }
 
-/// Stored bytes of segments that are recompressed before the old ones go.
+/// Stored bytes of segments that are recompressed before the old ones go, at least; and their part of all, at least: each
+/// time everything is looked at again.
 const RECOMPRESSED_AT_ONCE: u64 = 2 << 30;
+const RECOMPRESSED_PART: u64 = 16;
 
 impl Default for CompactOptions {
     /// Ten percent, fourteen days.
@@ -141,8 +143,8 @@ pub fn compact(
 
 /// Stores everything that is needed again, as `options.writer` says, and deletes what it was stored in.
 ///
-/// This goes some segments at a time, so that little more room is needed than before. What an interruption leaves is
-/// whole; the next call begins anew, because no segment tells how hard it was compressed.
+/// This goes some segments at a time, so that only a sixteenth more room is needed than before, or 2 GiB. What an
+/// interruption leaves is whole; the next call begins anew, because no segment tells how hard it was compressed.
 ///
 /// # Errors
 /// Those of [`compact`].
@@ -158,11 +160,12 @@ pub fn recompress(
     repository.probe_store(&|| clock.wait(repository.list_staleness()))?;
     let mut records = repository.session()?.segment_records();
     let total = records.iter().map(|record| record.bytes).sum();
+    let at_once = RECOMPRESSED_AT_ONCE.max(total / RECOMPRESSED_PART);
     Counters::set(&monitor.counters().bytes_expected, total);
     let mut done = Compacted::default();
     while !records.is_empty() {
         let (mut batch, mut bytes) = (BTreeSet::new(), 0);
-        while bytes < RECOMPRESSED_AT_ONCE
+        while bytes < at_once
             && let Some(record) = records.pop()
         {
             bytes += record.bytes;
