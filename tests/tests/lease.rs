@@ -15,6 +15,7 @@ use gabion_tests::{HookedBackend, Method, Notes, Objects};
 
 use crate::engine::{clock, collect, open, remove};
 use crate::life::Story;
+use crate::repair::{mend, spoil};
 
 fn lease() -> LeaseRecord {
     LeaseRecord {
@@ -135,6 +136,19 @@ fn a_doom_that_does_not_open_may_be_of_a_collector_at_work() {
     story.objects.put(&format!("gc/doom/{}", "0a".repeat(16)), vec![0; 300]).unwrap();
     let error = take(&open(story.objects.backend()).unwrap()).unwrap_err();
     assert_eq!((error.kind(), story.objects.names("locks").unwrap().len()), (ErrorKind::Locked, 0));
+}
+
+#[test]
+fn a_repair_that_has_to_delete_stores_nothing_under_a_lease() {
+    let story = Story::new(2);
+    let spoilt = story.objects.names("segments").unwrap().swap_remove(0);
+    spoil(&story.objects, &spoilt, 500);
+    let repository = open(story.objects.backend()).unwrap();
+    let (id, before) = (take(&repository).unwrap(), story.objects.names("").unwrap());
+    assert_eq!(mend(story.objects.backend(), None).unwrap_err().kind(), ErrorKind::Locked);
+    assert_eq!(story.objects.names("").unwrap(), before);
+    repository.end_lease(&id).unwrap();
+    assert_eq!(mend(story.objects.backend(), None).unwrap().1.replaced, 1);
 }
 
 /// Counts calls; clones share the count.

@@ -1,6 +1,7 @@
 //! The steps of a repair, in the order in which they are safe.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use super::other::copy_missing;
 use super::plan::says;
@@ -14,6 +15,7 @@ use crate::gc::{LostChunk, damage_records};
 use crate::id::{ArchiveId, ChunkId, PendingId, SegmentId};
 use crate::monitor::{Counters, Event, Monitor, Warning};
 use crate::ops::compact::{CompactOptions, carry_out, missed};
+use crate::ops::lease::wait_for_leases;
 use crate::ops::republish::republish;
 use crate::repository::{Collector, Named, Repository, is_finding};
 use crate::seal::Kind;
@@ -39,7 +41,8 @@ pub struct Repaired {
 ///
 /// # Errors
 /// `Damaged` if a doom does not open and `no_collector` is not said: nobody knows which segments a collector is about
-/// to delete. What was done before an error stays done, and a repair that is begun again goes on.
+/// to delete. `Locked` if a segment has to go and somebody holds a lease. What was done before an error stays done, and a
+/// repair that is begun again goes on.
 pub fn repair(
     repository: &Repository,
     plan: &Plan,
@@ -49,6 +52,10 @@ pub fn repair(
     monitor: &dyn Monitor,
 ) -> Result<Repaired> {
     repository.permissions().require_all("repair")?;
+    if !plan.spoilt.is_empty() {
+        // Nothing is stored again for what could not go then.
+        wait_for_leases(repository, Duration::ZERO, clock, monitor)?;
+    }
     repository.probe_delete()?;
     repository.probe_store(&|| clock.wait(repository.list_staleness()))?;
     let mut done = Repaired::default();
