@@ -13,10 +13,11 @@ use crate::repository::Repository;
 /// What this machine remembers them by.
 const MEMORY: &str = "pendings";
 
-/// Pendings that have been there for so many seconds. Who never looked before believes their clients.
+/// Pendings that have been there for so many seconds. Who never looked before believes their clients, and who can not
+/// read what it remembers takes nobody for dead.
 pub(super) fn dead(repository: &Repository, roots: &Roots, seconds: i64, now: Timestamp) -> Vec<PendingId> {
     let limit = Timestamp::new(now.seconds.saturating_sub(seconds), now.nanoseconds);
-    let mut seen = Memory::load(repository, MEMORY).unwrap_or_default();
+    let Ok(mut seen) = Memory::load(repository, MEMORY) else { return Vec::new() };
     let is_there = |id: &[u8; 16]| roots.pendings.contains_key(&PendingId::from_bytes(*id));
     seen.retain(is_there);
     roots.pendings.keys().for_each(|id| seen.note_first(*id.as_bytes(), now));
