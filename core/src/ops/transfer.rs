@@ -62,14 +62,11 @@ impl<'a> Transfer<'a> {
     /// # Errors
     /// Whatever can not be read or stored; then the target has no part of the archive.
     pub fn copy(&mut self, archive: &Archive, clock: &dyn Clock, monitor: &dyn Monitor) -> Result<Archive> {
-        let counters = monitor.counters();
-        Counters::set(&counters.files_expected, archive.record.root.files);
-        Counters::set(&counters.bytes_expected, archive.record.root.bytes);
         let mut attempts = 1;
         loop {
             match self.attempt(archive, clock, monitor) {
                 Err(error) if error.kind() == ErrorKind::Overtaken && attempts < ATTEMPTS_MAX => {
-                    counters.reset();
+                    monitor.counters().reset();
                     attempts += 1;
                 }
                 done => return done,
@@ -78,6 +75,8 @@ impl<'a> Transfer<'a> {
     }
 
     fn attempt(&mut self, archive: &Archive, clock: &dyn Clock, monitor: &dyn Monitor) -> Result<Archive> {
+        Counters::set(&monitor.counters().files_expected, archive.record.root.files);
+        Counters::set(&monitor.counters().bytes_expected, archive.record.root.bytes);
         let run = Run::begin(self.target, None, &self.options.writer, clock, monitor)?;
         let tree = match self.rewrite(archive, &run, monitor) {
             Ok(tree) => tree,
