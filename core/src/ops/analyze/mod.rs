@@ -1,7 +1,7 @@
 //! Where the room of a repository goes: what archives share and what only they need, and the directories that grow.
 //!
-//! Sizes are told twice: of content, and of what is stored of it. Every tree node is visited once per question, in
-//! however many archives it occurs; memory is a few bits per chunk.
+//! Sizes are told twice: of content, and of what is stored of it. Of archives that are counted together every tree node
+//! is visited once, in however many of them it occurs; memory is a few bits per chunk.
 
 mod hotspots;
 

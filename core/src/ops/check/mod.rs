@@ -74,8 +74,8 @@ pub enum About {
     StaleEntry(SegmentId),
     /// Segments that no index fragment names: left by a client that died, or of one that is writing. Harmless.
     Unnamed(usize),
-    /// An archive that lacks something and that nobody reported: its client is about to make it whole or to take it back,
-    /// or it died. Harmless.
+    /// An archive that nobody reported, and that may lack something: its client is about to make it whole or to take it
+    /// back, or it died. Harmless.
     Unfinished(ArchiveId),
     /// A chunk that can not be read from any segment.
     Chunk(ChunkId),

@@ -1,7 +1,8 @@
 //! Content that comes as a tar archive.
 //!
 //! Members come in any order and may replace each other, entries go into directories in order: so content is stored
-//! as it comes, and entries wait in memory, some hundred bytes each, until the stream is over.
+//! as it comes, and entries wait in memory, some hundred bytes each and as much as the smallest files hold, until the
+//! stream is over.
 
 use std::collections::{BTreeMap, HashSet};
 use std::io;
