@@ -5,7 +5,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::error::Error;
+use crate::error::{Error, ErrorKind, Result};
 
 /// What became of one item of the source or the target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -139,6 +139,11 @@ pub trait Monitor: Send + Sync {
 
     /// Whether the operation shall stop at the next safe point.
     fn interrupted(&self) -> bool;
+
+    /// `Interrupted` while doing `operation`, if it shall stop.
+    fn stop_if_asked(&self, operation: &'static str) -> Result<()> {
+        if self.interrupted() { Err(Error::new(ErrorKind::Interrupted, operation)) } else { Ok(()) }
+    }
 }
 
 /// A monitor that only counts.

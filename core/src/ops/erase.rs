@@ -1,6 +1,6 @@
 //! Deletes a repository.
 
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::Result;
 use crate::monitor::{Counters, Monitor};
 use crate::repository::{ClosedRepository, ERASURE};
 
@@ -46,9 +46,7 @@ pub fn erase(repository: &ClosedRepository, monitor: &dyn Monitor) -> Result<()>
 fn sweep(repository: &ClosedRepository, monitor: &dyn Monitor) -> Result<()> {
     for namespace in ERASURE {
         for object in repository.objects(namespace)? {
-            if monitor.interrupted() {
-                return Err(Error::new(ErrorKind::Interrupted, "delete repository"));
-            }
+            monitor.stop_if_asked("delete repository")?;
             repository.erase_object(&object)?;
             Counters::add(&monitor.counters().bytes, object.bytes);
         }

@@ -65,9 +65,7 @@ pub fn export_tar(
     let descend =
         |item: &WalkItem| matcher.decide(&item.path) != Decision::ExcludeNoRecurse && matcher.may_descend(&item.path);
     for event in Walk::new(reader, &record.root, None, descend) {
-        if monitor.interrupted() {
-            return Err(Error::new(ErrorKind::Interrupted, "export archive"));
-        }
+        monitor.stop_if_asked("export archive")?;
         match event {
             Ok(WalkEvent::Entry(item)) if matcher.decide(&item.path) == Decision::Include => export.item(&item)?,
             Ok(_) => {}

@@ -8,7 +8,7 @@ use std::collections::HashSet;
 use crate::archive::content::Content;
 use crate::archive::record::ArchiveRecord;
 use crate::archive::walk::{Walk, WalkEvent, WalkItem};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::Result;
 use crate::monitor::{Event, Monitor, Warning};
 use crate::pattern::{Decision, Matcher};
 use crate::repository::Reader;
@@ -47,9 +47,7 @@ impl<'a> Finder<'a> {
         let mut found_barren = Vec::new();
         let stat = record.stat_root.as_ref().filter(|_| self.stat);
         for event in Walk::new(self.reader, &record.root, stat, descend) {
-            if self.monitor.interrupted() {
-                return Err(Error::new(ErrorKind::Interrupted, "find files"));
-            }
+            self.monitor.stop_if_asked("find files")?;
             match event {
                 Ok(WalkEvent::Entry(item)) => {
                     let (wanted, depth) = (matcher.decide(&item.path) == Decision::Include, item.depth);

@@ -79,9 +79,7 @@ fn wait_until(
         if waited >= most {
             return Err(error);
         }
-        if monitor.interrupted() {
-            return Err(Error::new(ErrorKind::Interrupted, "wait for lease"));
-        }
+        monitor.stop_if_asked("wait for lease")?;
         let step = STEP.min(most - waited);
         clock.wait(step);
         waited += step;

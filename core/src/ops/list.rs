@@ -3,7 +3,7 @@
 use crate::archive::record::ArchiveRecord;
 use crate::archive::stat::StatRef;
 use crate::archive::walk::{Walk, WalkEvent, WalkItem};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::Result;
 use crate::monitor::{Event, Monitor, Warning};
 use crate::pattern::{Decision, Matcher};
 use crate::repository::Reader;
@@ -43,9 +43,7 @@ fn each(
     let descend =
         |item: &WalkItem| matcher.decide(&item.path) != Decision::ExcludeNoRecurse && matcher.may_descend(&item.path);
     for event in Walk::new(reader, &record.root, stat, descend) {
-        if monitor.interrupted() {
-            return Err(Error::new(ErrorKind::Interrupted, "list archive"));
-        }
+        monitor.stop_if_asked("list archive")?;
         match event {
             Ok(WalkEvent::Entry(item)) if matcher.decide(&item.path) == Decision::Include => visit(item)?,
             Ok(_) => {}

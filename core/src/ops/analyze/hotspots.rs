@@ -7,7 +7,7 @@ use crate::archive::content::{Content, ContentItem};
 use crate::archive::content_tree::ContentReader;
 use crate::archive::entry::Entry;
 use crate::archive::walk::{Walk, WalkEvent, WalkItem};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::Result;
 use crate::id::ChunkId;
 use crate::index::{Mark, Marks};
 use crate::monitor::{Event, Monitor, Warning};
@@ -65,9 +65,7 @@ impl Search<'_> {
         if !visited.contains(&root.root) {
             let unknown = |item: &WalkItem| directory(&item.entry).is_some_and(|root| !visited.contains(&root));
             for event in Walk::new(&reader, &root, None, unknown) {
-                if monitor.interrupted() {
-                    return Err(Error::new(ErrorKind::Interrupted, "analyze archives"));
-                }
+                monitor.stop_if_asked("analyze archives")?;
                 let failed = match event {
                     Ok(WalkEvent::Entry(item)) => match self.file(&item, counts) {
                         Ok(()) => continue,

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::archive::catalog::Archive;
 use crate::archive::node::Node;
-use crate::error::{Error, ErrorKind, Result, Retry};
+use crate::error::{Result, Retry};
 use crate::id::{ArchiveId, ChunkId};
 use crate::index::{ChunkSizes, Mark, Marks};
 use crate::monitor::{Event, Monitor, Warning};
@@ -156,9 +156,7 @@ impl<'a> Survey<'a> {
     fn tree(&mut self, root: ChunkId, marks: &mut Marks) -> Result<()> {
         let mut waiting = vec![root];
         while let Some(id) = waiting.pop() {
-            if self.monitor.interrupted() {
-                return Err(Error::new(ErrorKind::Interrupted, "analyze archives"));
-            }
+            self.monitor.stop_if_asked("analyze archives")?;
             if !self.mark(&id, marks) {
                 continue;
             }

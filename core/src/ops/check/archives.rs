@@ -89,7 +89,7 @@ impl Check<'_, '_> {
     fn tree(&mut self, root: ChunkId, marks: &mut Marks, reader: &Reader) -> Result<()> {
         let mut waiting = vec![root];
         while !waiting.is_empty() {
-            self.stop_if_asked()?;
+            self.monitor.stop_if_asked("check")?;
             let mut nodes = waiting.split_off(waiting.len().saturating_sub(NODES_AT_ONCE));
             nodes.retain(|id| self.visit(id, Class::Tree, marks));
             let read = at_once(&nodes, self.options.workers, &|| false, &|| reader.clone(), &|id, reader| {

@@ -15,7 +15,7 @@ impl Check<'_, '_> {
     /// Names every file and directory of an archive that can not be restored whole.
     pub(super) fn hurt(&mut self, archive: &Archive, reader: &Reader) -> Result<()> {
         for event in Walk::new(reader, &archive.record.root, None, |_| true) {
-            self.stop_if_asked()?;
+            self.monitor.stop_if_asked("check")?;
             let (path, error) = match event {
                 Ok(WalkEvent::Entry(item)) => match self.missing_of(&item.entry, reader)? {
                     Some(error) => (item.path, error),

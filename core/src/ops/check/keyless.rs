@@ -54,5 +54,6 @@ pub fn check_without_key(
         checked.damages += usize::from(!about.is_harmless());
         report(Told::Finding(Finding { about, error }));
     }
-    if monitor.interrupted() { Err(Error::new(ErrorKind::Interrupted, "check")) } else { Ok(checked) }
+    monitor.stop_if_asked("check")?;
+    Ok(checked)
 }

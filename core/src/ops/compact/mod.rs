@@ -275,9 +275,7 @@ fn evacuate(collector: &Collector, needs: &Needs, plan: &Plan, monitor: &dyn Mon
     let mut chosen: BTreeSet<SegmentId> = plan.victims.iter().map(|victim| victim.id).collect();
     collector.withdraw(&chosen);
     for victim in &plan.victims {
-        if monitor.interrupted() {
-            return Err(Error::new(ErrorKind::Interrupted, "compact"));
-        }
+        monitor.stop_if_asked("compact")?;
         if victim.needed_chunks == 0 {
             continue;
         }

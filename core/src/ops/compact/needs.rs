@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::roots::{Root, Roots};
 use crate::archive::node::Node;
-use crate::error::{Error, ErrorKind, Result, Retry};
+use crate::error::{Error, Result, Retry};
 use crate::id::ChunkId;
 use crate::index::{Mark, Marks};
 use crate::monitor::Monitor;
@@ -72,9 +72,7 @@ impl Visit<'_> {
         let mut waiting = vec![root];
         let mut unread = Ok(());
         while let Some(id) = waiting.pop() {
-            if monitor.interrupted() {
-                return Err(Error::new(ErrorKind::Interrupted, "compact"));
-            }
+            monitor.stop_if_asked("compact")?;
             if !self.note(Class::Tree, id) {
                 continue;
             }

@@ -3,7 +3,7 @@
 use super::plan::Plan;
 use super::traversal::{Rules, Step, Traversal};
 use crate::archive::record::Statistics;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::Result;
 use crate::monitor::{Counters, Event, FileStatus, Monitor};
 use crate::pattern::Matcher;
 
@@ -13,9 +13,7 @@ pub fn dry_run(plan: &Plan, rules: &Rules, matcher: &Matcher, monitor: &dyn Moni
     let mut statistics = Statistics::default();
     let mut traversal = Traversal::new(plan, rules, matcher, monitor);
     while let Some(step) = traversal.step() {
-        if monitor.interrupted() {
-            return Err(Error::new(ErrorKind::Interrupted, "create archive"));
-        }
+        monitor.stop_if_asked("create archive")?;
         let found = match step {
             Step::Enter { found, implied: false } | Step::Item(found) => found,
             Step::Enter { implied: true, .. } | Step::Leave => continue,

@@ -9,7 +9,7 @@ use std::path::Path;
 use crate::archive::content::Content;
 use crate::archive::record::ArchiveRecord;
 use crate::archive::walk::{Walk, WalkEvent, WalkItem};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::Result;
 use crate::fs::restore::RestoreOptions;
 use crate::fs::target::Target;
 use crate::fs::users::Users;
@@ -75,9 +75,7 @@ pub fn extract(
     work::with_workers(reader, options, monitor, |queue| {
         let mut restorer = Restorer::new(target.root(), reader, options, monitor, queue);
         for event in Walk::new(reader, &record.root, None, |item: &WalkItem| may_descend(&options.matcher, item)) {
-            if monitor.interrupted() {
-                return Err(Error::new(ErrorKind::Interrupted, "extract archive"));
-            }
+            monitor.stop_if_asked("extract archive")?;
             match event {
                 Ok(WalkEvent::Entry(item)) => {
                     let included = options.matcher.decide(&item.path) == Decision::Include;

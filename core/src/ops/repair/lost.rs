@@ -14,7 +14,7 @@ use crate::archive::removal::RemovalRecord;
 use crate::archive::tree::DirectoryReader;
 use crate::clock::Timestamp;
 use crate::codec::Extensions;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 use crate::id::{ArchiveId, ChunkId};
 use crate::limits::RECORD_BYTES_MAX;
 use crate::monitor::Monitor;
@@ -92,9 +92,7 @@ fn misplaced(repository: &Repository, id: &ArchiveId) -> Result<Option<(ArchiveI
 fn tops(session: &Session, monitor: &dyn Monitor) -> Result<BTreeSet<ChunkId>> {
     let (mut directories, mut named) = (BTreeSet::new(), BTreeSet::new());
     for segment in session.segment_records().iter().filter(|segment| segment.class == Class::Tree) {
-        if monitor.interrupted() {
-            return Err(Error::new(ErrorKind::Interrupted, "find lost archives"));
-        }
+        monitor.stop_if_asked("find lost archives")?;
         let read = session.each_chunk(&segment.id, &mut |id, plain| {
             let Ok(node) = Node::decode(plain) else { return };
             if matches!(node.kind(), NodeKind::DirectoryLeaf | NodeKind::DirectoryInterior) {

@@ -7,7 +7,7 @@ use crate::archive::content_tree::{ContentBuilder, ContentReader};
 use crate::archive::cut::CutKey;
 use crate::archive::entry::Entry;
 use crate::chunker::{Chunker, ChunkerParams};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 use crate::id::ChunkId;
 use crate::monitor::{FileStatus, Monitor};
 use crate::ops::archived_input::{ArchivedInput, fetch_piece};
@@ -63,7 +63,7 @@ impl Copied<'_> {
         }
         let mut builder = ContentBuilder::new(self.cut_key.clone());
         for item in ContentReader::open(reader, &entry.content, entry.size)? {
-            stop_if_asked(monitor)?;
+            monitor.stop_if_asked("rewrite archive")?;
             let item = match item? {
                 ContentItem::Chunk { id, bytes } => ContentItem::Chunk { id: self.chunk(reader, &id, bytes)?, bytes },
                 hole @ ContentItem::Hole { .. } => hole,
@@ -112,7 +112,7 @@ impl Cut<'_> {
         let holes = !matches!(&entry.content, Content::Inline(_)) && has_holes(reader, entry)?;
         let expected = (!holes).then_some(entry.size);
         let (content, size) = self.cutter.store(&mut input, expected, self.writer, &mut |_| {
-            stop_if_asked(monitor)?;
+            monitor.stop_if_asked("rewrite archive")?;
             (**between)()
         })?;
         if size != entry.size {
@@ -157,8 +157,4 @@ fn key(content: &Content) -> [u8; 16] {
     let mut key = [0; 16];
     hasher.finalize_xof().fill(&mut key);
     key
-}
-
-fn stop_if_asked(monitor: &dyn Monitor) -> Result<()> {
-    if monitor.interrupted() { Err(Error::new(ErrorKind::Interrupted, "rewrite archive")) } else { Ok(()) }
 }
