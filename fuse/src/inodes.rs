@@ -3,8 +3,8 @@
 //! A number is a hash of the number of the directory and the name, so it is the same in every mount, and nobody
 //! has to remember which numbers are taken: two of ten million names share one with a probability of 10^-5. All names
 //! of a file share one by its hard-link id. What stands for a number is kept from the kernel's first question until
-//! it forgets it: a reference to a leaf and a position, two dozen bytes; entries themselves come from the cache
-//! of leaves.
+//! it forgets it: of a file the place of its entry, about a hundred bytes; entries themselves come from the cache of
+//! leaves.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry as Slot;
