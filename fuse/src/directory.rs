@@ -7,6 +7,7 @@ use gabion_core::archive::attributes::AttributesRef;
 use gabion_core::archive::entry::Entry;
 use gabion_core::archive::metadata::FileType;
 use gabion_core::archive::node_cache::Leaf;
+use gabion_core::archive::walk::append;
 use gabion_core::archive::{Content, DirectoryRef};
 use gabion_core::error::Result;
 
@@ -63,10 +64,7 @@ impl Layer {
     /// The path of an entry in the archive.
     pub fn path_of(&self, name: &[u8]) -> Vec<u8> {
         let mut path = self.path.to_vec();
-        if !path.is_empty() {
-            path.push(b'/');
-        }
-        path.extend_from_slice(name);
+        append(&mut path, name);
         path
     }
 }
@@ -231,17 +229,7 @@ fn layers_of(directories: &[Found]) -> Arc<[Layer]> {
 impl Directory {
     /// A directory with nothing in it.
     pub fn for_test(number: u64) -> Arc<Self> {
-        let metadata = gabion_core::archive::metadata::Metadata {
-            mode: 0o755,
-            uid: 0,
-            gid: 0,
-            user: None,
-            group: None,
-            modified: gabion_core::clock::Timestamp::new(0, 0),
-            born: None,
-            accessed: None,
-            flags: 0,
-        };
+        let metadata = gabion_core::archive::metadata::Metadata::of_directory(gabion_core::clock::Timestamp::new(0, 0));
         let attr = attributes::of_metadata(number, FileType::Directory, &metadata, &crate::Owners::default());
         let contents = Contents::Entries { layers: Arc::new([]), versions: Vec::new() };
         Arc::new(Self { number, parent: number, attr, attributes: AttributesRef::None, contents })

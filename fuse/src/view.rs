@@ -228,5 +228,5 @@ impl std::fmt::Debug for View {
 /// Of directories that are in no archive.
 fn own_metadata(modified: gabion_core::clock::Timestamp) -> Metadata {
     let (uid, gid) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
-    Metadata { mode: 0o755, uid, gid, user: None, group: None, modified, born: None, accessed: None, flags: 0 }
+    Metadata { uid, gid, ..Metadata::of_directory(modified) }
 }

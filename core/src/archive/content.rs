@@ -79,6 +79,13 @@ pub struct DirectoryRef {
     pub bytes: u64,
 }
 
+impl DirectoryRef {
+    /// Stands in an entry for a directory whose content is not known, or not yet.
+    pub(crate) fn unknown() -> Self {
+        Self { root: ChunkId::from_bytes([0; 32]), depth: 0, entries: 0, files: 0, bytes: 0 }
+    }
+}
+
 /// A node of a content list, as its parent names it. Stored as an array of its fields.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ContentChild {

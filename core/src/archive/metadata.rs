@@ -90,6 +90,11 @@ pub struct Metadata {
 }
 
 impl Metadata {
+    /// Of a directory of which no more is known than a time: it belongs to root, and everybody may look.
+    pub fn of_directory(modified: Timestamp) -> Self {
+        Self { mode: 0o755, uid: 0, gid: 0, user: None, group: None, modified, born: None, accessed: None, flags: 0 }
+    }
+
     /// Refuses a mode above 0o7777, a name above 512 bytes, a fraction of a second above one.
     pub(super) fn check(&self) -> Result<(), &'static str> {
         if self.mode > 0o7777 {

@@ -148,7 +148,7 @@ pub fn find_path(source: &dyn ChunkSource, root: &DirectoryRef, path: &[u8]) -> 
 }
 
 /// Appends a name to a path.
-fn append(path: &mut Vec<u8>, name: &[u8]) {
+pub fn append(path: &mut Vec<u8>, name: &[u8]) {
     if !path.is_empty() {
         path.push(b'/');
     }

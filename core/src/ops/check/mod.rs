@@ -22,6 +22,7 @@ use crate::repository::{Repository, Session};
 use crate::segment::Class;
 
 pub use keyless::check_without_key;
+pub(super) use objects::missing_segments;
 
 use look::Look;
 

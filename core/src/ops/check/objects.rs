@@ -56,7 +56,7 @@ impl Check<'_, '_> {
                 Err(error) => return Err(error),
             }
         }
-        self.stop_if_asked()?;
+        self.monitor.stop_if_asked("check")?;
         // What the session could not open for another reason than its hash.
         let session = &self.look.session;
         let unreadable = session.unreadable_notes().chain(session.damaged_fragments());
@@ -133,7 +133,7 @@ impl Check<'_, '_> {
         }
         // What can not be remembered is read again.
         let _ = memory.save(self.repository);
-        done.and_then(|()| self.stop_if_asked())
+        done.and_then(|()| self.monitor.stop_if_asked("check"))
     }
 
     /// What became of each segment, as far as there was time.
@@ -174,14 +174,10 @@ impl Check<'_, '_> {
         self.find(About::Object(format!("segments/{id}")), error);
         Ok(false)
     }
-
-    pub(super) fn stop_if_asked(&self) -> Result<()> {
-        if self.monitor.interrupted() { Err(Error::new(ErrorKind::Interrupted, "check")) } else { Ok(()) }
-    }
 }
 
 /// Segments that the index names and the store lacks, although nobody said that they would go.
-fn missing_segments(session: &Session) -> BTreeSet<SegmentId> {
+pub(in crate::ops) fn missing_segments(session: &Session) -> BTreeSet<SegmentId> {
     let gone = session.gone_segments().iter().copied();
     gone.filter(|id| !session.exists(id) && !session.is_doomed(id)).collect()
 }

@@ -32,8 +32,6 @@ use crate::tar::{Kind, Member, Piece, TarReader, Time};
 
 /// Bytes of an access control list that says no more than the mode does: owner, group, others.
 const TRIVIAL_ACL_BYTES: usize = 4 + 3 * 8;
-/// Directories that no member describes.
-const IMPLIED_MODE: u32 = 0o755;
 
 /// A tar archive that becomes an archive.
 pub struct TarStream<'a> {
@@ -80,9 +78,7 @@ impl<'a> Importer<'a> {
     pub fn run(mut self, stream: TarStream<'_>) -> Result<Imported> {
         let mut tar = TarReader::new(stream.input, stream.ignore_zeros);
         while let Some(member) = tar.next_member()? {
-            if self.monitor.interrupted() {
-                return Err(Error::new(ErrorKind::Interrupted, "import archive"));
-            }
+            self.monitor.stop_if_asked("import archive")?;
             match self.member(&member, &mut tar) {
                 Ok(status) => self.monitor.event(&Event::File { status, path: &shown(&member.path) }),
                 Err(Failed::Member(error)) => self.complain(&member, &error),
@@ -220,7 +216,7 @@ impl<'a> Importer<'a> {
             Kind::CharacterDevice => (FileType::CharacterDevice, device(member), FileStatus::CharacterDevice),
             // What is in it is known at the end.
             Kind::Directory | Kind::HardLink | Kind::Other(_) => {
-                (FileType::Directory, Content::Directory(no_directory()), FileStatus::Directory)
+                (FileType::Directory, Content::Directory(DirectoryRef::unknown()), FileStatus::Directory)
             }
         };
         let (name, extensions) = (b"name".to_vec(), Extensions::none());
@@ -233,7 +229,7 @@ impl<'a> Importer<'a> {
         let expected = member.data.is_none().then_some(member.size);
         self.content.store(&mut FromTar(tar), expected, self.writer, &mut |bytes| {
             Counters::add(&monitor.counters().bytes, bytes);
-            if monitor.interrupted() { Err(Error::new(ErrorKind::Interrupted, "import archive")) } else { Ok(()) }
+            monitor.stop_if_asked("import archive")
         })
     }
 
@@ -399,31 +395,16 @@ fn device(member: &Member) -> Content {
     Content::Device { major: member.device.0, minor: member.device.1 }
 }
 
-/// Stands in a directory's entry until its content is known.
-fn no_directory() -> DirectoryRef {
-    DirectoryRef { root: crate::id::ChunkId::from_bytes([0; 32]), depth: 0, entries: 0, files: 0, bytes: 0 }
-}
-
+/// A directory that no member describes.
 fn implied(name: Vec<u8>, time: Timestamp) -> Entry {
-    let metadata = Metadata {
-        mode: IMPLIED_MODE,
-        uid: 0,
-        gid: 0,
-        user: None,
-        group: None,
-        modified: time,
-        born: None,
-        accessed: None,
-        flags: 0,
-    };
     Entry {
         name,
         file_type: FileType::Directory,
-        metadata,
+        metadata: Metadata::of_directory(time),
         size: 0,
         hard_link: None,
         attributes: AttributesRef::None,
-        content: Content::Directory(no_directory()),
+        content: Content::Directory(DirectoryRef::unknown()),
         extensions: Extensions::none(),
     }
 }

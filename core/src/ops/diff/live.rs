@@ -20,7 +20,6 @@ use crate::fs::attributes::AttributeOptions;
 use crate::fs::source::{Names, SourceDirectory};
 use crate::fs::stat::{MetadataOptions, Stat, metadata};
 use crate::fs::users::Users;
-use crate::id::ChunkId;
 use crate::ops::create::archived_path;
 use crate::repository::{ChunkSink as _, Namer, Repository};
 use crate::segment::Class;
@@ -94,7 +93,7 @@ impl<'a> Live<'a> {
     fn item(&self, name: &[u8], stat: &Stat, file_type: FileType) -> Result<Item> {
         let attributes = self.directory.attributes(name, stat, AttributeOptions::default())?;
         let content = match file_type {
-            FileType::Directory => Content::Directory(unknown_directory()),
+            FileType::Directory => Content::Directory(DirectoryRef::unknown()),
             FileType::Symlink => Content::Target(self.directory.read_link(name)?),
             FileType::BlockDevice | FileType::CharacterDevice => {
                 Content::Device { major: stat.rdev.0, minor: stat.rdev.1 }
@@ -118,11 +117,6 @@ impl<'a> Live<'a> {
         let missing = || Error::new(ErrorKind::System, "compare files").with("reason", "asked for no entry");
         self.last.as_ref().ok_or_else(missing)
     }
-}
-
-/// What stands for the entries of a directory that has no node.
-fn unknown_directory() -> DirectoryRef {
-    DirectoryRef { root: ChunkId::from_bytes([0; 32]), depth: 0, entries: 0, files: 0, bytes: 0 }
 }
 
 impl<'a> Listing<'a> for Live<'a> {

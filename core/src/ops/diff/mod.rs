@@ -14,6 +14,7 @@ use crate::archive::content::Content;
 use crate::archive::entry::Entry;
 use crate::archive::record::ArchiveRecord;
 use crate::archive::stat::StatRow;
+use crate::archive::walk::append;
 use crate::clock::Timestamp;
 use crate::error::{Error, ErrorKind, Result};
 use crate::fs::source::SourceDirectory;
@@ -155,9 +156,7 @@ impl<'a> Walk<'a> {
         visit: &mut dyn FnMut(Difference) -> Result<()>,
     ) -> Result<()> {
         while let Some(level) = self.levels.last_mut() {
-            if self.monitor.interrupted() {
-                return Err(Error::new(ErrorKind::Interrupted, "compare archives"));
-            }
+            self.monitor.stop_if_asked("compare archives")?;
             self.path.truncate(level.path_bytes);
             let (old, new) = match level.advance() {
                 Ok(Some(pair)) => pair,
@@ -274,11 +273,4 @@ fn is_same_directory(old: Option<&Item>, new: Option<&Item>) -> bool {
         (Some(Content::Directory(old)), Some(Content::Directory(new))) => old.root == new.root,
         _ => false,
     }
-}
-
-fn append(path: &mut Vec<u8>, name: &[u8]) {
-    if !path.is_empty() {
-        path.push(b'/');
-    }
-    path.extend_from_slice(name);
 }

@@ -161,7 +161,7 @@ impl<'a> Import<'a> {
         let entry = Entry {
             name: b"-".to_vec(),
             file_type: FileType::File,
-            metadata: implied_directory(),
+            metadata: Metadata::of_directory(Timestamp::new(0, 0)),
             size,
             hard_link: None,
             attributes: AttributesRef::None,
@@ -177,21 +177,6 @@ fn intact<'a>(item: &'a Borg1Item, source: &Borg1Repository) -> &'a [Borg1Chunk]
     match &item.healthy {
         Some(healthy) if healthy.iter().all(|chunk| source.holds(&chunk.id)) => healthy,
         _ => &item.chunks,
-    }
-}
-
-/// Metadata of a directory that nothing is known of.
-pub(super) fn implied_directory() -> Metadata {
-    Metadata {
-        mode: 0o755,
-        uid: 0,
-        gid: 0,
-        user: None,
-        group: None,
-        modified: Timestamp::new(0, 0),
-        born: None,
-        accessed: None,
-        flags: 0,
     }
 }
 

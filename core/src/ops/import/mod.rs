@@ -16,6 +16,7 @@ use super::publish::publish;
 use crate::archive::assembly::Assembly;
 use crate::archive::catalog::Catalog;
 use crate::archive::cut::CutKey;
+use crate::archive::metadata::Metadata;
 use crate::archive::record::{ArchiveRecord, PendingRecord, Statistics, TopDirectory};
 use crate::archive::stat::StatRef;
 use crate::archive::{attributes::AttributesRef, content::DirectoryRef};
@@ -124,9 +125,7 @@ impl<'a> Importer<'a> {
         let mut import = Import::new(self.source, &writer, monitor, &mut self.memo, (&chunker, &cut_key), link_key);
         let mut next_checkpoint = CHECKPOINT_BYTES;
         for item in self.source.items(archive) {
-            if monitor.interrupted() {
-                return Err(Error::new(ErrorKind::Interrupted, "import archive"));
-            }
+            monitor.stop_if_asked("import archive")?;
             import.take(item)?;
             if writer.totals().new_bytes >= next_checkpoint {
                 checkpoint(&writer)?;
@@ -160,7 +159,7 @@ fn build(
         }
         AttributesRef::Chunk(_) => None,
     });
-    let (root, stat_root) = assembly.finish(cut_key, &item::implied_directory(), writer)?;
+    let (root, stat_root) = assembly.finish(cut_key, &Metadata::of_directory(Timestamp::new(0, 0)), writer)?;
     Ok((root, Some(stat_root)))
 }
 

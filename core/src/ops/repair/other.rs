@@ -12,7 +12,7 @@ use crate::archive::content_tree::ContentReader;
 use crate::archive::entry::Entry;
 use crate::archive::node::Node;
 use crate::archive::walk::{Walk, WalkEvent, find_path};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::Result;
 use crate::gc::LostChunk;
 use crate::id::{ArchiveId, ChunkId};
 use crate::monitor::Monitor;
@@ -33,10 +33,7 @@ pub(super) fn copy_missing(
 ) -> Result<usize> {
     let source = other.session()?.reader();
     let copy = Copy { repository, collector, source, monitor };
-    let alike = [Class::Data, Class::Tree]
-        .iter()
-        .all(|class| repository.chunk_id(*class, b"alike") == other.chunk_id(*class, b"alike"));
-    match alike {
+    match repository.names_chunks_as(other)? {
         true => copy.by_name(lost),
         false => copy.by_files(other, hurt, lost),
     }
@@ -56,7 +53,7 @@ impl Copy<'_> {
         let mut waiting: Vec<(ChunkId, Class)> = lost.values().map(|chunk| (chunk.id, chunk.class)).collect();
         let mut seen: BTreeSet<ChunkId> = lost.keys().copied().collect();
         while let Some((id, class)) = waiting.pop() {
-            self.stop_if_asked()?;
+            self.monitor.stop_if_asked("repair")?;
             let plain = match self.source.fetch(class, &id) {
                 Ok(plain) => plain,
                 Err(error) if is_finding(&error) => {
@@ -90,7 +87,7 @@ impl Copy<'_> {
             // The archive most alike comes first.
             others.sort_by_key(|other| other.record.name != archive.record.name);
             for event in Walk::new(&own, &archive.record.root, None, |_| true) {
-                self.stop_if_asked()?;
+                self.monitor.stop_if_asked("repair")?;
                 match event {
                     Ok(WalkEvent::Entry(item)) => self.file(&own, &item.path, &item.entry, &others, lost)?,
                     Ok(WalkEvent::Leave(_)) => {}
@@ -156,10 +153,6 @@ impl Copy<'_> {
             at = next;
         }
         Ok(plain)
-    }
-
-    fn stop_if_asked(&self) -> Result<()> {
-        if self.monitor.interrupted() { Err(Error::new(ErrorKind::Interrupted, "repair")) } else { Ok(()) }
     }
 }
 

@@ -7,7 +7,7 @@ use crate::backend::ObjectName;
 use crate::crypto::envelope::Kind;
 use crate::gc::{Damage, LostChunk};
 use crate::id::{ArchiveId, ChunkId, SegmentId};
-use crate::ops::check::{Checked, Spoilt};
+use crate::ops::check::{Checked, Spoilt, missing_segments};
 use crate::repository::{Named, RemovalName, Session};
 
 /// The steps of a repair.
@@ -73,12 +73,7 @@ impl Plan {
                 false => drop(plan.spoilt.insert(*id, spoilt.clone())),
             }
         }
-        plan.gone = session
-            .gone_segments()
-            .iter()
-            .filter(|id| !session.exists(id) && !session.is_doomed(id))
-            .copied()
-            .collect();
+        plan.gone = missing_segments(session);
         for name in &checked.damaged {
             plan.object(name);
         }

@@ -6,15 +6,14 @@ use std::time::Duration;
 use super::other::copy_missing;
 use super::plan::says;
 use super::{Plan, RepairOptions};
-use crate::archive::removal::RemovalRecord;
 use crate::backend::ObjectName;
 use crate::clock::Clock;
-use crate::codec::Extensions;
 use crate::error::{Error, ErrorKind, Result};
 use crate::gc::{LostChunk, damage_records};
-use crate::id::{ArchiveId, ChunkId, PendingId, SegmentId};
+use crate::id::{ChunkId, PendingId, SegmentId};
 use crate::monitor::{Counters, Event, Monitor, Warning};
 use crate::ops::compact::{CompactOptions, carry_out, missed};
+use crate::ops::delete::{Remover, remove};
 use crate::ops::lease::wait_for_leases;
 use crate::ops::republish::republish;
 use crate::repository::{Collector, Named, Repository, is_finding};
@@ -132,7 +131,7 @@ impl Run<'_> {
         self.collector.withdraw(&spoilt);
         let mut victims = BTreeSet::new();
         for id in &spoilt {
-            self.stop_if_asked()?;
+            self.monitor.stop_if_asked("repair")?;
             match self.collector.salvage(id) {
                 Err(error) if !is_finding(&error) => return Err(error),
                 _ => {}
@@ -152,7 +151,7 @@ impl Run<'_> {
     fn still_spoilt(&self) -> Result<BTreeSet<SegmentId>> {
         let mut spoilt = BTreeSet::new();
         for id in self.plan.spoilt.keys() {
-            self.stop_if_asked()?;
+            self.monitor.stop_if_asked("repair")?;
             match self.collector.verify_segment(id) {
                 // A store that mends itself, or a cable that failed once.
                 Ok(state) if state.wrong.is_none() && state.spoilt.is_empty() => {}
@@ -192,7 +191,9 @@ impl Run<'_> {
     /// The small things.
     fn records(&self, done: &mut Repaired) -> Result<()> {
         for (name, archive) in &self.plan.removals {
-            self.remove_again(archive)?;
+            // What it was nobody knows any more.
+            let remover = Remover { reason: "its removal record was damaged".to_owned(), ..Remover::default() };
+            remove(self.repository, archive, None, &remover, self.clock)?;
             done.discarded += discard(self.repository, std::slice::from_ref(name), self.monitor)?;
         }
         if !self.plan.epochs.is_empty() {
@@ -215,27 +216,9 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Says once more that an archive is removed; what it was nobody knows any more.
-    fn remove_again(&self, archive: &ArchiveId) -> Result<()> {
-        let removal = RemovalRecord {
-            archive: *archive,
-            record: None,
-            time: self.clock.now(),
-            host: String::new(),
-            user: String::new(),
-            reason: "its removal record was damaged".to_owned(),
-            extensions: Extensions::none(),
-        };
-        self.repository.remove_archive(archive, &removal.encode()?)
-    }
-
     /// Reports what keeps a single object from being mended.
     fn tell(&self, error: Error) -> Result<()> {
         tell(self.monitor, error)
-    }
-
-    fn stop_if_asked(&self) -> Result<()> {
-        if self.monitor.interrupted() { Err(Error::new(ErrorKind::Interrupted, "repair")) } else { Ok(()) }
     }
 }
 

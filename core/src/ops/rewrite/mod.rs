@@ -15,6 +15,7 @@ use crate::archive::entry::Entry;
 use crate::archive::metadata::FileType;
 use crate::archive::stat::{StatRef, StatRow};
 use crate::archive::tree::DirectoryReader;
+use crate::archive::walk::append;
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits::DIRECTORY_DEPTH_MAX;
 use crate::monitor::{Counters, Event, FileStatus, Monitor};
@@ -67,9 +68,7 @@ impl<'a> Rewriter<'a> {
         let mut path = Vec::new();
         let mut frames = vec![self.frame(None, root, stat, false, 0)];
         loop {
-            if self.monitor.interrupted() {
-                return Err(Error::new(ErrorKind::Interrupted, "rewrite archive"));
-            }
+            self.monitor.stop_if_asked("rewrite archive")?;
             let Some(frame) = frames.last_mut() else {
                 return Err(Error::new(ErrorKind::System, "rewrite archive").with("reason", "no directory is open"));
             };
@@ -208,11 +207,4 @@ fn status_of(file_type: FileType) -> FileStatus {
         FileType::CharacterDevice => FileStatus::CharacterDevice,
         FileType::Fifo => FileStatus::Fifo,
     }
-}
-
-fn append(path: &mut Vec<u8>, name: &[u8]) {
-    if !path.is_empty() {
-        path.push(b'/');
-    }
-    path.extend_from_slice(name);
 }
