@@ -6,7 +6,15 @@ use std::time::Duration;
 
 use gabion_core::archive::catalog::Catalog;
 use gabion_core::error::{Error, ErrorKind, Retry};
+use gabion_core::ops::analyze::hotspots;
 use gabion_core::ops::create::{CreateOptions, Created};
+use gabion_core::ops::diff::{DiffOptions, diff};
+use gabion_core::ops::export_tar::{ExportOptions, export_tar};
+use gabion_core::ops::extract::extract_to_stream;
+use gabion_core::ops::find::Finder;
+use gabion_core::ops::list::list;
+use gabion_core::pattern::Matcher;
+use gabion_core::repository::{Reader, Repository};
 use gabion_tests::{Call, FaultyBackend, Method, Notes, Objects, Random, ReadFault, RecordingBackend, WriteFault};
 
 use crate::engine::{archives, back_up, backed_up, copied, differences, new_repository, open, options, restore};
@@ -194,4 +202,39 @@ fn a_catalog_that_can_not_be_listed_is_no_empty_catalog() {
         let error = Catalog::load(&open(Arc::new(client)).unwrap()).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Connection);
     }
+}
+
+/// What may be damaged is passed over; a connection is not.
+#[test]
+fn a_lost_connection_is_no_damage() {
+    let scene = scene();
+    backed_up(&scene.objects, &scene.source);
+    let (told, _) = archives(&scene.objects);
+    let (old, new) = (&told[0], &told[1]);
+    let (all, notes) = (Matcher::new(), Notes::new());
+    type Run<'a> = &'a dyn Fn(&Repository, &Reader) -> gabion_core::error::Result<()>;
+    let runs: [(&str, Run<'_>); 6] = [
+        ("list", &|_, reader| list(reader, &old.record, &all, &notes, &mut |_| Ok(()))),
+        ("find", &|_, reader| Finder::new(reader, &all, false, &notes).search(&old.record, &mut |_| Ok(()))),
+        ("cat", &|_, reader| extract_to_stream(reader, &old.record, &all, &mut Vec::new(), &notes)),
+        ("tar", &|_, reader| export_tar(reader, &old.record, &mut Vec::new(), &ExportOptions::default(), &notes)),
+        ("diff", &|repository, reader| {
+            diff(repository, reader, &old.record, &new.record, &DiffOptions::default(), &notes, &mut |_| Ok(()))
+        }),
+        ("growth", &|repository, _| hotspots(&repository.session()?, &[old, new], &notes).map(drop)),
+    ];
+    for (what, run) in runs {
+        for number in 1.. {
+            let client = FaultyBackend::new(scene.objects.backend());
+            let client = client.on_read(number, ReadFault::Temporary(ErrorKind::Connection));
+            let done =
+                open(Arc::new(client.clone())).and_then(|repository| run(&repository, &repository.session()?.reader()));
+            if client.reads() < number {
+                assert!(number > 5 && done.is_ok(), "{what}: {number} reads, {done:?}");
+                break;
+            }
+            assert_eq!(done.unwrap_err().kind(), ErrorKind::Connection, "{what}, read {number}");
+        }
+    }
+    assert_eq!(notes.complaints(), Vec::<String>::new());
 }

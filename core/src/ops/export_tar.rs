@@ -5,6 +5,7 @@ use std::io::Write;
 
 use super::archived_input::fetch_piece;
 use super::extract::read_content;
+use super::unread::pass_over;
 use crate::acl;
 use crate::archive::content::{Content, ContentItem};
 use crate::archive::content_tree::ContentReader;
@@ -41,7 +42,7 @@ pub(super) const FLAG_NAMES: [(u32, &str); 4] =
 /// Writes the selected entries to `output`, in the order of the archive: parents first, names by bytes.
 ///
 /// A file whose content can not be read is reported, and what is missing of it is zeros: its length is written before
-/// its content is known. If `output` fails, so does this.
+/// its content is known. If `output` fails, or the connection is lost, so does this.
 ///
 /// # Errors
 /// `Unsupported` for sparse files in a format without them.
@@ -69,7 +70,7 @@ pub fn export_tar(
         match event {
             Ok(WalkEvent::Entry(item)) if matcher.decide(&item.path) == Decision::Include => export.item(&item)?,
             Ok(_) => {}
-            Err(failed) => export.warn(Warning::Item, &failed.path, &failed.error),
+            Err(failed) => pass_over(monitor, Warning::Item, &failed.path, failed.error)?,
         }
     }
     export.writer.finish().map(|_| ())
@@ -117,7 +118,7 @@ impl<W: Write> Export<'_, W> {
         }
         match entry.attributes.load(self.reader) {
             Ok(attributes) => self.put_attributes(&mut member, attributes, &item.path),
-            Err(error) => self.warn(Warning::Attribute, &item.path, &error),
+            Err(error) => pass_over(self.monitor, Warning::Attribute, &item.path, error)?,
         }
         match &entry.content {
             Content::Target(target) => member.target.clone_from(target),
@@ -141,7 +142,7 @@ impl<W: Write> Export<'_, W> {
             match stretches(self.reader, &item.entry) {
                 Ok(data) => member.data = data,
                 // What can not be found is told below, by who reads it.
-                Err(error) => self.warn(Warning::Item, &item.path, &error),
+                Err(error) => pass_over(self.monitor, Warning::Item, &item.path, error)?,
             }
         }
         self.writer.member(&member)?;
@@ -156,7 +157,7 @@ impl<W: Write> Export<'_, W> {
             Ok(()) => self.told(item, FileStatus::Extracted),
             Err(error) if broken.is_some() => return Err(error),
             Err(error) => {
-                self.warn(Warning::Item, &item.path, &error);
+                pass_over(self.monitor, Warning::Item, &item.path, error)?;
                 self.monitor.event(&Event::File { status: FileStatus::Error, path: &item.path });
                 self.fill_up()?;
             }
@@ -191,7 +192,7 @@ impl<W: Write> Export<'_, W> {
                     let error = Error::new(ErrorKind::Unsupported, "export attribute")
                         .with("reason", "its name can not be written")
                         .with("attribute", name.escape_ascii());
-                    self.warn(Warning::Attribute, path, &error);
+                    self.monitor.event(&Event::Warning { warning: Warning::Attribute, path, error: &error });
                 }
                 (name, _) => {
                     member.attributes.insert(name.to_vec(), value.into_vec());
@@ -206,10 +207,6 @@ impl<W: Write> Export<'_, W> {
             Counters::add(&self.monitor.counters().bytes, item.entry.size);
         }
         self.monitor.event(&Event::File { status, path: &item.path });
-    }
-
-    fn warn(&self, warning: Warning, path: &[u8], error: &Error) {
-        self.monitor.event(&Event::Warning { warning, path, error });
     }
 }
 

@@ -9,7 +9,8 @@ use crate::archive::content::Content;
 use crate::archive::record::ArchiveRecord;
 use crate::archive::walk::{Walk, WalkEvent, WalkItem};
 use crate::error::Result;
-use crate::monitor::{Event, Monitor, Warning};
+use crate::monitor::{Monitor, Warning};
+use crate::ops::unread::pass_over;
 use crate::pattern::{Decision, Matcher};
 use crate::repository::Reader;
 
@@ -34,7 +35,7 @@ impl<'a> Finder<'a> {
     /// What can not be read is reported to the monitor and passed over.
     ///
     /// # Errors
-    /// `Interrupted`, and whatever `visit` returns.
+    /// `Interrupted`, a connection that is lost, and whatever `visit` returns.
     pub fn search(&mut self, record: &ArchiveRecord, visit: &mut dyn FnMut(WalkItem) -> Result<()>) -> Result<()> {
         let (matcher, barren) = (self.matcher, &self.barren);
         let descend = |item: &WalkItem| {
@@ -64,8 +65,7 @@ impl<'a> Finder<'a> {
                 Ok(WalkEvent::Leave(_)) => {}
                 Err(failed) => {
                     happened += 1;
-                    let (path, error) = (&failed.path, &failed.error);
-                    self.monitor.event(&Event::Warning { warning: Warning::Item, path, error });
+                    pass_over(self.monitor, Warning::Item, &failed.path, failed.error)?;
                 }
             }
         }

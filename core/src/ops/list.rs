@@ -4,13 +4,14 @@ use crate::archive::record::ArchiveRecord;
 use crate::archive::stat::StatRef;
 use crate::archive::walk::{Walk, WalkEvent, WalkItem};
 use crate::error::Result;
-use crate::monitor::{Event, Monitor, Warning};
+use crate::monitor::{Monitor, Warning};
+use crate::ops::unread::pass_over;
 use crate::pattern::{Decision, Matcher};
 use crate::repository::Reader;
 
 /// Calls `visit` for every selected entry, parents before children, names in byte order.
 ///
-/// What can not be read is reported to the monitor and passed over.
+/// What can not be read is reported to the monitor and passed over, unless the connection is lost.
 pub fn list(
     reader: &Reader,
     record: &ArchiveRecord,
@@ -47,10 +48,7 @@ fn each(
         match event {
             Ok(WalkEvent::Entry(item)) if matcher.decide(&item.path) == Decision::Include => visit(item)?,
             Ok(_) => {}
-            Err(failed) => {
-                let (path, error) = (&failed.path, &failed.error);
-                monitor.event(&Event::Warning { warning: Warning::Item, path, error });
-            }
+            Err(failed) => pass_over(monitor, Warning::Item, &failed.path, failed.error)?,
         }
     }
     Ok(())

@@ -26,3 +26,4 @@ pub mod republish;
 mod resolve;
 mod rewrite;
 pub mod transfer;
+mod unread;

@@ -10,7 +10,8 @@ use crate::archive::walk::{Walk, WalkEvent, WalkItem};
 use crate::error::Result;
 use crate::id::ChunkId;
 use crate::index::{Mark, Marks};
-use crate::monitor::{Event, Monitor, Warning};
+use crate::monitor::{Monitor, Warning};
+use crate::ops::unread::pass_over;
 use crate::repository::{Reader, Session};
 
 /// A directory, and how much its files grew.
@@ -25,7 +26,7 @@ pub struct Hotspot {
 /// The directories in which new content came, most first. Archives are compared in the order of time; what the first
 /// archive of each name brings is no growth.
 ///
-/// What can not be read is reported to the monitor and not counted.
+/// What can not be read is reported to the monitor and not counted, unless the connection is lost.
 pub fn hotspots(session: &Session, archives: &[&Archive], monitor: &dyn Monitor) -> Result<Vec<Hotspot>> {
     let mut archives = archives.to_vec();
     archives.sort_by_key(|archive| (archive.record.start, archive.id));
@@ -77,8 +78,7 @@ impl Search<'_> {
                     }
                     Err(failed) => (failed.path, failed.error),
                 };
-                let (path, error) = (&failed.0, &failed.1);
-                monitor.event(&Event::Warning { warning: Warning::Item, path, error });
+                pass_over(monitor, Warning::Item, &failed.0, failed.1)?;
             }
         }
         self.visited.extend(visited);

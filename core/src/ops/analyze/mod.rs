@@ -9,10 +9,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::archive::catalog::Archive;
 use crate::archive::node::Node;
-use crate::error::{Result, Retry};
+use crate::error::Result;
 use crate::id::{ArchiveId, ChunkId};
 use crate::index::{ChunkSizes, Mark, Marks};
-use crate::monitor::{Event, Monitor, Warning};
+use crate::monitor::{Monitor, Warning};
+use crate::ops::unread::pass_over;
 use crate::repository::{Reader, Session};
 use crate::segment::Class;
 
@@ -167,10 +168,7 @@ impl<'a> Survey<'a> {
                         self.mark(&child, marks);
                     }
                 }),
-                Err(error) if error.retry() == Retry::Temporary => return Err(error),
-                Err(error) => {
-                    self.monitor.event(&Event::Warning { warning: Warning::Repository, path: b"", error: &error });
-                }
+                Err(error) => pass_over(self.monitor, Warning::Repository, b"", error)?,
             }
         }
         Ok(())

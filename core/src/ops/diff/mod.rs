@@ -19,7 +19,8 @@ use crate::clock::Timestamp;
 use crate::error::{Error, ErrorKind, Result};
 use crate::fs::source::SourceDirectory;
 use crate::limits::DIRECTORY_DEPTH_MAX;
-use crate::monitor::{Event, Monitor, Warning};
+use crate::monitor::{Monitor, Warning};
+use crate::ops::unread::pass_over;
 use crate::pattern::{Decision, Matcher};
 use crate::repository::{Reader, Repository};
 
@@ -79,7 +80,7 @@ impl Item {
 /// A directory that can not be read on one side is reported to the monitor and not compared.
 ///
 /// # Errors
-/// `Interrupted`, and whatever `visit` returns.
+/// `Interrupted`, a connection that is lost, and whatever `visit` returns.
 pub fn diff(
     repository: &Repository,
     reader: &Reader,
@@ -105,7 +106,7 @@ pub fn diff(
 /// does not have counts as added only below the paths that it was made of.
 ///
 /// # Errors
-/// Those of opening `top`, `Interrupted`, and whatever `visit` returns.
+/// Those of opening `top`, `Interrupted`, a connection that is lost, and whatever `visit` returns.
 pub fn diff_with_files(
     repository: &Repository,
     reader: &Reader,
@@ -165,7 +166,7 @@ impl<'a> Walk<'a> {
                     continue;
                 }
                 Err(error) => {
-                    self.report(&error);
+                    self.pass_over(error)?;
                     self.levels.pop();
                     continue;
                 }
@@ -180,20 +181,25 @@ impl<'a> Walk<'a> {
                 .transpose()
                 .and_then(|old| Ok((old, new.map(|found| found.item).transpose()?)));
             match items {
-                Ok((old, new)) => self.look(comparison, old, new).into_iter().try_for_each(&mut *visit)?,
-                Err(error) => self.report(&error),
+                Ok((old, new)) => self.look(comparison, old, new)?.into_iter().try_for_each(&mut *visit)?,
+                Err(error) => self.pass_over(error)?,
             }
         }
         Ok(())
     }
 
     /// Compares what is at the current path, and enters it if it is a directory whose entries may differ.
-    fn look(&mut self, comparison: &Comparison<'_>, old: Option<Item>, new: Option<Item>) -> Option<Difference> {
-        let level = self.levels.last()?;
+    fn look(
+        &mut self,
+        comparison: &Comparison<'_>,
+        old: Option<Item>,
+        new: Option<Item>,
+    ) -> Result<Option<Difference>> {
+        let Some(level) = self.levels.last() else { return Ok(None) };
         let matcher = &comparison.options.matcher;
         let decision = matcher.decide(&self.path);
         if decision == Decision::ExcludeNoRecurse {
-            return None;
+            return Ok(None);
         }
         let mut changes = Vec::new();
         if decision == Decision::Include {
@@ -201,39 +207,40 @@ impl<'a> Walk<'a> {
             let right = new.as_ref().map(|item| (item, &*level.new.listing));
             match comparison.changes(left, right) {
                 Ok(found) => changes = found,
-                Err(error) => self.report(&error),
+                Err(error) => self.pass_over(error)?,
             }
         }
         let equal = is_same_directory(old.as_ref(), new.as_ref()) && decision == Decision::Include;
         let directory = [&old, &new].into_iter().flatten().any(is_directory);
         if directory && !equal && matcher.may_descend(&self.path) {
-            self.enter(old.as_ref(), new.as_ref());
+            self.enter(old.as_ref(), new.as_ref())?;
         }
         let path = self.path.clone();
-        (!changes.is_empty()).then_some(Difference { path, old, new, changes })
+        Ok((!changes.is_empty()).then_some(Difference { path, old, new, changes }))
     }
 
-    fn enter(&mut self, old: Option<&Item>, new: Option<&Item>) {
-        let Some(level) = self.levels.last() else { return };
+    fn enter(&mut self, old: Option<&Item>, new: Option<&Item>) -> Result<()> {
+        let Some(level) = self.levels.last() else { return Ok(()) };
         let open = |item: Option<&Item>, side: &Peeked<'a>| match item.filter(|item| is_directory(item)) {
             Some(item) => side.listing.enter(item),
             None => Ok(Box::new(Nothing) as Box<dyn Listing<'a> + 'a>),
         };
         if self.levels.len() > DIRECTORY_DEPTH_MAX {
             let error = Error::new(ErrorKind::LimitExceeded, "compare archives").with("depth", self.levels.len());
-            return self.report(&error);
+            return self.pass_over(error);
         }
         match open(old, &level.old).and_then(|left| Ok((left, open(new, &level.new)?))) {
             Ok((left, right)) => {
                 let (old, new) = (Peeked { listing: left, next: None }, Peeked { listing: right, next: None });
                 self.levels.push(Level { old, new, path_bytes: self.path.len() });
+                Ok(())
             }
-            Err(error) => self.report(&error),
+            Err(error) => self.pass_over(error),
         }
     }
 
-    fn report(&self, error: &Error) {
-        self.monitor.event(&Event::Warning { warning: Warning::Item, path: &self.path, error });
+    fn pass_over(&self, error: Error) -> Result<()> {
+        pass_over(self.monitor, Warning::Item, &self.path, error)
     }
 }
 

@@ -12,12 +12,13 @@ use crate::error::{Error, Result};
 use crate::limits::KIB;
 use crate::monitor::{Counters, Event, FileStatus, Monitor, Warning};
 use crate::ops::archived_input::fetch_piece;
+use crate::ops::unread::pass_over;
 use crate::pattern::Matcher;
 use crate::repository::Reader;
 
 /// Writes the content of the selected regular files one after the other.
 ///
-/// If `out` fails, so does this; a file that can not be read is reported and left where it broke off.
+/// If `out` fails, or the connection is lost, so does this; a file that can not be read is reported and left where it broke off.
 pub fn extract_to_stream(
     reader: &Reader,
     record: &ArchiveRecord,
@@ -45,10 +46,7 @@ pub fn extract_to_stream(
             }
             // The reader of the stream is gone: nothing more can be done.
             Err(error) if failed.is_some() => Err(error),
-            Err(error) => {
-                monitor.event(&Event::Warning { warning: Warning::Item, path: &item.path, error: &error });
-                Ok(())
-            }
+            Err(error) => pass_over(monitor, Warning::Item, &item.path, error),
         }
     })
 }

@@ -16,6 +16,7 @@ use crate::ops::compact::{CompactOptions, carry_out, missed};
 use crate::ops::delete::{Remover, remove};
 use crate::ops::lease::wait_for_leases;
 use crate::ops::republish::republish;
+use crate::ops::unread::pass_over;
 use crate::repository::{Collector, Named, Repository, is_finding};
 use crate::seal::Kind;
 
@@ -223,11 +224,7 @@ impl Run<'_> {
 }
 
 fn tell(monitor: &dyn Monitor, error: Error) -> Result<()> {
-    if !is_finding(&error) {
-        return Err(error);
-    }
-    monitor.event(&Event::Warning { warning: Warning::Repository, path: b"", error: &error });
-    Ok(())
+    pass_over(monitor, Warning::Repository, b"", error)
 }
 
 /// Puts objects into quarantine; how many. One that can not be copied stays.
