@@ -6,12 +6,22 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::*;
+use crate::archive::attributes::AttributesRef;
+use crate::archive::builder::DirectoryBuilder;
+use crate::archive::content::{Content, ContentItem};
+use crate::archive::cut::CutKey;
+use crate::archive::entry::Entry;
+use crate::archive::metadata::{FileType, Metadata};
+use crate::archive::stat::StatRow;
 use crate::backend::{MemoryBackend, Store};
-use crate::clock::SystemClock;
+use crate::clock::{SystemClock, Timestamp};
+use crate::codec::Extensions;
 use crate::monitor::Silent;
 use crate::ops::create::{CreateOptions, Input, Plan, Wanted, archived_path, create};
+use crate::ops::export_tar::{ExportOptions, export_tar};
 use crate::pattern::Rule;
-use crate::repository::{Client, NewRepository, Repository};
+use crate::repository::{ChunkSink as _, Client, NewRepository, Repository, WriterOptions};
+use crate::segment::Class;
 
 fn round_trip(source: &Path, target: &Path, options: &ExtractOptions<'_>) {
     let store = Store::new(Arc::new(MemoryBackend::new())).unwrap();
@@ -53,6 +63,44 @@ fn a_directory_with_a_left_out_one_at_its_end_is_completed() {
     round_trip(&source, &target, &options);
     assert!(!target.join("a/z").exists());
     assert_eq!(fs::metadata(target.join("a")).unwrap().mode() & 0o7777, 0o751);
+}
+
+/// Who makes a tree may say that a chunk is longer than it is: then the file can not be read, whoever reads it.
+#[test]
+fn a_chunk_of_another_length_is_no_content() {
+    let store = Store::new(Arc::new(MemoryBackend::new())).unwrap();
+    let repository = Repository::create(store, Client::default(), &NewRepository::plain(), &SystemClock).unwrap();
+    let place = tempfile::tempdir().unwrap();
+    let plan = Plan::new([place.path()], Wanted::All);
+    let options = CreateOptions { name: "test".into(), ..CreateOptions::default() };
+    let created = create(&repository, Input::Files(&plan), &options, &SystemClock, &Silent::new()).unwrap();
+    let options = WriterOptions { workers: 0, ..WriterOptions::default() };
+    let writer = repository.session().unwrap().into_writer(&options).unwrap();
+    let id = writer.store(Class::Data, b"four").unwrap();
+    let entry = Entry {
+        name: b"file".to_vec(),
+        file_type: FileType::File,
+        metadata: Metadata::of_directory(Timestamp::new(0, 0)),
+        size: 9,
+        hard_link: None,
+        attributes: AttributesRef::None,
+        content: Content::List(vec![ContentItem::Chunk { id, bytes: 5 }, ContentItem::Hole { bytes: 4 }]),
+        extensions: Extensions::none(),
+    };
+    let mut builder = DirectoryBuilder::new(CutKey::new(repository.cut_key().unwrap()));
+    builder.push(entry, StatRow::None, &writer).unwrap();
+    let (root, _) = builder.finish(&writer).unwrap();
+    writer.checkpoint(b"pending").unwrap();
+    let reader = repository.session().unwrap().reader();
+    let record = ArchiveRecord { root, stat_root: None, ..created.record };
+    let monitor = Silent::new();
+    for sparse in [false, true] {
+        let options = ExportOptions { sparse, ..ExportOptions::default() };
+        export_tar(&reader, &record, &mut Vec::new(), &options, &monitor).unwrap();
+    }
+    extract_to_stream(&reader, &record, &Matcher::new(), &mut Vec::new(), &monitor).unwrap();
+    extract(&reader, &record, &place.path().join("target"), &ExtractOptions::default(), &monitor).unwrap();
+    assert_eq!(Counters::get(&monitor.counters().files), 0);
 }
 
 fn parts(path: &Path) -> usize {
