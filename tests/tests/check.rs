@@ -3,9 +3,13 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use gabion_core::error::Result;
+use gabion_core::backend::Store;
+use gabion_core::clock::{FixedClock, Timestamp};
+use gabion_core::error::{ErrorKind, Result};
+use gabion_core::local_state::MemoryState;
 use gabion_core::ops::check::{About, CheckOptions, Checked, Told, check};
-use gabion_tests::{FaultyBackend, HookedBackend, Notes, Objects, Random, WriteFault};
+use gabion_core::repository::{Client, Repository};
+use gabion_tests::{FaultyBackend, HookedBackend, Notes, Objects, Random, ReadFault, WriteFault};
 
 use crate::engine::{back_up, backed_up, clock, collect, new_repository, open, options, remove};
 use crate::life::Story;
@@ -196,6 +200,29 @@ fn a_check_that_has_no_time_goes_on_where_it_stopped() {
     assert_eq!(again.skipped_segments, segments, "all were read a moment ago");
     let others = run(&CheckOptions { age_max: Some(3600), archives: false, ..CheckOptions::default() });
     assert_eq!(others.skipped_segments, 0, "only a check of the data proves the data");
+}
+
+#[test]
+fn a_check_that_is_cut_short_remembers_what_it_read() {
+    let (story, state) = (Story::new(3), Arc::new(MemoryState::default()));
+    let segments = story.objects.names("segments").unwrap().len();
+    let run = |client: &FaultyBackend, state: &Arc<MemoryState>| {
+        let local = Client { state: state.clone(), ..Client::default() };
+        let store = Store::new(Arc::new(client.clone())).unwrap();
+        let repository = Repository::open(store, local, &mut |_| Ok(None)).unwrap();
+        let options = CheckOptions { archives: false, workers: 1, age_max: Some(3600), ..whole() };
+        check(&repository, &options, &FixedClock(Timestamp::new(6000, 0)), &Notes::new(), &mut |_| {})
+    };
+    let counting = FaultyBackend::new(story.objects.fork().unwrap().backend());
+    run(&counting, &Arc::default()).unwrap();
+    let (last, mut client) = (counting.reads() - 3, FaultyBackend::new(story.objects.backend()));
+    for read in last..last + 9 {
+        client = client.on_read(read, ReadFault::Temporary(ErrorKind::Connection));
+    }
+    assert_eq!(run(&client, &state).unwrap_err().kind(), ErrorKind::Connection);
+    assert_eq!(client.reads(), last, "the rest is not tried");
+    let rest = run(&FaultyBackend::new(story.objects.backend()), &state).unwrap();
+    assert_eq!(rest.skipped_segments, segments - 4);
 }
 
 /// Whatever others do at whatever call of a check, nothing seems to be lost that is not.
