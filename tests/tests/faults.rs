@@ -10,7 +10,7 @@ use gabion_core::ops::analyze::hotspots;
 use gabion_core::ops::create::{CreateOptions, Created};
 use gabion_core::ops::diff::{DiffOptions, diff};
 use gabion_core::ops::export_tar::{ExportOptions, export_tar};
-use gabion_core::ops::extract::extract_to_stream;
+use gabion_core::ops::extract::{ExtractOptions, dry_run, extract, extract_to_stream};
 use gabion_core::ops::find::Finder;
 use gabion_core::ops::list::list;
 use gabion_core::pattern::Matcher;
@@ -213,7 +213,15 @@ fn a_lost_connection_is_no_damage() {
     let (old, new) = (&told[0], &told[1]);
     let (all, notes) = (Matcher::new(), Notes::new());
     type Run<'a> = &'a dyn Fn(&Repository, &Reader) -> gabion_core::error::Result<()>;
-    let runs: [(&str, Run<'_>); 6] = [
+    let target = tempfile::tempdir().unwrap();
+    let restored = |reader: &Reader, workers| {
+        let options = ExtractOptions { workers, ..ExtractOptions::default() };
+        extract(reader, &old.record, target.path(), &options, &notes)
+    };
+    let runs: [(&str, Run<'_>); 9] = [
+        ("extract", &|_, reader| restored(reader, 0)),
+        ("extract with workers", &|_, reader| restored(reader, 2)),
+        ("read all", &|_, reader| dry_run(reader, &old.record, &all, &notes)),
         ("list", &|_, reader| list(reader, &old.record, &all, &notes, &mut |_| Ok(()))),
         ("find", &|_, reader| Finder::new(reader, &all, false, &notes).search(&old.record, &mut |_| Ok(()))),
         ("cat", &|_, reader| extract_to_stream(reader, &old.record, &all, &mut Vec::new(), &notes)),

@@ -2,7 +2,7 @@
 //! by workers, huge files piece by piece.
 //!
 //! A directory gets its metadata when the last thing below it is complete, whoever
-//! completes it. An item that fails is reported and the rest goes on.
+//! completes it. An item that fails is reported and the rest goes on, unless the connection is lost.
 
 use std::path::Path;
 
@@ -14,6 +14,7 @@ use crate::fs::restore::RestoreOptions;
 use crate::fs::target::Target;
 use crate::fs::users::Users;
 use crate::monitor::{Counters, Event, FileStatus, Monitor, Warning};
+use crate::ops::unread::pass_over;
 use crate::pattern::{Decision, Matcher};
 use crate::repository::Reader;
 
@@ -62,6 +63,9 @@ impl Default for ExtractOptions<'static> {
 /// Restores the selected entries below `target`, which is made if it is missing.
 ///
 /// Nothing is ever written outside of `target`, whatever the archive says.
+///
+/// # Errors
+/// `Interrupted`, and a connection that is lost; what can not be restored for another reason is reported.
 pub fn extract(
     reader: &Reader,
     record: &ArchiveRecord,
@@ -73,7 +77,7 @@ pub fn extract(
     Counters::set(&monitor.counters().files_expected, record.root.files);
     Counters::set(&monitor.counters().bytes_expected, record.root.bytes);
     work::with_workers(reader, options, monitor, |queue| {
-        let mut restorer = Restorer::new(target.root(), reader, options, monitor, queue);
+        let mut restorer = Restorer::new(target.root(), options, monitor, queue);
         for event in Walk::new(reader, &record.root, None, |item: &WalkItem| may_descend(&options.matcher, item)) {
             monitor.stop_if_asked("extract archive")?;
             match event {
@@ -82,10 +86,7 @@ pub fn extract(
                     restorer.entry(item, included)?;
                 }
                 Ok(WalkEvent::Leave(item)) => restorer.leave(item.depth),
-                Err(failed) => {
-                    let (path, error) = (&failed.path, &failed.error);
-                    monitor.event(&Event::Warning { warning: Warning::Item, path, error });
-                }
+                Err(failed) => pass_over(monitor, Warning::Item, &failed.path, failed.error)?,
             }
         }
         restorer.finish()
@@ -111,9 +112,7 @@ pub fn dry_run(reader: &Reader, record: &ArchiveRecord, matcher: &Matcher, monit
         let read = read_content(reader, &item.entry, &mut |_| Ok(()));
         match read {
             Ok(()) => stream::count(&item, FileStatus::Included, monitor),
-            Err(error) => {
-                monitor.event(&Event::Warning { warning: Warning::Item, path: &item.path, error: &error });
-            }
+            Err(error) => pass_over(monitor, Warning::Item, &item.path, error)?,
         }
         Ok(())
     })

@@ -16,7 +16,6 @@ use crate::error::Result;
 use crate::fs::target::TargetDirectory;
 use crate::limits::MIB;
 use crate::monitor::{Event, FileStatus, Monitor, Warning};
-use crate::repository::Reader;
 
 /// Entries of one batch, and bytes after which it is handed over.
 const BATCH_ENTRIES: usize = 256;
@@ -62,13 +61,12 @@ enum Absent {
 impl<'a> Restorer<'a> {
     pub fn new(
         root: TargetDirectory,
-        reader: &'a Reader,
         options: &'a ExtractOptions<'a>,
         monitor: &'a dyn Monitor,
         queue: &'a Queue<'a>,
     ) -> Self {
         let root = Arc::new(Place { directory: root, finish: None, parent: None });
-        let worker = Worker { reader, options, monitor };
+        let worker = queue.worker();
         let (levels, batch, links) = (Vec::new(), Vec::new(), HashMap::new());
         Self { options, monitor, queue, worker, root, levels, batch, batch_bytes: 0, batch_places: 0, links }
     }
@@ -224,7 +222,7 @@ impl<'a> Restorer<'a> {
         drop(share);
         if let Err(error) = split {
             file.failed.store(true, Ordering::Relaxed);
-            self.worker.warn(Warning::Item, &file.path, &error);
+            self.worker.pass_over(Warning::Item, &file.path, error);
         }
         // The last part completes the file, also when it is empty.
         self.queue.submit(Work::Part(file, part))

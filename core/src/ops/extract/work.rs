@@ -1,7 +1,7 @@
 //! The workers of a restore, and what one of them does with an item.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 
@@ -16,6 +16,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::fs::target_file::TargetFile;
 use crate::monitor::{Counters, Event, FileStatus, Monitor, Warning};
 use crate::ops::archived_input::fetch_piece;
+use crate::ops::unread::pass_over;
 use crate::repository::Reader;
 
 /// One thing to do.
@@ -39,53 +40,65 @@ pub(super) struct OpenFile {
 /// Where work goes.
 pub(super) enum Queue<'a> {
     Inline(Worker<'a>),
-    Threads(Sender<Work>),
+    Threads(Sender<Work>, Worker<'a>),
 }
 
-impl Queue<'_> {
+impl<'a> Queue<'a> {
+    /// Fails when the workers have given up.
     pub fn submit(&self, work: Work) -> Result<()> {
+        let gone = || Error::new(ErrorKind::System, "extract archive").with("reason", "workers are gone");
         match self {
             Self::Inline(worker) => {
                 worker.run(work);
-                Ok(())
+                if worker.has_given_up() { Err(gone()) } else { Ok(()) }
             }
-            Self::Threads(sender) => sender
-                .send(work)
-                .map_err(|_| Error::new(ErrorKind::System, "extract archive").with("reason", "workers are gone")),
+            Self::Threads(sender, _) => sender.send(work).map_err(|_| gone()),
+        }
+    }
+
+    /// A worker for what can not wait.
+    pub fn worker(&self) -> Worker<'a> {
+        match self {
+            Self::Inline(worker) | Self::Threads(_, worker) => *worker,
         }
     }
 }
 
-/// Runs `body` with a queue served by workers, and waits until all is done.
+/// Runs `body` with a queue served by workers, and waits until all is done, or until a worker gives up.
 pub(super) fn with_workers(
     reader: &Reader,
     options: &ExtractOptions<'_>,
     monitor: &dyn Monitor,
     body: impl FnOnce(&Queue<'_>) -> Result<()>,
 ) -> Result<()> {
-    if options.workers == 0 {
-        return body(&Queue::Inline(Worker { reader, options, monitor }));
-    }
-    let (sender, receiver): (_, Receiver<Work>) = bounded(2 * options.workers);
+    let why = OnceLock::new();
+    let worker = Worker { reader, options, monitor, why: &why };
+    let done = if options.workers == 0 { body(&Queue::Inline(worker)) } else { with_threads(worker, body) };
+    why.into_inner().map_or(done, Err)
+}
+
+fn with_threads(worker: Worker<'_>, body: impl FnOnce(&Queue<'_>) -> Result<()>) -> Result<()> {
+    let (sender, receiver): (_, Receiver<Work>) = bounded(2 * worker.options.workers);
     std::thread::scope(|scope| {
-        for _ in 0..options.workers {
+        for _ in 0..worker.options.workers {
             let receiver = receiver.clone();
             scope.spawn(move || {
-                let worker = Worker { reader, options, monitor };
-                receiver.iter().for_each(|work| worker.run(work));
+                receiver.iter().take_while(|_| !worker.has_given_up()).for_each(|work| worker.run(work));
             });
         }
         drop(receiver);
-        let queue = Queue::Threads(sender);
-        body(&queue)
+        body(&Queue::Threads(sender, worker))
     })
 }
 
 /// Makes files.
+#[derive(Clone, Copy)]
 pub(super) struct Worker<'a> {
     pub reader: &'a Reader,
     pub options: &'a ExtractOptions<'a>,
     pub monitor: &'a dyn Monitor,
+    /// Why all workers have given up: the first error that says nothing about a file.
+    why: &'a OnceLock<Error>,
 }
 
 impl Worker<'_> {
@@ -101,7 +114,7 @@ impl Worker<'_> {
                 for (offset, item) in items {
                     if let Err(error) = self.write_item(&file.target, offset, &item) {
                         file.failed.store(true, Ordering::Relaxed);
-                        self.warn(Warning::Item, &file.path, &error);
+                        self.pass_over(Warning::Item, &file.path, error);
                         break;
                     }
                 }
@@ -114,13 +127,16 @@ impl Worker<'_> {
 
     /// Makes one entry that is not a directory; false if it failed.
     pub fn entry(&self, entry: &Entry, path: &[u8], place: &Place) -> bool {
+        if self.has_given_up() {
+            return false;
+        }
         match self.try_entry(entry, path, place) {
             Ok(status) => {
                 self.done(entry, path, status);
                 true
             }
             Err(error) => {
-                self.warn(Warning::Item, path, &error);
+                self.pass_over(Warning::Item, path, error);
                 self.monitor.event(&Event::File { status: FileStatus::Error, path });
                 false
             }
@@ -207,7 +223,7 @@ impl Worker<'_> {
 
     fn attributes(&self, reference: &AttributesRef, path: &[u8]) -> crate::archive::metadata::Attributes {
         reference.load(self.reader).unwrap_or_else(|error| {
-            self.warn(Warning::Attribute, path, &error);
+            self.pass_over(Warning::Attribute, path, error);
             Default::default()
         })
     }
@@ -223,6 +239,18 @@ impl Worker<'_> {
     fn done(&self, entry: &Entry, path: &[u8], status: FileStatus) {
         self.count(entry, 0);
         self.monitor.event(&Event::File { status, path });
+    }
+
+    /// Reports what can not be read, or gives up.
+    pub fn pass_over(&self, warning: Warning, path: &[u8], error: Error) {
+        if let Err(error) = pass_over(self.monitor, warning, path, error) {
+            // Others may have given up before.
+            let _ = self.why.set(error);
+        }
+    }
+
+    fn has_given_up(&self) -> bool {
+        self.why.get().is_some()
     }
 
     pub fn warn(&self, warning: Warning, path: &[u8], error: &Error) {
