@@ -47,6 +47,7 @@ use read::Known;
 
 pub(crate) use location::location;
 pub use members::Member;
+pub(crate) use shard::is_part;
 
 /// Stores of a set at most.
 const STORES_MAX: u8 = 32;

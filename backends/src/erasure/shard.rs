@@ -202,6 +202,13 @@ impl Part {
     }
 }
 
+/// Whether these bytes are just what a store of some set holds under this name.
+pub(crate) fn is_part(name: &ObjectName, stored: &Bytes) -> bool {
+    let part = Header::decode(name, stored)
+        .and_then(|header| Part::decode(name, header.split, usize::from(header.store), stored.clone()));
+    part.is_some_and(|part| part.is_intact)
+}
+
 fn whole_copy(header: &Header, stored: &[u8]) -> bool {
     let part = stored.get(HEADER_BYTES..HEADER_BYTES + header.part_bytes());
     part.is_some_and(|part| blake3::hash(part) == header.generation)

@@ -1,6 +1,7 @@
 //! Refuses objects that arrive broken: every sealed object ends in a hash of itself that needs no key.
 //!
-//! Only names of the engine's own kinds are looked at; other objects have no such end.
+//! Only names of the engine's own kinds are looked at; other objects have no such end. What a client's redundancy layer
+//! puts under these names has checksums of its own, which are compared instead.
 
 use std::sync::Arc;
 
@@ -10,6 +11,8 @@ use futures_util::stream::BoxStream;
 use gabion_core::backend::{Backend, ByteRange, Capabilities, ObjectMeta, ObjectName, Payload, Prefix, PutMode};
 use gabion_core::crypto::envelope::{Kind, verify_tail};
 use gabion_core::error::Result;
+
+use crate::{erasure, parity};
 
 /// A store that takes no broken objects.
 #[derive(Debug)]
@@ -30,6 +33,14 @@ fn has_tail(name: &ObjectName) -> bool {
     name.as_str() == Kind::Config.namespace() || Kind::all().any(|kind| kind != Kind::Config && under(kind.namespace()))
 }
 
+/// Whether these bytes are just what was put under this name: by the engine, or by a redundancy layer over it.
+fn verify(name: &ObjectName, bytes: &Bytes) -> Result<()> {
+    if parity::is_object(name, bytes) || erasure::is_part(name, bytes) {
+        return Ok(());
+    }
+    verify_tail(bytes).map_err(|error| error.with("object", name))
+}
+
 #[async_trait]
 impl Backend for VerifyBackend {
     fn location(&self) -> &str {
@@ -40,11 +51,11 @@ impl Backend for VerifyBackend {
         self.inner.capabilities()
     }
 
-    /// `Damaged` if the end does not fit the rest.
+    /// `Damaged` if checksums do not fit the rest.
     async fn put(&self, name: &ObjectName, payload: Payload, mode: PutMode) -> Result<()> {
         let bytes = payload.into_bytes();
         if has_tail(name) {
-            verify_tail(&bytes).map_err(|error| error.with("object", name))?;
+            verify(name, &bytes)?;
         }
         self.inner.put(name, bytes.into(), mode).await
     }
@@ -78,6 +89,48 @@ mod tests {
     #[test]
     fn it_keeps_the_contract() {
         keeps_the_contract(|inner| Arc::new(VerifyBackend::new(inner)));
+    }
+
+    /// Notes what is put, as it is put.
+    fn as_put(name: &ObjectName, wrap: impl FnOnce(Arc<dyn Backend>) -> Arc<dyn Backend>) -> Bytes {
+        let store: Arc<dyn Backend> = Arc::new(MemoryBackend::new());
+        let layer = wrap(Arc::clone(&store));
+        runtime().block_on(async {
+            layer.put(name, vec![5; 100_000].into(), PutMode::Write).await.unwrap();
+            store.get(name, ByteRange::WHOLE).await.unwrap()
+        })
+    }
+
+    #[test]
+    fn what_redundancy_layers_put_arrives_whole_or_not_at_all() {
+        let name = named("archives/a");
+        let parity = |store| Arc::new(parity::ParityBackend::new(store, parity::Percent::new(10).unwrap())) as _;
+        let erasure = |store| {
+            let member = |location: &str, store| erasure::Member {
+                location: location.to_owned(),
+                store: Ok(store),
+                own: None,
+                depth: 0,
+            };
+            let members = vec![member("one", store), member("two", Arc::new(MemoryBackend::new()))];
+            let split = erasure::Split::new(1, 1).unwrap();
+            Arc::new(erasure::ErasureBackend::new(split, members, erasure::Purpose::Create).unwrap()) as _
+        };
+        for whole in [as_put(&name, parity), as_put(&name, erasure)] {
+            let store = VerifyBackend::new(Arc::new(MemoryBackend::new()));
+            let put =
+                |name: &str, bytes: Vec<u8>| runtime().block_on(store.put(&named(name), bytes.into(), PutMode::Write));
+            for at in (0..whole.len()).step_by(499).chain([whole.len() - 1]) {
+                let mut broken = whole.to_vec();
+                broken[at] ^= 1;
+                assert_eq!(put("archives/a", broken).unwrap_err().kind(), ErrorKind::Damaged, "{at}");
+            }
+            for bad in [&whole[1..], &whole[..whole.len() - 1], &[&whole[..], &[0]].concat()] {
+                assert_eq!(put("archives/a", bad.to_vec()).unwrap_err().kind(), ErrorKind::Damaged);
+            }
+            assert_eq!(put("archives/b", whole.to_vec()).unwrap_err().kind(), ErrorKind::Damaged, "of another name");
+            put("archives/a", whole.to_vec()).unwrap();
+        }
     }
 
     #[test]

@@ -218,6 +218,13 @@ impl Backend for ParityBackend {
     }
 }
 
+/// Whether these bytes are just what this layer puts under this name.
+pub(crate) fn is_object(name: &ObjectName, stored: &Bytes) -> bool {
+    let header = Header::decode(stored, &Keys::of(name));
+    header.is_some_and(|header| header.geometry.stored_bytes() == stored.len())
+        && matches!(decode::open(name, stored, Depth::Everything), Ok(Some(opened)) if opened.damage.is_none())
+}
+
 /// The most bytes in which data of at most `limit` bytes lies, whatever its protection.
 fn stored_limit(limit: u64) -> u64 {
     limit.saturating_mul(5).saturating_add(64 << 10).min(OBJECT_BYTES_MAX as u64)

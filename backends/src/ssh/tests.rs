@@ -96,6 +96,28 @@ fn it_keeps_the_contract() {
 }
 
 #[test]
+fn redundancy_layers_keep_the_contract_over_it() {
+    use crate::erasure::{ErasureBackend, Member, Purpose, Split};
+    use crate::parity::{ParityBackend, Percent};
+
+    let place = tempfile::tempdir().unwrap();
+    let store = |name: &str| -> Arc<dyn Backend> {
+        let path = place.path().join(name);
+        Arc::new(opened(way_to(ServeOptions::default()), &path, Access::Create).unwrap())
+    };
+    let parity: Arc<dyn Backend> = Arc::new(ParityBackend::new(store("parity"), Percent::new(10).unwrap()));
+    let member = |name: &str| Member { location: name.to_owned(), store: Ok(store(name)), own: None, depth: 0 };
+    let members = ["one", "two", "three"].map(member).into();
+    let erasure = ErasureBackend::new(Split::new(2, 1).unwrap(), members, Purpose::Create).unwrap();
+    for layer in [parity, Arc::new(erasure)] {
+        // Names under which the server knows what the engine puts.
+        let options = Options { top: Some("archives".to_owned()), ..Options::quick() };
+        let report = runtime().block_on(check(layer, options));
+        assert!(report.is_clean(), "{report}");
+    }
+}
+
+#[test]
 fn it_is_the_same_repository_as_the_local_one() {
     let (_place, path) = place();
     runtime().block_on(async {
