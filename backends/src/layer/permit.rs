@@ -37,17 +37,13 @@ impl PermitBackend {
     /// Refuses a put that would change an object.
     async fn check_same(&self, name: &ObjectName, payload: &Payload) -> Result<()> {
         let range = ByteRange::All { limit: payload.len() as u64 };
-        let there = match self.inner.get(name, range).await {
-            Ok(there) => there,
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
-            Err(error) if error.kind() == ErrorKind::LimitExceeded => return Err(self.taken(name)),
-            Err(error) => return Err(error),
-        };
-        let mut rest: &[u8] = &there;
-        for piece in payload.pieces() {
-            rest = rest.strip_prefix(&piece[..]).ok_or_else(|| self.taken(name))?;
+        match self.inner.get(name, range).await {
+            Ok(there) if payload.has_bytes(&there) => Ok(()),
+            Ok(_) => Err(self.taken(name)),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+            Err(error) if error.kind() == ErrorKind::LimitExceeded => Err(self.taken(name)),
+            Err(error) => Err(error),
         }
-        if rest.is_empty() { Ok(()) } else { Err(self.taken(name)) }
     }
 
     fn taken(&self, name: &ObjectName) -> Error {

@@ -44,7 +44,7 @@ pub(super) async fn put(session: &Session, name: &ObjectName, payload: &Payload)
             file.clone().sync_all().await?;
         }
         file.close().await?;
-        publish(session, &temporary, &format!("{folder}/{}", spot.file)).await
+        publish(call, &temporary, &format!("{folder}/{}", spot.file), payload).await
     };
     let written: SftpResult<()> = written.await;
     if let Err(error) = written {
@@ -62,17 +62,32 @@ fn temporary_name(call: Call<'_>) -> Result<String> {
 }
 
 /// Gives a file its name. Without `posix-rename` a server refuses names that are taken.
-async fn publish(session: &Session, temporary: &str, place: &str) -> SftpResult<()> {
-    let mut fs = session.sftp.fs();
+async fn publish(call: Call<'_>, temporary: &str, place: &str, payload: &Payload) -> SftpResult<()> {
+    let mut fs = call.session.sftp.fs();
     let renamed = fs.rename(temporary, place).await;
-    if renamed.is_ok() || session.sftp.support_posix_rename() {
+    if renamed.is_ok() || call.session.sftp.support_posix_rename() {
         return renamed;
     }
-    // The same object, put once more: whoever reads it in between finds nothing and tries again.
-    match fs.remove_file(place).await {
-        Ok(()) => fs.rename(temporary, place).await,
-        Err(_) => renamed,
+    let range = ByteRange::All { limit: payload.len() as u64 };
+    if get(call.session, call.name, range).await.is_ok_and(|there| payload.has_bytes(&there)) {
+        return fs.remove_file(temporary).await;
     }
+    if !fs.symlink_metadata(place).await.is_ok_and(|there| folder::is_file(&there)) {
+        return renamed;
+    }
+    // The ruin of an earlier put, or a copy that is better than none: it steps aside, and goes when the new one is in
+    // its place.
+    let aside = format!("{temporary}-old");
+    if fs.rename(place, &aside).await.is_err() {
+        return renamed;
+    }
+    let published = fs.rename(temporary, place).await;
+    // What has to be told is how the put went, not how the cleaning did.
+    let _ = match published {
+        Ok(()) => fs.remove_file(&aside).await,
+        Err(_) => fs.rename(&aside, place).await,
+    };
+    published
 }
 
 /// Writes all pieces at their places.
@@ -162,7 +177,7 @@ pub(super) async fn head(session: &Session, name: &ObjectName) -> Result<ObjectM
     let spot = call.spot()?;
     let path = format!("{}/{}", folder::path(session, &spot.folders), spot.file);
     match session.sftp.fs().symlink_metadata(&path).await {
-        Ok(metadata) if metadata.file_type().is_some_and(|kind| kind.is_dir()) => Err(call.error(ErrorKind::NotFound)),
+        Ok(metadata) if folder::is_folder(&metadata) => Err(call.error(ErrorKind::NotFound)),
         Ok(metadata) if metadata.file_type().is_some_and(|kind| !kind.is_file()) => {
             Err(call.told(Error::damaged(call.operation, "not a regular file")))
         }
@@ -219,11 +234,10 @@ impl Call<'_> {
         let error = self.failed(error);
         let missing = match error.kind() {
             ErrorKind::NotFound => true,
-            ErrorKind::Io => {
-                let kind = self.session.sftp.fs().symlink_metadata(path).await;
-                // OpenSSH has only a plain failure for a path that leads through a file.
-                kind.map_or(true, |metadata| metadata.file_type().is_some_and(|kind| kind.is_dir()))
-            }
+            ErrorKind::Io => match self.session.sftp.fs().symlink_metadata(path).await {
+                Ok(there) => folder::is_folder(&there),
+                Err(error) => is_missing(&error) || self.leads_through_file(path).await,
+            },
             _ => false,
         };
         if !missing {
@@ -233,6 +247,21 @@ impl Call<'_> {
             Ok(()) => self.error(ErrorKind::NotFound),
             Err(error) => self.told(error),
         }
+    }
+
+    /// Whether an object is where a folder would have to be, for which OpenSSH has only a plain failure.
+    async fn leads_through_file(self, path: &str) -> bool {
+        let mut fs = self.session.sftp.fs();
+        let mut above = path;
+        while let Some((folder, _)) =
+            above.rsplit_once('/').filter(|(folder, _)| folder.len() > self.session.root.len())
+        {
+            if fs.symlink_metadata(folder).await.is_ok_and(|there| folder::is_file(&there)) {
+                return true;
+            }
+            above = folder;
+        }
+        false
     }
 
     /// SFTP has no word for a full disk: whoever asks how much room there is knows.

@@ -35,7 +35,7 @@ fn root(session: &Session) -> &str {
 pub(super) async fn check_root(session: &Session) -> Result<()> {
     let operation = "open repository folder";
     match session.sftp.fs().metadata(root(session)).await {
-        Ok(metadata) if metadata.file_type().is_some_and(|kind| kind.is_dir()) => Ok(()),
+        Ok(metadata) if is_folder(&metadata) => Ok(()),
         Ok(_) => Err(Error::new(ErrorKind::NotARepository, operation).with("reason", "not a directory")),
         Err(error) if is_missing(&error) => Err(Error::new(ErrorKind::RepositoryNotFound, operation)),
         Err(error) => Err(session.failed(operation, error)),
@@ -108,8 +108,14 @@ async fn make_one(session: &Session, path: &str) -> Result<(), openssh_sftp_clie
     fs.dir_builder().permissions(only_owner).create(path).await
 }
 
-fn is_folder(metadata: &MetaData) -> bool {
+/// Whether it is said to be a folder.
+pub(super) fn is_folder(metadata: &MetaData) -> bool {
     metadata.file_type().is_some_and(|kind| kind.is_dir())
+}
+
+/// Whether it is said to be a regular file.
+pub(super) fn is_file(metadata: &MetaData) -> bool {
+    metadata.file_type().is_some_and(|kind| kind.is_file())
 }
 
 /// What some folders hold.

@@ -6,7 +6,7 @@
 //!
 //! What SFTP has not: a way to flush directories, so the last objects may be lost with the power although their put was
 //! answered (`durable` is false), and a way to replace a file only if it exists. Servers without `posix-rename@openssh.com`
-//! can not rename over a file; there a name that is taken is freed first.
+//! can not rename over a file; there what bears the name with other bytes steps aside first.
 //!
 //! A connection that is lost makes what is under way fail with a temporary error; the next call connects again.
 
@@ -120,3 +120,6 @@ impl Backend for SftpBackend {
         levels.map_ok(|objects| stream::iter(objects.into_iter().map(Ok))).try_flatten().boxed()
     }
 }
+
+#[cfg(test)]
+mod tests;

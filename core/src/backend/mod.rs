@@ -140,6 +140,12 @@ impl Payload {
         self.len() == 0
     }
 
+    /// Whether these are its bytes.
+    pub fn has_bytes(&self, bytes: &[u8]) -> bool {
+        let rest = self.pieces.iter().try_fold(bytes, |rest, piece| rest.strip_prefix(&piece[..]));
+        rest.is_some_and(<[u8]>::is_empty)
+    }
+
     /// All bytes in one run; copies only if there are several pieces.
     pub fn into_bytes(mut self) -> Bytes {
         match self.pieces.len() {

@@ -1,0 +1,108 @@
+//! The client against OpenSSH's own server, which can not rename over a file here and some of whose calls `strace` makes
+//! fail. There is no network.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use gabion_core::backend::conformance::{Options, check};
+
+use super::*;
+use crate::ssh::SshCommand;
+
+/// Where systems put the server.
+const SERVERS: [&str; 3] =
+    ["/usr/lib/openssh/sftp-server", "/usr/libexec/openssh/sftp-server", "/usr/lib/ssh/sftp-server"];
+
+/// A directory with an object in it, and a server for it; `None` if there is none on this machine, or no `strace`.
+struct Far {
+    place: tempfile::TempDir,
+    server: &'static str,
+}
+
+impl Far {
+    fn new(test: &str) -> Option<Self> {
+        let traces =
+            Command::new("strace").args(["-qq", "-o", "/dev/null", "true"]).status().is_ok_and(|s| s.success());
+        let server = SERVERS.into_iter().find(|server| traces && Path::new(server).exists());
+        if server.is_none() {
+            assert_ne!(
+                std::env::var("GABION_TEST_REQUIRE").as_deref(),
+                Ok("all"),
+                "{test}: no sftp-server, or no strace"
+            );
+            eprintln!("skipped: {test}: no sftp-server, or no strace");
+        }
+        let far = Self { place: tempfile::tempdir().unwrap(), server: server? };
+        std::fs::create_dir(far.place.path().join("archives")).unwrap();
+        std::fs::write(far.object(), "the only copy").unwrap();
+        Some(far)
+    }
+
+    fn object(&self) -> PathBuf {
+        self.place.path().join("archives/a")
+    }
+
+    fn files(&self) -> usize {
+        std::fs::read_dir(self.place.path().join("archives")).unwrap().count()
+    }
+
+    /// Calls of the server fail as `strace` is told.
+    fn failing(&self, strace: &[&str]) -> SftpBackend {
+        let script = format!("exec strace -f -qq -o /dev/null {} {} -P posix-rename", strace.join(" "), self.server);
+        let program = ["sh", "-c", &script].map(Into::into).into();
+        let target = Target::parse(&format!("//far{}", self.place.path().display())).unwrap();
+        let command = SshCommand { program, ..SshCommand::default() };
+        SftpBackend::open(&target, Access::Existing, &SshOptions { command, ..SshOptions::default() }).unwrap()
+    }
+}
+
+fn block_on<T>(work: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    runtime.block_on(work)
+}
+
+fn named(name: &str) -> ObjectName {
+    ObjectName::new(name).unwrap()
+}
+
+#[test]
+fn without_renaming_over_files_it_keeps_the_contract() {
+    let Some(far) = Far::new("without_renaming_over_files_it_keeps_the_contract") else { return };
+    let report = block_on(check(Arc::new(far.failing(&[])), Options::quick()));
+    assert!(report.is_clean(), "{report}");
+}
+
+#[test]
+fn a_server_that_can_not_read_its_disk_has_lost_nothing() {
+    let Some(far) = Far::new("a_server_that_can_not_read_its_disk_has_lost_nothing") else { return };
+    let object = far.object();
+    let calls = "inject=?open,?openat,?lstat,?newfstatat,?statx,?unlink,?unlinkat:error=EIO";
+    let store = far.failing(&["-P", object.to_str().unwrap(), "-e", calls]);
+    block_on(async {
+        let name = named("archives/a");
+        assert_eq!(store.get(&name, ByteRange::WHOLE).await.unwrap_err().kind(), ErrorKind::Io);
+        assert_eq!(store.head(&name).await.unwrap_err().kind(), ErrorKind::Io);
+        assert_eq!(store.delete(&name).await.unwrap_err().kind(), ErrorKind::Io);
+        for missing in ["archives/b", "b/a", "archives/b/a"] {
+            assert_eq!(store.head(&named(missing)).await.unwrap_err().kind(), ErrorKind::NotFound);
+            store.delete(&named(missing)).await.unwrap();
+        }
+    });
+    assert!(object.exists());
+}
+
+#[test]
+fn what_can_not_be_put_in_the_place_of_an_object_leaves_it_there() {
+    let Some(far) = Far::new("what_can_not_be_put_in_the_place_of_an_object_leaves_it_there") else { return };
+    let put = |strace: &[&str], name| {
+        let store = far.failing(strace);
+        block_on(store.put(&named(name), vec![1; 9].into(), PutMode::Write))
+    };
+    // The server renames by linking. The name is taken, what bears it steps aside, and then it fails.
+    let failed = put(&["-e", "inject=?link,?linkat:error=EIO:when=3"], "archives/a").unwrap_err();
+    assert_eq!((failed.kind(), far.files()), (ErrorKind::Io, 1));
+    assert_eq!(std::fs::read(far.object()).unwrap(), b"the only copy");
+    assert!(put(&[], "archives").is_err(), "a folder steps aside for nobody");
+    put(&[], "archives/a").unwrap();
+    assert_eq!((std::fs::read(far.object()).unwrap(), far.files()), (vec![1; 9], 1));
+}
