@@ -81,6 +81,11 @@ impl OpendalLocation {
         Ok(Self { service, root, list_staleness })
     }
 
+    /// The top of the same service.
+    pub(super) fn top(&self) -> Self {
+        Self { root: "/".to_owned(), ..self.clone() }
+    }
+
     /// How old lists may be: what is on this machine is current, others are not known.
     pub(super) fn staleness(&self) -> Duration {
         let usual = if self.is_remote() { crate::UNKNOWN_STALENESS } else { Duration::ZERO };

@@ -10,10 +10,11 @@ mod error;
 mod location;
 
 use std::fmt;
+use std::pin::Pin;
 
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
-use futures_util::stream::{self, BoxStream, StreamExt, TryStreamExt};
+use futures_util::stream::{self, BoxStream, Peekable, Stream, StreamExt, TryStreamExt};
 use gabion_core::backend::{
     Backend, ByteRange, Capabilities, ObjectMeta, ObjectName, Payload, Permissions, Prefix, PutMode,
 };
@@ -35,6 +36,8 @@ pub struct OpendalBackend {
     operator: Operator,
     location: OpendalLocation,
     shown: String,
+    /// Whose top is that of the service, if there must be a directory that holds all objects.
+    above: Option<Operator>,
 }
 
 impl fmt::Debug for OpendalBackend {
@@ -53,7 +56,13 @@ impl OpendalBackend {
     /// `RepositoryNotFound` if a directory is expected and there is none.
     pub fn open(location: &OpendalLocation, access: Access, variables: &Variables) -> Result<Self> {
         let operator = connect::connect(location, access, variables)?;
-        Ok(Self { operator, location: location.clone(), shown: location.to_string() })
+        let above = match location.service {
+            Service::Fs | Service::Webdav { .. } if access != Access::Create => {
+                Some(connect::connect(&location.top(), access, variables)?)
+            }
+            _ => None,
+        };
+        Ok(Self { operator, location: location.clone(), shown: location.to_string(), above })
     }
 
     /// Where an object is written before it gets its name; `None` where that is not needed.
@@ -223,8 +232,28 @@ impl Backend for OpendalBackend {
         };
         let listed = async move { operator.lister_with(&path).recursive(true).await.map_err(failed) };
         let listed = stream::once(listed).map_ok(move |lister| lister.map_err(failed)).try_flatten();
-        listed.try_filter_map(ours).boxed()
+        let listed = listed.try_filter_map(ours).boxed();
+        let Some(above) = self.above.clone() else { return listed };
+        let directory = format!("{}/", self.location.root.trim_matches('/'));
+        stream::once(not_gone(listed, above, directory)).try_flatten().boxed()
     }
+}
+
+/// A list that is empty because it is, not because the directory of the repository vanished. The library does not tell,
+/// and takes it for granted that the top of an operator is there: `above` is one that looks at it from outside.
+async fn not_gone<S>(listed: S, above: Operator, directory: String) -> Result<Peekable<S>>
+where
+    S: Stream<Item = Result<ObjectMeta>> + Unpin,
+{
+    let operation = "list objects";
+    let mut listed = listed.peekable();
+    if Pin::new(&mut listed).peek().await.is_none() {
+        above.stat(&directory).await.map_err(|error| match error.kind() {
+            opendal::ErrorKind::NotFound => Error::new(ErrorKind::RepositoryNotFound, operation).because(error),
+            _ => translated(operation, error),
+        })?;
+    }
+    Ok(listed)
 }
 
 fn cut_short(name: &ObjectName) -> Error {
@@ -277,6 +306,18 @@ mod tests {
         assert!(!place.path().join("r").exists());
         opened("fs", &rest, Access::Create).unwrap();
         opened("fs", &rest, Access::Existing).unwrap();
+    }
+
+    #[test]
+    fn a_directory_that_vanished_is_not_an_empty_one() {
+        let place = tempfile::tempdir().unwrap();
+        let path = place.path().join("r");
+        std::fs::create_dir(&path).unwrap();
+        let backend = opened("fs", &format!("//{}", path.display()), Access::Existing).unwrap();
+        let list = || runtime().block_on(backend.list(&Prefix::all()).try_collect::<Vec<_>>());
+        assert_eq!(list().unwrap(), []);
+        std::fs::remove_dir(&path).unwrap();
+        assert_eq!(list().unwrap_err().kind(), ErrorKind::RepositoryNotFound);
     }
 
     #[test]
