@@ -423,17 +423,15 @@ impl Worker {
         let mut objects = self.backend.list(prefix).chunks(PAGE_OBJECTS);
         let mut next = objects.next().await;
         loop {
-            let Some(some) = next else {
-                let last = Page { last: true, objects: Vec::new() };
-                return self.answer(Answer::new(Kind::Page, request, last.encode()), counted).await;
-            };
-            match some.into_iter().collect::<Result<Vec<_>>>() {
+            let page = match next.unwrap_or_default().into_iter().collect::<Result<Vec<_>>>() {
                 Err(error) => return self.answer(Answer::failed(request, &error), counted).await,
-                Ok(objects) => {
-                    let page = Page { last: false, objects };
-                    let _ = self.answers.send(Answer::new(Kind::Page, request, page.encode())).await;
-                }
+                Ok(objects) => Page { last: objects.len() < PAGE_OBJECTS, objects },
+            };
+            let answer = Answer::new(Kind::Page, request, page.encode());
+            if page.last {
+                return self.answer(answer, counted).await;
             }
+            let _ = self.answers.send(answer).await;
             next = objects.next().await;
             if asked.recv().await.is_none() {
                 return self.answer(Answer::new(Kind::Done, request, Bytes::new()), counted).await;
