@@ -138,7 +138,9 @@ impl Answers {
             waiting.lose(loss);
             return None;
         }
-        // Zero is what a server uses to complain in general.
+        // Not one that was used a moment ago: somebody may still have to say something about it. Zero is what a server
+        // uses to complain in general.
+        self.last_number = self.last_number.wrapping_add(1);
         while self.last_number == 0 || self.table.contains_key(&self.last_number) {
             self.last_number = self.last_number.wrapping_add(1);
         }

@@ -231,6 +231,7 @@ impl Backend for SshBackend {
 /// A list under way.
 struct Pages {
     connection: Arc<Connection>,
+    /// Its number, until its end came.
     request: Option<u32>,
     prefix: Prefix,
     pages: mpsc::UnboundedReceiver<Result<Page>>,
@@ -250,11 +251,16 @@ impl Pages {
 
     /// The next page, after the one behind it was asked for.
     async fn next(&mut self) -> Result<Option<Vec<ObjectMeta>>> {
-        let Some(page) = self.pages.recv().await else { return Ok(None) };
-        let page = page?;
-        match self.request.filter(|_| !page.last) {
-            Some(request) => self.connection.ask_page(request),
-            None => self.pages.close(),
+        let Some(page) = self.pages.recv().await else {
+            return if self.request.is_none() { Ok(None) } else { Err(forgotten("list objects")) };
+        };
+        let page = page.inspect_err(|_| self.request = None)?;
+        if page.last {
+            self.request = None;
+            self.pages.close();
+        }
+        if let Some(request) = self.request {
+            self.connection.ask_page(request);
         }
         match page.objects.iter().find(|object| !self.prefix.covers(&object.name)) {
             None => Ok(Some(page.objects)),

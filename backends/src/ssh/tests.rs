@@ -182,6 +182,27 @@ fn lists_of_many_pages_are_read_slowly_and_dropped_early() {
 }
 
 #[test]
+fn the_end_of_one_list_is_not_that_of_another() {
+    let (_place, path) = place();
+    runtime().block_on(async {
+        crate::LocalBackend::create(&path).unwrap();
+        let count = protocol::PAGE_OBJECTS + 3;
+        for (folder, count) in [("index", count), ("locks", 1)] {
+            std::fs::create_dir_all(path.join(folder)).unwrap();
+            (0..count).for_each(|i| std::fs::write(path.join(format!("{folder}/{i}")), "x").unwrap());
+        }
+        let far = opened(way_to(ServeOptions::default()), &path, Access::Existing).unwrap();
+        // All of the first has come when the second begins, and nobody has seen that yet.
+        let mut first = far.list(&Prefix::new("locks").unwrap());
+        assert!(first.next().await.unwrap().is_ok());
+        let mut second = far.list(&Prefix::new("index").unwrap());
+        assert!(second.next().await.unwrap().is_ok());
+        drop(first);
+        assert_eq!(second.try_collect::<Vec<_>>().await.unwrap().len(), count - 1);
+    });
+}
+
+#[test]
 fn more_is_asked_at_once_than_a_server_takes() {
     let (_place, path) = place();
     let far = Arc::new(opened(way_to(ServeOptions::default()), &path, Access::Create).unwrap());
