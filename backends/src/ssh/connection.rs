@@ -145,7 +145,12 @@ impl Connection {
 
     /// Whether it can still be used.
     pub fn is_alive(&self) -> bool {
-        self.shared.answers().loss().is_none()
+        self.loss().is_none()
+    }
+
+    /// Why it ended, if it did.
+    pub fn loss(&self) -> Option<Loss> {
+        self.shared.answers().loss()
     }
 
     /// Sends a request and waits for nothing; the number it got, unless the connection is lost, which was told then.

@@ -17,15 +17,15 @@ mod protocol;
 mod serve;
 mod target;
 
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::stream::{self, BoxStream, StreamExt, TryStreamExt};
 use gabion_core::backend::{Backend, ByteRange, Capabilities, ObjectMeta, ObjectName, Payload, Prefix, PutMode};
 use gabion_core::error::{Error, ErrorKind, Result};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Mutex, mpsc, oneshot};
 
 use crate::Access;
 use answers::{Arriving, Expected, Waiting};
@@ -83,9 +83,9 @@ impl SshBackend {
 
     /// Opens a repository over any way to a server.
     fn over(way: Way, target: &Target, access: Access, patience: Duration) -> Result<Self> {
-        let remote = Remote { way, target: target.clone(), patience, current: Mutex::default() };
-        let (connection, opened) = remote.connect(access)?;
-        remote.current.lock().unwrap_or_else(PoisonError::into_inner).replace(connection);
+        let mut remote = Remote { way, target: target.clone(), patience, current: Arc::default() };
+        let (connection, opened) = remote.connect(access).map_err(|loss| remote.lost(&loss))??;
+        remote.current = Arc::new(Mutex::new(Current::Connected(connection)));
         let list_staleness = target.list_staleness.unwrap_or(opened.capabilities.list_staleness);
         let concurrency = opened.capabilities.concurrency.max(CONCURRENCY);
         let capabilities = Capabilities { list_staleness, concurrency, ..opened.capabilities };
@@ -122,7 +122,17 @@ struct Remote {
     way: Way,
     target: Target,
     patience: Duration,
-    current: Mutex<Option<Arc<Connection>>>,
+    current: Arc<Mutex<Current>>,
+}
+
+/// What became of the last attempt to connect.
+#[derive(Default)]
+enum Current {
+    #[default]
+    Unknown,
+    Connected(Arc<Connection>),
+    /// It failed, and when.
+    Lost(Loss, Instant),
 }
 
 impl std::fmt::Debug for Remote {
@@ -134,35 +144,47 @@ impl std::fmt::Debug for Remote {
 impl Remote {
     /// The connection there is, or a new one.
     async fn connection(self: &Arc<Self>, operation: &'static str) -> Result<Arc<Connection>> {
-        let current = self.current.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        if let Some(current) = current.filter(|connection| connection.is_alive()) {
-            return Ok(current);
+        let asked = Instant::now();
+        // Whoever comes first connects; the others wait here, without a thread, and get what came of it.
+        let mut current = Arc::clone(&self.current).lock_owned().await;
+        match &*current {
+            Current::Connected(connection) if connection.is_alive() => return Ok(Arc::clone(connection)),
+            Current::Lost(loss, failed) if *failed >= asked => return Err(self.lost(loss)),
+            _ => {}
         }
         let remote = Arc::clone(self);
-        let connected = tokio::task::spawn_blocking(move || {
-            // Whoever comes first connects; the others wait here and find what was made.
-            let mut current = remote.current.lock().unwrap_or_else(PoisonError::into_inner);
-            if let Some(current) = current.as_ref().filter(|connection| connection.is_alive()) {
-                return Ok(Arc::clone(current));
+        let connected = tokio::task::spawn_blocking(move || match remote.connect(Access::Existing) {
+            Ok(opened) => opened.map(|(connection, _)| {
+                *current = Current::Connected(Arc::clone(&connection));
+                connection
+            }),
+            Err(loss) => {
+                let error = remote.lost(&loss);
+                *current = Current::Lost(loss, Instant::now());
+                Err(error)
             }
-            let (connection, _) = remote.connect(Access::Existing)?;
-            *current = Some(Arc::clone(&connection));
-            Ok(connection)
         });
         connected.await.map_err(|error| Error::new(ErrorKind::System, operation).because(error))?
     }
 
-    /// Starts ssh and opens the repository.
-    fn connect(&self, access: Access) -> Result<(Arc<Connection>, Opened)> {
-        let told = |loss: Loss| loss.error(CONNECT, None).with("host", self.target.destination());
+    /// Starts ssh and opens the repository. The loss of a connection is one, what a server answers is the rest.
+    fn connect(&self, access: Access) -> Result<Result<(Arc<Connection>, Opened)>, Loss> {
         let patience = Patience { greeting: self.patience.max(GREETING), answer: self.patience };
-        let connection = (self.way)().and_then(|link| Connection::start(link, patience)).map_err(told)?;
+        let connection = (self.way)().and_then(|link| Connection::start(link, patience))?;
         let (reply, answer) = oneshot::channel();
         let expected = Expected::Opened(reply);
         let waiting = Waiting { operation: "open repository", object: None, expected, _room: Vec::new() };
         connection.send(&Request::Open { access, path: self.target.remote_path() }, waiting);
-        let opened = wait(answer).unwrap_or_else(|| Err(forgotten(CONNECT)))?;
-        Ok((Arc::new(connection), opened))
+        let opened = wait(answer).unwrap_or_else(|| Err(forgotten(CONNECT)));
+        let is_lost = |error: &Error| matches!(error.kind(), ErrorKind::Connection | ErrorKind::TimedOut);
+        match connection.loss().filter(|_| opened.as_ref().is_err_and(is_lost)) {
+            Some(loss) => Err(loss),
+            None => Ok(opened.map(|opened| (Arc::new(connection), opened))),
+        }
+    }
+
+    fn lost(&self, loss: &Loss) -> Error {
+        loss.error(CONNECT, None).with("host", self.target.destination())
     }
 }
 

@@ -203,6 +203,40 @@ fn the_end_of_one_list_is_not_that_of_another() {
 }
 
 #[test]
+fn who_waits_for_a_connection_holds_nobody_up_and_is_told_with_the_others_that_there_is_none() {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    let (_place, path) = place();
+    let near = crate::LocalBackend::create(&path).unwrap();
+    let cut = way_to_enemy(|mut server| drop(frame(&mut server)));
+    let attempts = Arc::new(AtomicUsize::new(0));
+    let (release, released) = std::sync::mpsc::channel();
+    let (counted, released) = (Arc::clone(&attempts), std::sync::Mutex::new(released));
+    let way: Way = Box::new(move || match counted.fetch_add(1, Ordering::SeqCst) {
+        0 => cut(),
+        _ => {
+            // As long as it takes the caller to do something else; a minute if that waits for us.
+            let released = released.lock().unwrap().recv_timeout(Duration::from_secs(60));
+            Err(Loss::closed(if released.is_ok() { "no way" } else { "it was held up" }))
+        }
+    });
+    let far = opened(way, &path, Access::Existing).unwrap();
+    Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+        let name = name("a");
+        far.head(&name).await.unwrap_err();
+        let other = async {
+            near.put(&name, vec![1].into(), PutMode::Write).await.unwrap();
+            release.send(()).unwrap();
+        };
+        let (first, second, third, ()) = tokio::join!(far.head(&name), far.head(&name), far.head(&name), other);
+        for answer in [first, second, third] {
+            assert_eq!(answer.unwrap_err().context("reason"), Some("no way"));
+        }
+    });
+    assert_eq!(attempts.load(Ordering::SeqCst), 2);
+}
+
+#[test]
 fn more_is_asked_at_once_than_a_server_takes() {
     let (_place, path) = place();
     let far = Arc::new(opened(way_to(ServeOptions::default()), &path, Access::Create).unwrap());
