@@ -2,11 +2,15 @@
 //!
 //! Paths are compared after every symbolic link in them was followed, and the path that was compared is the one that
 //! is opened.
+//!
+//! Permissions go by names. A folder of a repository, or a folder that holds one, gives its objects other names: whoever
+//! is restricted opens the directory of a repository and no other.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Component, Path, PathBuf};
 
+use gabion_core::backend::{Action, ObjectName, Permissions};
 use gabion_core::error::{Error, ErrorKind, Result};
 
 use super::errors::REFUSED_PATH;
@@ -55,6 +59,27 @@ impl Places {
             return Ok(real);
         }
         Err(Error::new(ErrorKind::PermissionDenied, OPERATION).with(REFUSED_PATH, named.display()))
+    }
+}
+
+/// Makes sure that objects have their own names here, unless everything is permitted.
+///
+/// # Errors
+/// `RepositoryNotFound` if the directory holds no repository, `PermissionDenied` with the fact [`REFUSED_PATH`] if it
+/// lies where another one has objects that `permissions` tell apart.
+pub(super) fn check_top(path: &Path, permissions: Permissions) -> Result<()> {
+    let is_repository = |folder: &Path| folder.join("config").symlink_metadata().is_ok_and(|there| there.is_file());
+    let grows = |folder: &OsStr| {
+        let name = folder.to_str().and_then(|folder| ObjectName::new(format!("{folder}/x")).ok());
+        name.is_some_and(|name| permissions.allow(Action::Put, &name))
+    };
+    let is_part = |folder: &Path| folder.file_name().is_some_and(grows) && folder.parent().is_some_and(is_repository);
+    let told = |kind, fact| Err(Error::new(kind, OPERATION).with(fact, path.display()));
+    match permissions {
+        Permissions::All => Ok(()),
+        _ if path.ancestors().any(is_part) => told(ErrorKind::PermissionDenied, REFUSED_PATH),
+        _ if !is_repository(path) => told(ErrorKind::RepositoryNotFound, "path"),
+        _ => Ok(()),
     }
 }
 
@@ -143,6 +168,35 @@ mod tests {
         assert!(places.resolve(&remote(false, &root.join("served/dangling"))).is_err());
         assert!(places.resolve(&remote(false, Path::new("served"))).is_err());
         assert!(places.resolve(&remote(true, &root.join("served"))).is_err());
+    }
+
+    #[test]
+    fn whoever_is_restricted_opens_repositories_and_nothing_in_them_or_around_them() {
+        let place = tempfile::tempdir().unwrap();
+        let root = place.path().canonicalize().unwrap();
+        // A repository, one in a home directory with a file of that name, and one that bears the name of a folder.
+        for file in ["repo/config", "config", "sub/repo/config", "archives.d/archives/config"] {
+            std::fs::create_dir_all(root.join(file).parent().unwrap()).unwrap();
+            std::fs::write(root.join(file), "").unwrap();
+        }
+        // What clients put to make folders look like repositories.
+        for file in ["repo/archives/config", "repo/segments/ab/config"] {
+            std::fs::create_dir_all(root.join(file).parent().unwrap()).unwrap();
+            std::fs::write(root.join(file), "").unwrap();
+        }
+        for permissions in [Permissions::NoDelete, Permissions::WriteOnly] {
+            let kind = |path: &str| check_top(&root.join(path), permissions).map_err(|error| error.kind());
+            for path in ["repo", "sub/repo", "archives.d/archives"] {
+                assert_eq!(kind(path), Ok(()), "{path}");
+            }
+            for path in ["repo/archives", "repo/segments", "repo/segments/ab", "repo/locks"] {
+                assert_eq!(kind(path), Err(ErrorKind::PermissionDenied), "{path}");
+            }
+            for path in ["sub", "archives.d", "repo/gc"] {
+                assert_eq!(kind(path), Err(ErrorKind::RepositoryNotFound), "{path}");
+            }
+        }
+        assert!(check_top(&root.join("repo/archives"), Permissions::All).is_ok());
     }
 
     #[test]

@@ -22,7 +22,7 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{Semaphore, mpsc};
 
 use super::errors::CLIENT_SENT;
-use super::place::Places;
+use super::place::{Places, check_top};
 use super::protocol::{
     GREETING_BYTES, Header, Kind, Opened, PAGE_OBJECTS, PIECE_BYTES, PUT_BYTES_MAX, Page, REQUESTS_MAX, Request,
     VERSION, encode_failure, read_greeting, read_header, read_onto, server_greeting, write_frame,
@@ -185,11 +185,12 @@ fn open(path: &std::path::Path, access: Access, options: &ServeOptions) -> Resul
     if access == Access::Create {
         options.permissions.require_all("create repository")?;
     }
-    let local: Arc<dyn Backend> = match access {
-        Access::Create => Arc::new(LocalBackend::create(path)?),
-        _ => Arc::new(LocalBackend::open(path)?),
+    let local = match access {
+        Access::Create => LocalBackend::create(path)?,
+        _ => LocalBackend::open(path)?,
     };
-    let mut store: Arc<dyn Backend> = Arc::new(VerifyBackend::new(local));
+    check_top(path, options.permissions)?;
+    let mut store: Arc<dyn Backend> = Arc::new(VerifyBackend::new(Arc::new(local)));
     if let Some(quota) = options.quota {
         store = Arc::new(QuotaBackend::new(store, quota));
     }

@@ -143,6 +143,11 @@ fn what_the_server_refuses_comes_with_its_reason() {
     assert_eq!(refused.context(errors::REFUSED_PATH), path.to_str());
     opened(way_to(ServeOptions::default()), &path, Access::Create).unwrap();
     let adding = ServeOptions { permissions: Permissions::NoDelete, quota: Some(1000), ..ServeOptions::default() };
+    let empty = opened(way_to(adding.clone()), &path, Access::Existing).unwrap_err();
+    assert_eq!((empty.kind(), empty.context("path")), (ErrorKind::RepositoryNotFound, path.to_str()));
+    std::fs::write(path.join("config"), "").unwrap();
+    let folder = opened(way_to(adding.clone()), &path.join("segments"), Access::Existing).unwrap_err();
+    assert_eq!(folder.context(errors::REFUSED_PATH), path.join("segments").to_str());
     let client = opened(way_to(adding.clone()), &path, Access::Existing).unwrap();
     assert!(opened(way_to(adding), &path.with_file_name("new"), Access::Create).is_err());
     assert_eq!(client.capabilities().permissions, Permissions::NoDelete);
