@@ -3,12 +3,12 @@
 //! Some servers ignore conditions, others compare first and replace later, so that a delete in between is undone. Both
 //! are found out by trying, before the first replacement.
 
-use std::sync::atomic::{AtomicU8, Ordering};
-
 use futures_util::future::{join, join_all};
 use gabion_core::backend::{Backend as _, ObjectName, Payload};
+use gabion_core::crypto::random;
 use gabion_core::error::{Error, ErrorKind, Result};
 use object_store::{ObjectStoreExt as _, PutMode, PutOptions, UpdateVersion};
+use tokio::sync::OnceCell;
 
 use super::error::told;
 use super::{ObjectStoreBackend, content};
@@ -21,28 +21,21 @@ const ROUNDS: u8 = 8;
 /// Replacements at once in such a trial.
 const RACERS: u8 = 4;
 
-const UNKNOWN: u8 = 0;
-const HONOURED: u8 = 1;
-const IGNORED: u8 = 2;
-
 /// Whether the server honours conditions in one step, as far as is known.
 #[derive(Debug, Default)]
-pub(super) struct Conditions(AtomicU8);
+pub(super) struct Conditions(OnceCell<bool>);
 
 impl Conditions {
     /// False once the server was seen not to.
     pub fn may_be_honoured(&self) -> bool {
-        self.0.load(Ordering::Relaxed) != IGNORED
+        self.0.get() != Some(&false)
     }
 }
 
 impl ObjectStoreBackend {
     pub(super) async fn replace(&self, name: &ObjectName, payload: &Payload) -> Result<()> {
-        if self.conditions.0.load(Ordering::Relaxed) == UNKNOWN {
-            let found = if self.honours_conditions().await? { HONOURED } else { IGNORED };
-            self.conditions.0.store(found, Ordering::Relaxed);
-        }
-        if !self.conditions.may_be_honoured() {
+        // Whoever comes first tries, with dozens of requests; the others wait for what is found out.
+        if !*self.conditions.0.get_or_try_init(|| self.honours_conditions()).await? {
             return Err(Error::new(ErrorKind::Unsupported, OPERATION).with("object", name));
         }
         let key = self.location.key(name.as_str());
@@ -63,9 +56,7 @@ impl ObjectStoreBackend {
 
     /// Finds out by trying whether the server compares and replaces, and does both in one step.
     async fn honours_conditions(&self) -> Result<bool> {
-        let mut random = [0; 16];
-        getrandom::fill(&mut random).map_err(|error| Error::new(ErrorKind::System, OPERATION).because(error))?;
-        let name = ObjectName::new(format!("gc/probe/{:032x}", u128::from_le_bytes(random)))?;
+        let name = ObjectName::new(format!("gc/probe/{:032x}", u128::from_le_bytes(random::array()?)))?;
         let tried = self.try_conditions(&name).await;
         // Nothing is under way any more that could bring it back.
         self.delete(&name).await?;
