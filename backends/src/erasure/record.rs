@@ -8,7 +8,8 @@
 //! so on.
 
 use gabion_core::backend::ObjectName;
-use gabion_core::error::{Error, ErrorKind, Result};
+use gabion_core::crypto::random;
+use gabion_core::error::{Error, Result};
 use gabion_core::limits::KIB;
 
 use super::Split;
@@ -63,8 +64,8 @@ pub(super) fn is_record(object: &ObjectName, depth: u8) -> bool {
 impl Record {
     /// Draws a new set.
     pub fn new(split: Split) -> Result<Self> {
-        let stores = (0..split.stores()).map(|_| draw()).collect::<Result<_>>()?;
-        Ok(Self { split, store: 0, revision: 1, set: draw()?, stores })
+        let stores = (0..split.stores()).map(|_| random::array()).collect::<Result<_>>()?;
+        Ok(Self { split, store: 0, revision: 1, set: random::array()?, stores })
     }
 
     /// The record of another store of this set.
@@ -76,7 +77,7 @@ impl Record {
     pub fn with_replaced(&self, store: usize) -> Result<Self> {
         let mut next = Self { revision: self.revision.saturating_add(1), ..self.clone() };
         if let Some(identity) = next.stores.get_mut(store) {
-            *identity = draw()?;
+            *identity = random::array()?;
         }
         Ok(next)
     }
@@ -132,14 +133,10 @@ fn check(bytes: &[u8]) -> [u8; CHECK_BYTES] {
     check
 }
 
-fn draw() -> Result<Identity> {
-    let mut identity = Identity::default();
-    getrandom::fill(&mut identity).map_err(|error| Error::new(ErrorKind::System, "draw identity").because(error))?;
-    Ok(identity)
-}
-
 #[cfg(test)]
 mod tests {
+    use gabion_core::error::ErrorKind;
+
     use super::*;
 
     #[test]

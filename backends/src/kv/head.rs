@@ -7,7 +7,8 @@
 //! All numbers are little-endian. A head without parts has 0 bytes a part and token 0.
 
 use bytes::Bytes;
-use gabion_core::error::{Error, ErrorKind, Result};
+use gabion_core::crypto::random;
+use gabion_core::error::Result;
 use gabion_core::limits::{MIB, OBJECT_BYTES_MAX};
 
 const MAGIC: [u8; 4] = *b"GKV1";
@@ -35,9 +36,7 @@ impl Head {
 
     /// A head whose parts nobody else has.
     pub fn of_parts(bytes: u64, part_bytes: u32) -> Result<Self> {
-        let mut token = [0; 8];
-        getrandom::fill(&mut token).map_err(|error| Error::new(ErrorKind::System, "put object").because(error))?;
-        Ok(Self { bytes, part_bytes, token: u64::from_le_bytes(token), inline: None })
+        Ok(Self { bytes, part_bytes, token: u64::from_le_bytes(random::array()?), inline: None })
     }
 
     /// How many parts there are.

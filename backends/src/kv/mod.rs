@@ -19,7 +19,7 @@ use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
 use futures_util::stream::{BoxStream, StreamExt, TryStreamExt};
 use gabion_core::backend::{
-    Backend, ByteRange, Capabilities, ObjectMeta, ObjectName, Payload, Permissions, Prefix, PutMode,
+    Backend, ByteRange, Capabilities, ObjectMeta, ObjectName, Payload, Permissions, Prefix, PutMode, check_length,
 };
 use gabion_core::error::{Error, ErrorKind, Result};
 use gabion_core::limits::{MIB, OBJECT_BYTES_MAX};
@@ -219,10 +219,7 @@ impl<S: KvStore> Backend for KvBackend<S> {
             PutMode::Write => ("put object", Swap::Always),
             PutMode::ReplaceExisting => ("replace object", Swap::Existing),
         };
-        if payload.len() > OBJECT_BYTES_MAX {
-            let error = Error::new(ErrorKind::LimitExceeded, operation).with("object", name);
-            return Err(error.with("bytes", payload.len()).with("limit", OBJECT_BYTES_MAX));
-        }
+        check_length(operation, name, payload.len() as u64, OBJECT_BYTES_MAX as u64)?;
         match self.put_object(name, payload, swap).await {
             Ok(true) => Ok(()),
             Ok(false) => Err(Error::new(ErrorKind::NotFound, operation).with("object", name)),

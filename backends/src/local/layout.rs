@@ -12,11 +12,15 @@
 //! ```
 
 use gabion_core::backend::ObjectName;
+use gabion_core::crypto::random;
+use gabion_core::error::{Error, ErrorKind, Result};
 
 /// The folder that fans out.
 pub(crate) const SEGMENTS: &str = "segments";
 /// Digits of an id that has a fan-out folder.
 const ID_DIGITS: usize = 32;
+/// What stands before 32 digits in the name of a file that is no object yet.
+const TEMPORARY: &str = ".tmp-";
 
 /// The file of an object: folders from the root down, and a name in the last of them.
 #[derive(Debug, PartialEq, Eq)]
@@ -26,7 +30,7 @@ pub(crate) struct Spot {
 }
 
 /// Where an object lies; `None` for the few names whose place belongs to another name.
-pub(crate) fn spot_of(name: &ObjectName) -> Option<Spot> {
+fn spot_of(name: &ObjectName) -> Option<Spot> {
     let mut parts: Vec<String> = name.as_str().split('/').map(str::to_owned).collect();
     let file = parts.pop()?;
     match parts.as_slice() {
@@ -35,6 +39,25 @@ pub(crate) fn spot_of(name: &ObjectName) -> Option<Spot> {
         _ => {}
     }
     Some(Spot { folders: parts, file })
+}
+
+/// Where an object lies; `InvalidInput` if its place belongs to another name.
+pub(crate) fn find_spot(operation: &'static str, name: &ObjectName) -> Result<Spot> {
+    spot_of(name).ok_or_else(|| {
+        let error = Error::new(ErrorKind::InvalidInput, operation).with("object", name);
+        error.with("reason", "the place of another object")
+    })
+}
+
+/// What the file of a put is called before it has its name.
+pub(crate) fn temporary_name() -> Result<String> {
+    Ok(format!("{TEMPORARY}{:032x}", u128::from_le_bytes(random::array()?)))
+}
+
+/// Whether a file is called as those of puts are.
+pub(crate) fn is_temporary(file: &str) -> bool {
+    let digits = file.strip_prefix(TEMPORARY).unwrap_or_default();
+    digits.len() == 32 && is_hex(digits)
 }
 
 /// Which object a file is; `None` for files that are no objects.

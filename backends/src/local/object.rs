@@ -4,7 +4,7 @@ use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
-use gabion_core::backend::{ByteRange, ObjectMeta, ObjectName, Payload};
+use gabion_core::backend::{ByteRange, ObjectMeta, ObjectName, Payload, check_length};
 use gabion_core::error::{Error, ErrorKind, Result};
 use gabion_core::limits::{MIB, OBJECT_BYTES_MAX};
 use rustix::buffer::spare_capacity;
@@ -23,8 +23,6 @@ const READ_FLAGS: OFlags = OFlags::RDONLY.union(OFlags::NOFOLLOW).union(OFlags::
 const WRITE_FLAGS: OFlags =
     OFlags::WRONLY.union(OFlags::CREATE).union(OFlags::EXCL).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 
-/// What the file of a put is called before it has its name, before 32 digits.
-const TEMPORARY: &str = ".tmp-";
 /// A file of a put that has not ended for so many seconds is taken for one that never will.
 const PUT_SECONDS_MAX: i64 = 14 * 24 * 60 * 60;
 
@@ -112,12 +110,6 @@ pub(super) fn delete(root: &Root, name: &ObjectName) -> Result<()> {
     }
 }
 
-/// Whether this is what the file of a put is called before it has its name.
-pub(super) fn is_temporary(file: &str) -> bool {
-    let digits = file.strip_prefix(TEMPORARY).unwrap_or_default();
-    digits.len() == 32 && digits.bytes().all(|c| matches!(c, b'0'..=b'9' | b'a'..=b'f'))
-}
-
 /// Removes what a list came across of puts that died long ago. Their age is told by the clock of the file system alone:
 /// `changed` is a folder that was changed a moment ago. A put that lives after all fails, and is made again.
 fn sweep(root: &Root, changed: &OwnedFd) {
@@ -146,15 +138,11 @@ struct Call<'a> {
 
 impl Call<'_> {
     fn spot(self) -> Result<Spot> {
-        layout::spot_of(self.name)
-            .ok_or_else(|| self.error(ErrorKind::InvalidInput).with("reason", "the place of another object"))
+        layout::find_spot(self.operation, self.name)
     }
 
     fn check_length(self, bytes: u64) -> Result<()> {
-        if bytes <= OBJECT_BYTES_MAX as u64 {
-            return Ok(());
-        }
-        Err(self.error(ErrorKind::LimitExceeded).with("bytes", bytes).with("limit", OBJECT_BYTES_MAX))
+        check_length(self.operation, self.name, bytes, OBJECT_BYTES_MAX as u64)
     }
 
     fn find(self, root: &Root, spot: &Spot) -> Result<Option<OwnedFd>> {
@@ -203,7 +191,7 @@ impl Call<'_> {
 
     /// Writes and flushes a file that is no object yet; leaves nothing if that fails.
     fn write_beside(self, folder: &OwnedFd, payload: &Payload) -> Result<String> {
-        let temporary = self.temporary_name()?;
+        let temporary = layout::temporary_name().map_err(|error| self.told(error))?;
         let opened = retry_on_intr(|| openat(folder, temporary.as_str(), WRITE_FLAGS, OBJECT_MODE));
         let file = opened.map_err(|errno| self.failed(errno))?;
         let written = write_all(&file, payload).map_err(|errno| self.failed(errno));
@@ -215,12 +203,6 @@ impl Call<'_> {
                 Err(error)
             }
         }
-    }
-
-    fn temporary_name(self) -> Result<String> {
-        let mut random = [0; 16];
-        getrandom::fill(&mut random).map_err(|error| self.error(ErrorKind::System).because(error))?;
-        Ok(format!("{TEMPORARY}{:032x}", u128::from_le_bytes(random)))
     }
 
     /// Gives a flushed file its name. `false` if an object with the same bytes bears it already: on some file

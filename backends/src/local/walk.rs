@@ -10,7 +10,7 @@ use rustix::fs::{AtFlags, Dir, FileType, statat};
 use rustix::io::Errno;
 
 use super::folder::{Root, failed};
-use super::{layout, object};
+use super::layout;
 
 const OPERATION: &str = "list objects";
 /// Objects of a batch.
@@ -63,7 +63,7 @@ impl Walk {
             let entry = entry.map_err(|errno| told(errno, &folder.path))?;
             // A name that is not even text is no name of an object.
             let Ok(file) = entry.file_name().to_str() else { continue };
-            if object::is_temporary(file) {
+            if layout::is_temporary(file) {
                 self.root.note_leftover(&folder.path, file);
                 continue;
             }

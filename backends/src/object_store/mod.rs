@@ -18,7 +18,7 @@ use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
 use futures_util::stream::{self, BoxStream, StreamExt, TryStreamExt};
 use gabion_core::backend::{
-    Backend, ByteRange, Capabilities, ObjectMeta, ObjectName, Payload, Permissions, Prefix, PutMode,
+    Backend, ByteRange, Capabilities, ObjectMeta, ObjectName, Payload, Permissions, Prefix, PutMode, check_length,
 };
 use gabion_core::error::{Error, ErrorKind, Result};
 use gabion_core::limits::OBJECT_BYTES_MAX;
@@ -106,19 +106,11 @@ impl ObjectStoreBackend {
         let options = GetOptions { range, ..GetOptions::default() };
         let found = self.store.get_opts(&self.location.key(name.as_str()), options).await.map_err(failed)?;
         let expected = found.range.end.saturating_sub(found.range.start);
-        let too_long = |bytes: u64| {
-            let error = Error::new(ErrorKind::LimitExceeded, operation).with("object", name);
-            error.with("bytes", bytes).with("limit", limit)
-        };
-        if expected > limit {
-            return Err(too_long(expected));
-        }
+        check_length(operation, name, expected, limit)?;
         let mut pieces = found.into_stream();
         let mut bytes = BytesMut::new();
         while let Some(piece) = pieces.try_next().await.map_err(failed)? {
-            if bytes.len() as u64 + piece.len() as u64 > limit {
-                return Err(too_long(bytes.len() as u64 + piece.len() as u64));
-            }
+            check_length(operation, name, bytes.len() as u64 + piece.len() as u64, limit)?;
             bytes.extend_from_slice(&piece);
         }
         if bytes.len() as u64 == expected {
@@ -130,10 +122,6 @@ impl ObjectStoreBackend {
     async fn size(&self, operation: &'static str, name: &ObjectName) -> Result<u64> {
         let found = self.store.head(&self.location.key(name.as_str())).await;
         Ok(found.map_err(|error| told(operation, name, error))?.size)
-    }
-
-    fn too_short(name: &ObjectName) -> Error {
-        Error::damaged("get object", "object is shorter than the range").with("object", name)
     }
 }
 
@@ -204,10 +192,7 @@ impl Backend for ObjectStoreBackend {
     }
 
     async fn put(&self, name: &ObjectName, payload: Payload, mode: PutMode) -> Result<()> {
-        if payload.len() > OBJECT_BYTES_MAX {
-            let error = Error::new(ErrorKind::LimitExceeded, "put object").with("object", name);
-            return Err(error.with("bytes", payload.len()).with("limit", OBJECT_BYTES_MAX));
-        }
+        check_length("put object", name, payload.len() as u64, OBJECT_BYTES_MAX as u64)?;
         match mode {
             PutMode::ReplaceExisting => self.replace(name, &payload).await,
             PutMode::Write if payload.len() > self.location.part_bytes => self.put_in_parts(name, payload).await,
@@ -223,11 +208,10 @@ impl Backend for ObjectStoreBackend {
         let end = offset.checked_add(length);
         let Some(end) = end.filter(|_| length > 0) else {
             // No request asks for nothing, or for more than there can be; but the object may be missing.
-            let size = self.size("get object", name).await?;
-            return if end.is_some_and(|end| end <= size) { Ok(Bytes::new()) } else { Err(Self::too_short(name)) };
+            return range.within(name, self.size("get object", name).await?).map(|_| Bytes::new());
         };
         let bytes = self.read(name, Some(GetRange::Bounded(offset..end)), length).await?;
-        if bytes.len() as u64 == length { Ok(bytes) } else { Err(Self::too_short(name)) }
+        range.within(name, offset + bytes.len() as u64).map(|_| bytes)
     }
 
     async fn head(&self, name: &ObjectName) -> Result<ObjectMeta> {

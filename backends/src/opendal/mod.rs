@@ -16,8 +16,9 @@ use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
 use futures_util::stream::{self, BoxStream, Peekable, Stream, StreamExt, TryStreamExt};
 use gabion_core::backend::{
-    Backend, ByteRange, Capabilities, ObjectMeta, ObjectName, Payload, Permissions, Prefix, PutMode,
+    Backend, ByteRange, Capabilities, ObjectMeta, ObjectName, Payload, Permissions, Prefix, PutMode, check_length,
 };
+use gabion_core::crypto::random;
 use gabion_core::error::{Error, ErrorKind, Result};
 use gabion_core::limits::OBJECT_BYTES_MAX;
 use opendal::{Buffer, Operator};
@@ -70,10 +71,8 @@ impl OpendalBackend {
         if !self.operator.info().capability().rename {
             return Ok(None);
         }
-        let mut random = [0; 16];
-        getrandom::fill(&mut random).map_err(|error| Error::new(ErrorKind::System, "put object").because(error))?;
         let folder = name.as_str().rsplit_once('/').map_or("", |(folder, _)| folder);
-        Ok(Some(format!("{folder}/.put-{:032x}", u128::from_le_bytes(random))))
+        Ok(Some(format!("{folder}/.put-{:032x}", u128::from_le_bytes(random::array()?))))
     }
 
     /// Reads a range, at most `limit` bytes of it, whatever the server sends.
@@ -88,11 +87,7 @@ impl OpendalBackend {
         .map_err(failed)?;
         let mut bytes = BytesMut::new();
         while let Some(piece) = pieces.try_next().await.map_err(failed)? {
-            let read = bytes.len() as u64 + piece.len() as u64;
-            if read > limit {
-                let error = Error::new(ErrorKind::LimitExceeded, operation).with("object", name);
-                return Err(error.with("bytes", read).with("limit", limit));
-            }
+            check_length(operation, name, bytes.len() as u64 + piece.len() as u64, limit)?;
             for part in piece {
                 bytes.extend_from_slice(&part);
             }
@@ -109,14 +104,9 @@ impl OpendalBackend {
     }
 
     /// Why a range could not be had: mostly because the object is shorter, for which each service has its own words.
-    async fn why_not(&self, name: &ObjectName, end: u64, error: Error) -> Error {
-        match self.size("get object", name).await {
-            Ok(size) if size < end => {
-                Error::damaged("get object", "object is shorter than the range").with("object", name)
-            }
-            Ok(_) => error,
-            Err(error) => error,
-        }
+    async fn why_not(&self, name: &ObjectName, range: ByteRange, error: Error) -> Error {
+        let size = self.size("get object", name).await;
+        size.and_then(|size| range.within(name, size)).err().unwrap_or(error)
     }
 }
 
@@ -159,11 +149,7 @@ impl Backend for OpendalBackend {
 
     async fn put(&self, name: &ObjectName, payload: Payload, mode: PutMode) -> Result<()> {
         let operation = "put object";
-        let limit = self.capabilities().max_object_bytes;
-        if payload.len() as u64 > limit {
-            let error = Error::new(ErrorKind::LimitExceeded, operation).with("object", name);
-            return Err(error.with("bytes", payload.len()).with("limit", limit));
-        }
+        check_length(operation, name, payload.len() as u64, self.capabilities().max_object_bytes)?;
         if mode == PutMode::ReplaceExisting {
             return Err(Error::new(ErrorKind::Unsupported, "replace object").with("object", name));
         }
@@ -189,22 +175,20 @@ impl Backend for OpendalBackend {
             }
             ByteRange::Exact { offset, length } => (offset, length),
         };
-        let too_short = || Error::damaged("get object", "object is shorter than the range").with("object", name);
         let end = offset.checked_add(length);
         let Some(end) = end.filter(|_| length > 0) else {
             // No request asks for nothing, or for more than there can be; but the object may be missing.
-            let size = self.size("get object", name).await?;
-            return if end.is_some_and(|end| end <= size) { Ok(Bytes::new()) } else { Err(too_short()) };
+            return range.within(name, self.size("get object", name).await?).map(|_| Bytes::new());
         };
         match self.read(name, (offset, Some(end)), length).await {
             Ok(bytes) if bytes.len() as u64 == length => Ok(bytes),
-            Ok(_) => Err(self.why_not(name, end, cut_short(name)).await),
+            Ok(_) => Err(self.why_not(name, range, cut_short(name)).await),
             Err(error) if error.kind() == ErrorKind::LimitExceeded => {
                 let error = Error::new(ErrorKind::Unsupported, "get object").with("object", name);
                 Err(error.with("reason", "the server does not give ranges"))
             }
             Err(error) if error.kind() == ErrorKind::NotFound => Err(error),
-            Err(error) => Err(self.why_not(name, end, error).await),
+            Err(error) => Err(self.why_not(name, range, error).await),
         }
     }
 

@@ -5,13 +5,13 @@ use std::pin::Pin;
 
 use bytes::{Bytes, BytesMut};
 use futures_util::stream::{self, StreamExt, TryStreamExt};
-use gabion_core::backend::{ByteRange, ObjectMeta, ObjectName, Payload};
+use gabion_core::backend::{ByteRange, ObjectMeta, ObjectName, Payload, check_length};
 use gabion_core::error::{Error, ErrorKind, Result};
 use gabion_core::limits::OBJECT_BYTES_MAX;
 use openssh_sftp_client::file::File;
 use tokio::io::AsyncSeek;
 
-use super::failure::is_missing;
+use super::failure::{failed, is_missing};
 use super::folder;
 use super::session::Session;
 use crate::local::layout::{self, Spot};
@@ -29,7 +29,7 @@ pub(super) async fn put(session: &Session, name: &ObjectName, payload: &Payload)
     let spot = call.spot()?;
     call.check_length(payload.len() as u64)?;
     let folder = folder::path(session, &spot.folders);
-    let temporary = format!("{folder}/{}", temporary_name(call)?);
+    let temporary = format!("{folder}/{}", layout::temporary_name().map_err(|error| call.told(error))?);
     let file = match call.create(&temporary).await {
         Err(error) if is_missing(&error) => {
             folder::make(session, &spot.folders).await.map_err(|error| call.told(error))?;
@@ -53,12 +53,6 @@ pub(super) async fn put(session: &Session, name: &ObjectName, payload: &Payload)
         return Err(call.explain_full(error, payload).await);
     }
     Ok(())
-}
-
-fn temporary_name(call: Call<'_>) -> Result<String> {
-    let mut random = [0; 16];
-    getrandom::fill(&mut random).map_err(|error| call.error(ErrorKind::System).because(error))?;
-    Ok(format!(".tmp-{:032x}", u128::from_le_bytes(random)))
 }
 
 /// Gives a file its name. Without `posix-rename` a server refuses names that are taken.
@@ -213,15 +207,11 @@ struct Call<'a> {
 
 impl Call<'_> {
     fn spot(self) -> Result<Spot> {
-        layout::spot_of(self.name)
-            .ok_or_else(|| self.error(ErrorKind::InvalidInput).with("reason", "the place of another object"))
+        layout::find_spot(self.operation, self.name)
     }
 
     fn check_length(self, bytes: u64) -> Result<()> {
-        if bytes <= OBJECT_BYTES_MAX as u64 {
-            return Ok(());
-        }
-        Err(self.error(ErrorKind::LimitExceeded).with("bytes", bytes).with("limit", OBJECT_BYTES_MAX))
+        check_length(self.operation, self.name, bytes, OBJECT_BYTES_MAX as u64)
     }
 
     async fn create(self, path: &str) -> SftpResult<File> {
@@ -280,7 +270,7 @@ impl Call<'_> {
     }
 
     fn failed(self, error: openssh_sftp_client::Error) -> Error {
-        self.told(self.session.failed(self.operation, error))
+        self.told(failed(self.operation, error))
     }
 
     fn error(self, kind: ErrorKind) -> Error {

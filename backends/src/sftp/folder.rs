@@ -7,7 +7,7 @@ use gabion_core::backend::{ObjectMeta, ObjectName, Prefix};
 use gabion_core::error::{Error, ErrorKind, Result};
 use openssh_sftp_client::metadata::{MetaData, Permissions};
 
-use super::failure::is_missing;
+use super::failure::{failed, is_missing};
 use super::session::{Remote, Session};
 use crate::local::layout;
 
@@ -38,7 +38,7 @@ pub(super) async fn check_root(session: &Session) -> Result<()> {
         Ok(metadata) if is_folder(&metadata) => Ok(()),
         Ok(_) => Err(Error::new(ErrorKind::NotARepository, operation).with("reason", "not a directory")),
         Err(error) if is_missing(&error) => Err(Error::new(ErrorKind::RepositoryNotFound, operation)),
-        Err(error) => Err(session.failed(operation, error)),
+        Err(error) => Err(failed(operation, error)),
     }
     .map_err(|error| error.with("path", root(session)))
 }
@@ -51,7 +51,7 @@ pub(super) async fn create_root(session: &Session) -> Result<()> {
         Err(error) if error.kind() == ErrorKind::RepositoryNotFound => {
             make_one(session, root(session)).await.map_err(|error| {
                 let above = root(session).rsplit_once('/').map_or("", |(above, _)| above);
-                session.failed(operation, error).with("path", if above.is_empty() { "/" } else { above })
+                failed(operation, error).with("path", if above.is_empty() { "/" } else { above })
             })?;
         }
         Err(error) => return Err(error),
@@ -90,7 +90,7 @@ pub(super) async fn make(session: &Session, folders: &[String]) -> Result<()> {
                     Ok(there) if is_folder(&there) => Ok(()),
                     Ok(_) => Err(Error::new(ErrorKind::AlreadyExists, operation)
                         .with("reason", "an object bears the name of the folder")),
-                    Err(_) => Err(session.failed(operation, error)),
+                    Err(_) => Err(failed(operation, error)),
                 }
                 .map_err(|error| error.with("folder", &path)),
             }
@@ -180,16 +180,16 @@ async fn read(session: &Session, operation: &'static str, folder: &[String]) -> 
         Err(error) => {
             let there = session.sftp.fs().symlink_metadata(&place).await;
             return match there {
-                Ok(there) if is_folder(&there) => Err(told(session.failed(operation, error))),
+                Ok(there) if is_folder(&there) => Err(told(failed(operation, error))),
                 Ok(_) => Ok(Vec::new()),
                 Err(why) if is_missing(&why) => check_root(session).await.map(|()| Vec::new()),
-                Err(_) => Err(told(session.failed(operation, error))),
+                Err(_) => Err(told(failed(operation, error))),
             };
         }
     };
     let mut entries = Vec::new();
     let mut found = Box::pin(directory.read_dir());
-    while let Some(entry) = found.try_next().await.map_err(|error| told(session.failed(operation, error)))? {
+    while let Some(entry) = found.try_next().await.map_err(|error| told(failed(operation, error)))? {
         let name = entry.filename().to_str().filter(|name| !matches!(*name, "." | ".."));
         entries.extend(name.map(|name| (name.to_owned(), entry.metadata())));
     }

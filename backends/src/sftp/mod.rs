@@ -28,11 +28,8 @@ use gabion_core::error::{Error, ErrorKind, Result};
 use gabion_core::limits::OBJECT_BYTES_MAX;
 
 use crate::Access;
-use crate::ssh::{SshOptions, Target};
+use crate::ssh::{CONCURRENCY, SshOptions, Target};
 use session::Remote;
-
-/// Calls worth having under way at once: each waits for several answers of the server.
-const CONCURRENCY: usize = 8;
 
 /// A repository behind an SFTP server.
 #[derive(Debug)]

@@ -4,7 +4,7 @@
 
 use std::io;
 use std::pin::Pin;
-use std::process::Stdio;
+use std::process::{ExitStatus, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
@@ -16,14 +16,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use tokio::runtime::{Builder, Runtime};
 
-use super::failure::failed;
-use crate::ssh::{SshOptions, Target};
-
-const CONNECT: &str = "connect to server";
-/// How often the watch looks.
-const TICK: Duration = Duration::from_millis(250);
-/// How long logging in may take, questions included.
-const GREETING: Duration = Duration::from_secs(300);
+use crate::ssh::{CONNECT, GREETING, SshOptions, TICK, Target, is_no_command};
 
 /// The machine over there, connected or not.
 #[derive(Debug)]
@@ -141,7 +134,7 @@ impl Session {
             Err(error) => {
                 let status = link.end().await;
                 let error = told(Error::new(ErrorKind::Connection, CONNECT).because(error));
-                return Err(status.map_or(error.temporary(), |status| error_of(CONNECT, target, &status)));
+                return Err(status.map_or(error.temporary(), |status| error_of(target, status)));
             }
         };
         let root = if target.path == "/" { "" } else { target.path.trim_end_matches('/') };
@@ -163,19 +156,13 @@ impl Session {
             }
         }
     }
-
-    /// The error of a call to the server.
-    pub fn failed(&self, operation: &'static str, error: openssh_sftp_client::Error) -> Error {
-        failed(operation, error)
-    }
 }
 
 /// The error of an ssh that ended before there was a connection; it has told the user why.
-fn error_of(operation: &'static str, target: &Target, status: &std::process::ExitStatus) -> Error {
-    Error::new(ErrorKind::Connection, operation)
-        .with("host", target.destination())
-        .with("ssh ended with", status)
-        .temporary()
+fn error_of(target: &Target, status: ExitStatus) -> Error {
+    let error = Error::new(ErrorKind::Connection, CONNECT).with("host", target.destination());
+    let error = error.with("ssh ended with", status);
+    if is_no_command(status) { error } else { error.temporary() }
 }
 
 /// The child, and when it last gave a sign of life.
@@ -236,7 +223,7 @@ impl Link {
     }
 
     /// How a child ended whose output ended.
-    async fn end(&self) -> Option<std::process::ExitStatus> {
+    async fn end(&self) -> Option<ExitStatus> {
         self.lost.store(true, Ordering::Relaxed);
         let mut child = self.child.lock().await;
         match tokio::time::timeout(Duration::from_secs(5), child.wait()).await {

@@ -26,7 +26,7 @@ use super::protocol::{
 };
 
 /// How often the watcher looks.
-const TICK: Duration = Duration::from_millis(250);
+pub(crate) const TICK: Duration = Duration::from_millis(250);
 /// How long a child may go on after its output ended.
 const FAREWELL: Duration = Duration::from_secs(5);
 /// In which amounts bytes under way are counted.

@@ -22,7 +22,7 @@ const KINDS: [(u8, ErrorKind); 15] = [
 ];
 
 /// Facts that may travel. Of others only the value is told, as a cause.
-const FACTS: [&str; 13] = [
+const FACTS: [&str; 12] = [
     "reason",
     "path",
     "folder",
@@ -34,7 +34,6 @@ const FACTS: [&str; 13] = [
     "permissions",
     REFUSED_PATH,
     CLIENT_SENT,
-    "object",
     CAUSE,
 ];
 const CAUSE: &str = "cause";
@@ -64,7 +63,7 @@ pub fn known_fact(name: &str) -> Option<&'static str> {
 
 /// What an error has to tell, by name. The client knows the object it asked for.
 pub fn facts(error: &Error) -> Vec<(&'static str, String)> {
-    let named = FACTS.into_iter().filter(|name| !matches!(*name, CAUSE | "object"));
+    let named = FACTS.into_iter().filter(|name| *name != CAUSE);
     let mut facts: Vec<_> = named.filter_map(|name| Some((name, error.context(name)?.to_owned()))).collect();
     let source = std::error::Error::source(error);
     facts.extend(source.map(|source| (CAUSE, source.to_string())));

@@ -6,6 +6,7 @@ use std::time::Duration;
 use gabion_core::backend::ObjectName;
 use gabion_core::error::{Error, ErrorKind};
 
+use super::command::is_no_command;
 use super::errors::{SERVER_SENT, SERVER_SPEAKS};
 
 /// The reason, which several calls get.
@@ -50,9 +51,9 @@ impl Loss {
         Self { kind: ErrorKind::TimedOut, temporary: true, fact, status: None }
     }
 
-    /// The child ended like this. A shell that knows no such command ends with 127.
+    /// The child ended like this.
     pub fn after(self, status: ExitStatus) -> Self {
-        let temporary = self.temporary && !matches!(status.code(), Some(126 | 127));
+        let temporary = self.temporary && !is_no_command(status);
         match status.success() {
             true => self,
             false => Self { temporary, status: Some(status.to_string()), ..self },

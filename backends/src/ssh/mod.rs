@@ -23,7 +23,9 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::stream::{self, BoxStream, StreamExt, TryStreamExt};
-use gabion_core::backend::{Backend, ByteRange, Capabilities, ObjectMeta, ObjectName, Payload, Prefix, PutMode};
+use gabion_core::backend::{
+    Backend, ByteRange, Capabilities, ObjectMeta, ObjectName, Payload, Prefix, PutMode, check_length,
+};
 use gabion_core::error::{Error, ErrorKind, Result};
 use tokio::sync::{Mutex, mpsc, oneshot};
 
@@ -34,12 +36,16 @@ use loss::Loss;
 use protocol::{Opened, Page, Request};
 
 pub use command::SshCommand;
+#[cfg(feature = "sftp")]
+pub(crate) use command::is_no_command;
+#[cfg(feature = "sftp")]
+pub(crate) use connection::TICK;
 pub use serve::{ServeOptions, serve};
 pub use target::Target;
 
 /// Calls worth having under way at once, whatever is over there: a line has its latency.
-const CONCURRENCY: usize = 8;
-const CONNECT: &str = "connect to server";
+pub(crate) const CONCURRENCY: usize = 8;
+pub(crate) const CONNECT: &str = "connect to server";
 
 /// How a server is reached.
 #[derive(Clone, Debug)]
@@ -189,7 +195,7 @@ impl Remote {
 }
 
 /// How long a server may take to greet: logging in has its questions.
-const GREETING: Duration = Duration::from_secs(300);
+pub(crate) const GREETING: Duration = Duration::from_secs(300);
 
 /// Waits for an answer where nothing may be awaited.
 fn wait<T: Send + 'static>(answer: oneshot::Receiver<T>) -> Option<T> {
@@ -213,12 +219,7 @@ impl Backend for SshBackend {
             PutMode::ReplaceExisting => "replace object",
         };
         let bytes = payload.len() as u64;
-        if bytes > self.capabilities.max_object_bytes {
-            return Err(Error::new(ErrorKind::LimitExceeded, operation)
-                .with("object", name)
-                .with("bytes", bytes)
-                .with("limit", self.capabilities.max_object_bytes));
-        }
+        check_length(operation, name, bytes, self.capabilities.max_object_bytes)?;
         let connection = self.remote.connection(operation).await.map_err(|error| error.with("object", name))?;
         let room = connection.room.take(bytes).await;
         let (reply, answer) = oneshot::channel();

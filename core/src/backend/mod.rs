@@ -98,11 +98,7 @@ impl ByteRange {
     /// `LimitExceeded` if all of it is longer than the limit, `Damaged` if it is shorter than an exact range.
     pub fn within(self, name: &ObjectName, size: u64) -> Result<(u64, u64)> {
         match self {
-            Self::All { limit } if size > limit => Err(Error::new(ErrorKind::LimitExceeded, "get object")
-                .with("object", name)
-                .with("bytes", size)
-                .with("limit", limit)),
-            Self::All { .. } => Ok((0, size)),
+            Self::All { limit } => check_length("get object", name, size, limit).map(|()| (0, size)),
             Self::Exact { offset, length } if offset.checked_add(length).is_some_and(|end| end <= size) => {
                 Ok((offset, length))
             }
@@ -111,6 +107,18 @@ impl ByteRange {
             }
         }
     }
+}
+
+/// Refuses an object, or a part of one, that has more than `limit` bytes.
+///
+/// # Errors
+/// `LimitExceeded` with the facts `bytes` and `limit`.
+pub fn check_length(operation: &'static str, name: &ObjectName, bytes: u64, limit: u64) -> Result<()> {
+    if bytes <= limit {
+        return Ok(());
+    }
+    let error = Error::new(ErrorKind::LimitExceeded, operation).with("object", name);
+    Err(error.with("bytes", bytes).with("limit", limit))
 }
 
 /// The bytes of an object to put, in one or several pieces.
