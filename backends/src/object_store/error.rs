@@ -34,6 +34,7 @@ fn generic(operation: &'static str, error: object_store::Error) -> Error {
         Some(401 | 403) => (ErrorKind::PermissionDenied, false),
         Some(404) => (ErrorKind::NotFound, false),
         Some(409) => (ErrorKind::Connection, true),
+        Some(501 | 505) => (ErrorKind::Unsupported, false),
         Some(507) => (ErrorKind::NoSpace, false),
         Some(408 | 429 | 500..) => (ErrorKind::Connection, true),
         Some(416) => return Error::damaged(operation, "object is shorter than the range").because(error),
@@ -88,6 +89,7 @@ mod tests {
             ("Server returned non-2xx status code: 416 Range Not Satisfiable", ErrorKind::Damaged, Permanent),
             ("Server returned non-2xx status code: 403 Forbidden", ErrorKind::PermissionDenied, Permanent),
             ("Server returned non-2xx status code: 404 Not Found", ErrorKind::NotFound, Permanent),
+            ("Server returned non-2xx status code: 501 Not Implemented", ErrorKind::Unsupported, Permanent),
             ("Server returned non-2xx status code: 507 Insufficient Storage", ErrorKind::NoSpace, Permanent),
             ("something else", ErrorKind::Io, Permanent),
         ] {

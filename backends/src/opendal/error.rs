@@ -43,6 +43,7 @@ fn unexpected(error: &opendal::Error) -> (ErrorKind, bool) {
     match status(&error.to_string()) {
         Some(401 | 403) => (ErrorKind::PermissionDenied, false),
         Some(404 | 410) => (ErrorKind::NotFound, false),
+        Some(501 | 505) => (ErrorKind::Unsupported, false),
         // Somebody else makes the same directory, or holds the file.
         Some(408 | 409 | 423 | 429 | 500..=506) => (ErrorKind::Connection, true),
         Some(507) => (ErrorKind::NoSpace, false),
@@ -90,6 +91,7 @@ mod tests {
             (answer("503"), ErrorKind::Connection, Temporary),
             (answer("423"), ErrorKind::Connection, Temporary),
             (answer("401"), ErrorKind::PermissionDenied, Permanent),
+            (answer("501"), ErrorKind::Unsupported, Permanent),
             (answer("507"), ErrorKind::NoSpace, Permanent),
             (answer("405"), ErrorKind::Io, Permanent),
             (
