@@ -126,7 +126,8 @@ impl<S: KvStore> KvBackend<S> {
         }
         let part_bytes = u64::from(head.part_bytes);
         let (first, last) = (offset / part_bytes, (offset + length - 1) / part_bytes);
-        let mut bytes = BytesMut::with_capacity(length as usize);
+        // The head may lie about its parts, so memory is only taken by what comes.
+        let mut bytes = BytesMut::with_capacity((length as usize).min(BATCH_BYTES));
         let numbers: Vec<u64> = (first..=last).collect();
         for batch in numbers.chunks((BATCH_BYTES / head.part_bytes as usize).max(1)) {
             let keys = batch.iter().map(|number| part_key(name, head.token, *number)).collect();

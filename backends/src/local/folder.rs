@@ -30,7 +30,7 @@ pub(super) struct Root {
     /// seen. Another process may have made a folder and not got round to that yet.
     durable: Mutex<HashSet<Vec<String>>>,
     /// Files of puts that have not ended, as a list came across them.
-    leftovers: Mutex<Vec<Leftover>>,
+    leftovers: Mutex<HashSet<Leftover>>,
 }
 
 /// A file that a put may have left: the folders it lies in, and its name.
@@ -77,12 +77,12 @@ impl Root {
     pub fn note_leftover(&self, folders: &[String], file: &str) {
         let mut leftovers = self.leftovers.lock().unwrap_or_else(PoisonError::into_inner);
         if leftovers.len() < LEFTOVERS_MAX {
-            leftovers.push((folders.to_vec(), file.to_owned()));
+            leftovers.insert((folders.to_vec(), file.to_owned()));
         }
     }
 
     /// What was remembered, which is forgotten.
-    pub fn take_leftovers(&self) -> Vec<Leftover> {
+    pub fn take_leftovers(&self) -> HashSet<Leftover> {
         std::mem::take(&mut *self.leftovers.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
