@@ -167,9 +167,9 @@ pub(crate) fn decoded_bytes(text: &str) -> Result<Vec<u8>> {
 }
 
 /// The reverse of [`decoded`]: everything but letters, digits and `-._~/` becomes a percent sign and two digits.
-pub(crate) fn encoded(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for byte in text.bytes() {
+pub(crate) fn encoded(text: impl AsRef<[u8]>) -> String {
+    let mut out = String::with_capacity(text.as_ref().len());
+    for &byte in text.as_ref() {
         match byte {
             b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b'/' => out.push(char::from(byte)),
             other => out.push_str(&format!("%{other:02X}")),

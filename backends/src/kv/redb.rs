@@ -13,10 +13,10 @@ use bytes::Bytes;
 use futures_util::stream::{self, BoxStream, StreamExt, TryStreamExt};
 use gabion_core::error::{Error, ErrorKind, Result};
 use gabion_core::limits::MIB;
-use redb::{Database, DatabaseError, ReadableDatabase, ReadableTable, StorageError, TableDefinition, TableError};
+use redb::{Database, DatabaseError, ReadableDatabase, ReadableTable, StorageError, TableDefinition};
 
 use super::{KvStore, KvTraits, Swap};
-use crate::url::{decoded_bytes, invalid};
+use crate::url::{decoded_bytes, encoded, invalid};
 
 const TABLE: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("gabion");
 /// Keys that are read by one transaction of a scan.
@@ -33,7 +33,11 @@ pub struct RedbLocation(pub(crate) PathBuf);
 impl RedbLocation {
     /// Understands what stands behind `redb:`.
     pub(crate) fn parse(rest: &str) -> Result<Self> {
-        let path = rest.strip_prefix("//localhost").or_else(|| rest.strip_prefix("//")).unwrap_or(rest);
+        let absolute = rest.strip_prefix("//").map(|path| path.strip_prefix("localhost").unwrap_or(path));
+        if absolute.is_some_and(|path| !path.starts_with('/')) {
+            return Err(invalid("an absolute path must follow redb://"));
+        }
+        let path = absolute.unwrap_or(rest);
         if path.is_empty() || path.ends_with('/') {
             return Err(invalid("the path of a file must follow redb:"));
         }
@@ -47,7 +51,7 @@ impl RedbLocation {
 
 impl fmt::Display for RedbLocation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "redb:{}", self.0.to_string_lossy())
+        write!(f, "redb:{}", encoded(self.0.as_os_str().as_encoded_bytes()))
     }
 }
 
@@ -142,11 +146,7 @@ fn change<T>(
 }
 
 fn read(database: &Database) -> Result<redb::ReadOnlyTable<&'static str, &'static [u8]>, redb::Error> {
-    match database.begin_read()?.open_table(TABLE) {
-        Ok(table) => Ok(table),
-        Err(TableError::Storage(error)) => Err(error.into()),
-        Err(error) => Err(error.into()),
-    }
+    Ok(database.begin_read()?.open_table(TABLE)?)
 }
 
 fn owned(value: Option<redb::AccessGuard<'_, &'static [u8]>>) -> Option<Bytes> {
@@ -288,10 +288,17 @@ mod tests {
 
     #[test]
     fn locations() {
-        for (text, shown) in [("/a/b.redb", "redb:/a/b.redb"), ("///a%20b", "redb:/a b"), ("c.redb", "redb:c.redb")] {
-            assert_eq!(RedbLocation::parse(text).unwrap().to_string(), shown);
+        for (text, shown) in [
+            ("/a/b.redb", "redb:/a/b.redb"),
+            ("///a%20b", "redb:/a%20b"),
+            ("//localhost/%2541%ff", "redb:/%2541%FF"),
+            ("c.redb", "redb:c.redb"),
+        ] {
+            let location = RedbLocation::parse(text).unwrap();
+            assert_eq!(location.to_string(), shown);
+            assert_eq!(RedbLocation::parse(shown.strip_prefix("redb:").unwrap()).unwrap(), location);
         }
-        for text in ["", "/", "/a?b=c", "/%00"] {
+        for text in ["", "/", "/a?b=c", "/%00", "//localhostile/x", "//host/x"] {
             assert_eq!(RedbLocation::parse(text).unwrap_err().kind(), ErrorKind::InvalidInput, "{text}");
         }
     }
