@@ -189,3 +189,40 @@ fn azure(location: &ObjectStoreLocation, variables: &Variables) -> Result<Arc<dy
     }
     Ok(Arc::new(builder.with_container_name(&location.bucket).build().map_err(refused)?))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::net::TcpListener;
+
+    use gabion_core::backend::{Backend as _, ObjectName, PutMode};
+
+    use super::super::ObjectStoreBackend;
+    use super::*;
+
+    #[test]
+    fn who_is_nobody_asks_google_for_no_token() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let server = format!("http://{}", listener.local_addr().unwrap());
+        let heard = std::thread::spawn(move || {
+            let (mut client, _) = listener.accept().unwrap();
+            let mut request = Vec::new();
+            while !request.ends_with(b"the object") {
+                let mut byte = [0];
+                client.read_exact(&mut byte).unwrap();
+                request.push(byte[0]);
+            }
+            client.write_all(b"HTTP/1.1 200 OK\r\nETag: \"1\"\r\nContent-Length: 0\r\n\r\n").unwrap();
+            String::from_utf8(request).unwrap()
+        });
+        let rest = format!("//bucket/a?anonymous=true&endpoint={server}");
+        let location = ObjectStoreLocation::parse(Service::Google, &rest).unwrap();
+        let backend = ObjectStoreBackend::new(&location, &Variables::default()).unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let name = ObjectName::new("config").unwrap();
+        let put = backend.put(&name, b"the object".to_vec().into(), PutMode::Write);
+        runtime.block_on(put).unwrap();
+        let request = heard.join().unwrap();
+        assert!(request.starts_with("PUT /bucket/a"), "{request}");
+    }
+}

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use gabion_core::backend::conformance::{Options, check};
+use gabion_core::error::Retry;
 
 use super::*;
 use crate::ssh::SshCommand;
@@ -49,11 +50,16 @@ impl Far {
     /// Calls of the server fail as `strace` is told.
     fn failing(&self, strace: &[&str]) -> SftpBackend {
         let script = format!("exec strace -f -qq -o /dev/null {} {} -P posix-rename", strace.join(" "), self.server);
-        let program = ["sh", "-c", &script].map(Into::into).into();
-        let target = Target::parse(&format!("//far{}", self.place.path().display())).unwrap();
-        let command = SshCommand { program, ..SshCommand::default() };
-        SftpBackend::open(&target, Access::Existing, &SshOptions { command, ..SshOptions::default() }).unwrap()
+        opened(&script, self.place.path()).unwrap()
     }
+}
+
+/// A directory behind what a script speaks.
+fn opened(script: &str, path: &Path) -> Result<SftpBackend> {
+    let program = ["sh", "-c", script].map(Into::into).into();
+    let target = Target::parse(&format!("//far{}", path.display())).unwrap();
+    let command = SshCommand { program, ..SshCommand::default() };
+    SftpBackend::open(&target, Access::Existing, &SshOptions { command, ..SshOptions::default() })
 }
 
 fn block_on<T>(work: impl Future<Output = T>) -> T {
@@ -63,6 +69,14 @@ fn block_on<T>(work: impl Future<Output = T>) -> T {
 
 fn named(name: &str) -> ObjectName {
     ObjectName::new(name).unwrap()
+}
+
+#[test]
+fn a_command_that_is_not_there_is_not_tried_again() {
+    for (script, retry) in [("exit 127", Retry::Permanent), ("exit 255", Retry::Temporary)] {
+        let error = opened(script, Path::new("/x")).unwrap_err();
+        assert_eq!((error.kind(), error.retry()), (ErrorKind::Connection, retry), "{script}: {error}");
+    }
 }
 
 #[test]
