@@ -16,14 +16,14 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use tokio::runtime::{Builder, Runtime};
 
-use crate::ssh::{CONNECT, GREETING, SshOptions, TICK, Target, is_no_command};
+use crate::ssh::{CONNECT, GREETING, Loss, Reconnect, SshOptions, TICK, Target};
 
 /// The machine over there, connected or not.
 #[derive(Debug)]
 pub(super) struct Remote {
     target: Target,
     options: SshOptions,
-    current: Arc<tokio::sync::Mutex<Option<Arc<Session>>>>,
+    current: Arc<Reconnect<Session>>,
     /// Taken when this is dropped.
     runtime: Mutex<Option<Runtime>>,
     handle: tokio::runtime::Handle,
@@ -38,7 +38,7 @@ impl Remote {
         Ok(Self {
             target: target.clone(),
             options: options.clone(),
-            current: Arc::default(),
+            current: Arc::new(Reconnect::new(None)),
             runtime: Mutex::new(Some(runtime)),
             handle,
         })
@@ -75,15 +75,11 @@ impl Remote {
         F: Future<Output = Result<T>> + Send + 'static,
     {
         let (current, target, options) = (Arc::clone(&self.current), self.target.clone(), self.options.clone());
+        let asked = Instant::now();
         async move {
-            let session = {
-                // Whoever comes first connects; the others wait here and find what was made.
-                let mut current = current.lock().await;
-                match current.as_ref().filter(|session| session.is_alive()) {
-                    Some(session) => Arc::clone(session),
-                    None => Arc::clone(current.insert(Session::connect(&target, &options).await?)),
-                }
-            };
+            let (host, connect) = (target.clone(), async move { Session::connect(&target, &options).await.map(Ok) });
+            let session = current.get(asked, Session::is_alive, connect).await;
+            let session = session.unwrap_or_else(|loss| Err(loss.of_host(&host)))?;
             let _awaited = session.link.expect_answer();
             let done = work(Arc::clone(&session)).await;
             match done {
@@ -113,13 +109,12 @@ pub(super) struct Session {
 }
 
 impl Session {
-    async fn connect(target: &Target, options: &SshOptions) -> Result<Arc<Self>> {
-        let told = |error: Error| error.with("host", target.destination());
+    async fn connect(target: &Target, options: &SshOptions) -> Result<Arc<Self>, Loss> {
         let mut command = Command::from(options.command.sftp(target));
         let child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
-        let mut child = child.map_err(|error| told(Error::new(ErrorKind::Connection, CONNECT).because(error)))?;
+        let mut child = child.map_err(|error| Loss::not_started(error.to_string()))?;
         let (Some(input), Some(output)) = (child.stdin.take(), child.stdout.take()) else {
-            return Err(told(Error::new(ErrorKind::System, CONNECT)));
+            return Err(Loss::not_started("it has no input or no output"));
         };
         let link = Arc::new(Link::new(child));
         tokio::spawn(Arc::clone(&link).watch(options.patience));
@@ -132,9 +127,12 @@ impl Session {
         let sftp = match sftp {
             Ok(sftp) => sftp,
             Err(error) => {
-                let status = link.end().await;
-                let error = told(Error::new(ErrorKind::Connection, CONNECT).because(error));
-                return Err(status.map_or(error.temporary(), |status| error_of(target, status)));
+                let loss = match link.silent.load(Ordering::Relaxed) {
+                    0 => Loss::closed(error.to_string()),
+                    seconds => Loss::silent(Duration::from_secs(seconds)),
+                };
+                // An ssh that ended has told the user why.
+                return Err(link.end().await.map_or(loss.clone(), |status| loss.after(status)));
             }
         };
         let root = if target.path == "/" { "" } else { target.path.trim_end_matches('/') };
@@ -156,13 +154,6 @@ impl Session {
             }
         }
     }
-}
-
-/// The error of an ssh that ended before there was a connection; it has told the user why.
-fn error_of(target: &Target, status: ExitStatus) -> Error {
-    let error = Error::new(ErrorKind::Connection, CONNECT).with("host", target.destination());
-    let error = error.with("ssh ended with", status);
-    if is_no_command(status) { error } else { error.temporary() }
 }
 
 /// The child, and when it last gave a sign of life.

@@ -80,6 +80,34 @@ fn a_command_that_is_not_there_is_not_tried_again() {
 }
 
 #[test]
+fn who_waits_for_a_connection_is_told_with_the_others_that_there_is_none() {
+    let Some(far) = Far::new("who_waits_for_a_connection_is_told_with_the_others_that_there_is_none") else { return };
+    let others = tempfile::tempdir().unwrap();
+    let (attempts, go) = (others.path().join("attempts"), others.path().join("go"));
+    // The first connection breaks after so many bytes; there is no second one, but that takes a while.
+    let script = format!(
+        "[ -e {tried} ] || {{ :> {tried}; dd bs=65536 count=12 2>/dev/null | {server}; exit; }}
+         echo >> {tried}; until [ -e {go} ]; do :; done; exit 255",
+        tried = attempts.display(),
+        server = far.server,
+        go = go.display(),
+    );
+    let store = opened(&script, far.place.path()).unwrap();
+    let name = named("archives/a");
+    block_on(async {
+        let cut = store.put(&named("archives/b"), vec![1; 1 << 20].into(), PutMode::Write).await.unwrap_err();
+        assert_eq!(cut.kind(), ErrorKind::Connection);
+        let go = async { std::fs::write(&go, "").unwrap() };
+        let (first, second, third, ()) =
+            futures_util::join!(store.head(&name), store.head(&name), store.head(&name), go);
+        for answer in [first, second, third] {
+            assert!(answer.unwrap_err().context("ssh ended with").is_some_and(|status| status.contains("255")));
+        }
+    });
+    assert_eq!(std::fs::read_to_string(attempts).unwrap(), "\n");
+}
+
+#[test]
 fn without_renaming_over_files_it_keeps_the_contract() {
     let Some(far) = Far::new("without_renaming_over_files_it_keeps_the_contract") else { return };
     let report = block_on(check(Arc::new(far.failing(&[])), Options::quick()));

@@ -1,7 +1,7 @@
 //! The user's own `ssh`, with its configuration, agent, jump hosts and questions.
 
 use std::ffi::OsString;
-use std::process::{Command, ExitStatus, Stdio};
+use std::process::{Command, Stdio};
 
 use super::target::Target;
 
@@ -19,11 +19,6 @@ impl Default for SshCommand {
     fn default() -> Self {
         Self { program: vec!["ssh".into()], remote_program: "gabion".to_owned() }
     }
-}
-
-/// Whether a shell, here or over there, found no such command or may not run it: another attempt will not help.
-pub(crate) fn is_no_command(status: ExitStatus) -> bool {
-    matches!(status.code(), Some(126 | 127))
 }
 
 /// Starts what follows with SIGINT ignored: Ctrl-C is meant for us, who still have something to store.

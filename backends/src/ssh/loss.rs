@@ -6,12 +6,12 @@ use std::time::Duration;
 use gabion_core::backend::ObjectName;
 use gabion_core::error::{Error, ErrorKind};
 
-use super::command::is_no_command;
 use super::errors::{SERVER_SENT, SERVER_SPEAKS};
+use super::{CONNECT, Target};
 
 /// The reason, which several calls get.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Loss {
+pub(crate) struct Loss {
     kind: ErrorKind,
     temporary: bool,
     fact: (&'static str, String),
@@ -51,13 +51,18 @@ impl Loss {
         Self { kind: ErrorKind::TimedOut, temporary: true, fact, status: None }
     }
 
-    /// The child ended like this.
+    /// The child ended like this. A shell that knows no such command ends with 127.
     pub fn after(self, status: ExitStatus) -> Self {
-        let temporary = self.temporary && !is_no_command(status);
+        let temporary = self.temporary && !matches!(status.code(), Some(126 | 127));
         match status.success() {
             true => self,
             false => Self { temporary, status: Some(status.to_string()), ..self },
         }
+    }
+
+    /// The error of an attempt to connect.
+    pub fn of_host(&self, target: &Target) -> Error {
+        self.error(CONNECT, None).with("host", target.destination())
     }
 
     /// The error of a call.

@@ -14,6 +14,7 @@ pub mod errors;
 mod loss;
 mod place;
 mod protocol;
+mod reconnect;
 mod serve;
 mod target;
 
@@ -27,19 +28,18 @@ use gabion_core::backend::{
     Backend, ByteRange, Capabilities, ObjectMeta, ObjectName, Payload, Prefix, PutMode, check_length,
 };
 use gabion_core::error::{Error, ErrorKind, Result};
-use tokio::sync::{Mutex, mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot};
 
 use crate::Access;
 use answers::{Arriving, Expected, Waiting};
 use connection::{Connection, Link, Patience, pieces_of};
-use loss::Loss;
 use protocol::{Opened, Page, Request};
 
 pub use command::SshCommand;
 #[cfg(feature = "sftp")]
-pub(crate) use command::is_no_command;
-#[cfg(feature = "sftp")]
 pub(crate) use connection::TICK;
+pub(crate) use loss::Loss;
+pub(crate) use reconnect::Reconnect;
 pub use serve::{ServeOptions, serve};
 pub use target::Target;
 
@@ -89,9 +89,9 @@ impl SshBackend {
 
     /// Opens a repository over any way to a server.
     fn over(way: Way, target: &Target, access: Access, patience: Duration) -> Result<Self> {
-        let mut remote = Remote { way, target: target.clone(), patience, current: Arc::default() };
-        let (connection, opened) = remote.connect(access).map_err(|loss| remote.lost(&loss))??;
-        remote.current = Arc::new(Mutex::new(Current::Connected(connection)));
+        let mut remote = Remote { way, target: target.clone(), patience, current: Reconnect::new(None) };
+        let (connection, opened) = remote.connect(access).map_err(|loss| loss.of_host(target))??;
+        remote.current = Reconnect::new(Some(connection));
         let list_staleness = target.list_staleness.unwrap_or(opened.capabilities.list_staleness);
         let concurrency = opened.capabilities.concurrency.max(CONCURRENCY);
         let capabilities = Capabilities { list_staleness, concurrency, ..opened.capabilities };
@@ -128,17 +128,7 @@ struct Remote {
     way: Way,
     target: Target,
     patience: Duration,
-    current: Arc<Mutex<Current>>,
-}
-
-/// What became of the last attempt to connect.
-#[derive(Default)]
-enum Current {
-    #[default]
-    Unknown,
-    Connected(Arc<Connection>),
-    /// It failed, and when.
-    Lost(Loss, Instant),
+    current: Reconnect<Connection>,
 }
 
 impl std::fmt::Debug for Remote {
@@ -150,27 +140,15 @@ impl std::fmt::Debug for Remote {
 impl Remote {
     /// The connection there is, or a new one.
     async fn connection(self: &Arc<Self>, operation: &'static str) -> Result<Arc<Connection>> {
-        let asked = Instant::now();
-        // Whoever comes first connects; the others wait here, without a thread, and get what came of it.
-        let mut current = Arc::clone(&self.current).lock_owned().await;
-        match &*current {
-            Current::Connected(connection) if connection.is_alive() => return Ok(Arc::clone(connection)),
-            Current::Lost(loss, failed) if *failed >= asked => return Err(self.lost(loss)),
-            _ => {}
-        }
         let remote = Arc::clone(self);
-        let connected = tokio::task::spawn_blocking(move || match remote.connect(Access::Existing) {
-            Ok(opened) => opened.map(|(connection, _)| {
-                *current = Current::Connected(Arc::clone(&connection));
-                connection
-            }),
-            Err(loss) => {
-                let error = remote.lost(&loss);
-                *current = Current::Lost(loss, Instant::now());
-                Err(error)
-            }
-        });
-        connected.await.map_err(|error| Error::new(ErrorKind::System, operation).because(error))?
+        let connect = async move {
+            let connected = tokio::task::spawn_blocking(move || remote.connect(Access::Existing)).await;
+            let connected =
+                connected.unwrap_or_else(|error| Ok(Err(Error::new(ErrorKind::System, operation).because(error))));
+            connected.map(|opened| opened.map(|(connection, _)| connection))
+        };
+        let connected = self.current.get(Instant::now(), Connection::is_alive, connect).await;
+        connected.unwrap_or_else(|loss| Err(loss.of_host(&self.target)))
     }
 
     /// Starts ssh and opens the repository. The loss of a connection is one, what a server answers is the rest.
@@ -187,10 +165,6 @@ impl Remote {
             Some(loss) => Err(loss),
             None => Ok(opened.map(|opened| (Arc::new(connection), opened))),
         }
-    }
-
-    fn lost(&self, loss: &Loss) -> Error {
-        loss.error(CONNECT, None).with("host", self.target.destination())
     }
 }
 
