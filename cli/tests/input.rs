@@ -111,9 +111,9 @@ fn the_same_rules_hold_for_the_directory_one_stands_in() {
 fn a_directory_that_is_gone_is_told_and_the_archive_is_made() {
     let place = Place::new();
     let gone = place.path("gone");
-    std::fs::create_dir(&gone).unwrap();
+    fs::create_dir(&gone).unwrap();
     let script = format!("rmdir ../gone && exec {} create g .", crate::place::PROGRAM);
-    let mut command = std::process::Command::new("sh");
+    let mut command = Command::new("sh");
     place.surround(&mut command);
     let run = crate::place::Run::of(command.args(["-c", &script]).current_dir(gone));
     assert!(run.err.starts_with(".: "), "{run:?}");
@@ -127,7 +127,7 @@ fn files_that_state_no_size_are_read_to_their_end() {
     let place = Place::new();
     place.run(&["create", "p", "/proc/version"]).succeeded();
     let read = place.run(&["extract", "--stdout", "p"]).succeeded().out;
-    assert_eq!(read, std::fs::read_to_string("/proc/version").unwrap());
+    assert_eq!(read, fs::read_to_string("/proc/version").unwrap());
 }
 
 #[test]
