@@ -131,6 +131,9 @@ pub struct Common {
     /// The name of gabion on the other machine [env: GABION_REMOTE_PATH]
     #[arg(long, global = true, value_name = "PATH")]
     pub remote_path: Option<String>,
+    /// Tell how the command ended to this file, for Prometheus; what other commands told there stays
+    #[arg(long, global = true, value_name = "PATH")]
+    pub metrics_file: Option<PathBuf>,
     /// Permissions that new files shall not have, octal
     #[arg(long, global = true, value_name = "M", default_value = "0077", value_parser = parse_mode)]
     pub umask: u32,
@@ -180,6 +183,7 @@ impl Common {
             ("patience", self.patience.map(|seconds| seconds.to_string())),
             ("rsh", self.rsh.clone()),
             ("remote-path", self.remote_path.clone()),
+            ("metrics-file", self.metrics_file.as_ref().and_then(|path| path.to_str()).map(str::to_owned)),
             ("umask", (self.umask != UMASK).then(|| format!("{:04o}", self.umask))),
         ];
         let flags = flags.into_iter().filter(|(_, given)| *given).map(|(flag, _)| flag.to_owned());

@@ -2,8 +2,8 @@
 
 use std::io::IsTerminal as _;
 use std::path::PathBuf;
-use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 use gabion_backends::layer::{CachePlace, RetryOptions, Trace};
@@ -35,7 +35,7 @@ use crate::passphrase::{self, Person as _, Secret, Terminal};
 use crate::placeholders::Placeholders;
 use crate::profile::{FILE, Profile};
 use crate::progress::lines::letter;
-use crate::progress::{Form, Level, Reporter, Settings};
+use crate::progress::{Count, Form, Level, Reporter, Settings};
 use crate::report::Advised;
 use crate::requests;
 use crate::signals::Signals;
@@ -72,7 +72,11 @@ pub struct Context {
     pub borg: Option<Borg>,
     /// What stores are asked for.
     pub trace: Trace,
+    /// When the command began.
+    pub started: Instant,
     signals: OnceLock<Signals>,
+    /// What was counted, by every voice of the command.
+    counted: Mutex<Vec<Count>>,
     /// The store that was opened, and what of it can be examined.
     opened: OnceLock<(Store, Arc<dyn Scrub>)>,
 }
@@ -91,7 +95,9 @@ impl Context {
             repository,
             borg,
             trace: Trace::new(),
+            started: Instant::now(),
             signals: OnceLock::new(),
+            counted: Mutex::default(),
             opened: OnceLock::new(),
         })
     }
@@ -120,7 +126,20 @@ impl Context {
         let trace = Trace::new();
         let (units, signals, opened) = (self.units, OnceLock::new(), OnceLock::new());
         let borg = self.borg.clone();
-        Ok(Self { common, environment, placeholders, units, repository, borg, trace, signals, opened })
+        let (started, counted) = (self.started, Mutex::default());
+        Ok(Self {
+            common,
+            environment,
+            placeholders,
+            units,
+            repository,
+            borg,
+            trace,
+            started,
+            signals,
+            counted,
+            opened,
+        })
     }
 
     /// When the command began.
@@ -413,7 +432,15 @@ impl Context {
                 self.signals.get_or_init(|| installed)
             }
         };
-        Ok(Reporter::new(settings, signals.clone()))
+        let reporter = Reporter::new(settings, signals.clone());
+        self.counted.lock().unwrap_or_else(PoisonError::into_inner).push(reporter.count());
+        Ok(reporter)
+    }
+
+    /// Files, bytes in them, new bytes, and bytes stored for these.
+    pub fn counted(&self) -> [u64; 4] {
+        let counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
+        counted.iter().map(Count::get).fold([0; 4], |sum, count| std::array::from_fn(|at| sum[at] + count[at]))
     }
 
     /// The signal that asked to stop.

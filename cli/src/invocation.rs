@@ -25,6 +25,8 @@ pub enum Refusal {
 pub struct Invocation {
     /// The command and its options.
     pub cli: Cli,
+    /// The name of the command, such as `key export`.
+    pub command: String,
     /// The repository, if one was named: by an option, the environment or a profile.
     pub repository: Option<String>,
 }
@@ -35,19 +37,20 @@ pub fn read(words: Vec<OsString>, environment: &mut Environment, repeats: bool) 
     let of_environment = || environment.repository().ok().flatten().map(str::to_owned);
     let named = repository(&words).or_else(of_environment);
     let profile = named.as_deref().and_then(|named| named.strip_prefix('@'));
+    let (names, places) = command_words(&words);
+    let command = names.join(" ");
     let Some(name) = profile.filter(|_| needs_profile(&words)) else {
         let cli = understood(Cli::command().args_override_self(repeats), &words)?;
         let repository = cli.common.repo.clone().or(named);
-        return Ok(Invocation { cli, repository });
+        return Ok(Invocation { cli, command, repository });
     };
     let directories = Directories::new(environment, None).map_err(Refusal::Profile)?;
     let profile = Profile::load(&directories.config.join(FILE), name).map_err(Refusal::Profile)?;
     profile.complete(environment).map_err(Refusal::Profile)?;
-    let (command, places) = command_words(&words);
-    let options = profile.options(&command).map(OsString::from).collect();
+    let options = profile.options(&names).map(OsString::from).collect();
     let words = with_options(&words, &places, options);
     let cli = understood(Cli::command().args_override_self(true), &words)?;
-    Ok(Invocation { cli, repository: Some(profile.url) })
+    Ok(Invocation { cli, command, repository: Some(profile.url) })
 }
 
 /// Commands that know no repository, or one of their own.

@@ -14,6 +14,7 @@ mod exit_code;
 mod hints;
 mod invocation;
 mod key_file;
+mod metrics;
 mod never;
 mod output;
 mod passphrase;
@@ -43,6 +44,10 @@ use exit_code::{Scale, Warnings};
 use invocation::{Invocation, Refusal};
 
 fn main() -> ExitCode {
+    ExitCode::from(start())
+}
+
+fn start() -> u8 {
     let Started { words, variables, borg } = match compat::translate(Started::of_process()) {
         Ok(Translated::Run(started)) => started,
         Ok(Translated::Answer(text)) => return report::answer(&text),
@@ -51,7 +56,7 @@ fn main() -> ExitCode {
         }
     };
     let mut environment = Environment::new(variables);
-    let Invocation { cli, repository } = match invocation::read(words, &mut environment, borg.is_some()) {
+    let Invocation { cli, command, repository } = match invocation::read(words, &mut environment, borg.is_some()) {
         Ok(invocation) => invocation,
         Err(Refusal::Usage(error)) => return report::usage(error),
         Err(Refusal::Profile(failure)) => {
@@ -62,11 +67,11 @@ fn main() -> ExitCode {
     process::prepare(cli.common.umask);
     let surroundings = Surroundings { environment, repository, borg };
     // A panic would end with 101, which drivers take for a warning. The hook has told of it already.
-    let ended = std::panic::catch_unwind(AssertUnwindSafe(|| run(&cli.common, surroundings, cli.command)));
-    ended.unwrap_or(ExitCode::from(exit_code::ERROR.rc))
+    let ended = std::panic::catch_unwind(AssertUnwindSafe(|| run(&cli.common, surroundings, &command, cli.command)));
+    ended.unwrap_or(exit_code::ERROR.rc)
 }
 
-fn run(common: &Common, surroundings: Surroundings, command: Command) -> ExitCode {
+fn run(common: &Common, surroundings: Surroundings, name: &str, command: Command) -> u8 {
     if common.show_version {
         report::version(common);
     }
@@ -83,7 +88,9 @@ fn run(common: &Common, surroundings: Surroundings, command: Command) -> ExitCod
             let health = context.tell_health();
             let done = done.map(|warnings| warnings.and(health));
             context.tell_requests();
-            report::end(common, scale, context.signal(), &done)
+            let rc = report::end(common, scale, context.signal(), &done);
+            report::record(&context, name, rc);
+            rc
         }
         Err(failure) => report::end(common, scale, None, &Err(failure.into())),
     }

@@ -3,14 +3,16 @@
 use std::error::Error as StdError;
 use std::fmt;
 use std::io::{self, Write as _};
-use std::process::ExitCode;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind as Usage};
+use gabion_core::clock::{Clock as _, SystemClock};
 use gabion_core::error::{Error, ErrorKind};
 
 use crate::args::Common;
+use crate::context::Context;
 use crate::exit_code::{self, Code, Scale, Warnings};
 use crate::hints;
+use crate::metrics::{self, Figures};
 use crate::output::sink::Sink;
 use crate::progress::{Form, Level, Reporter, Settings};
 use crate::signals::Signals;
@@ -42,12 +44,12 @@ impl StdError for Advised {
 }
 
 /// Tells what is wrong with the command line, or the help that was asked for.
-pub fn usage(mut error: clap::Error) -> ExitCode {
+pub fn usage(mut error: clap::Error) -> u8 {
     if let Some(ContextValue::String(word)) = error.get(ContextKind::InvalidSubcommand)
         && let Some(message) = hints::not_built(word)
     {
         eprintln!("error: {message}");
-        return ExitCode::from(exit_code::ERROR.rc);
+        return exit_code::ERROR.rc;
     }
     let hint = match (error.kind(), error.get(ContextKind::InvalidSubcommand)) {
         (Usage::InvalidSubcommand, Some(ContextValue::String(word))) => hints::for_verb(word),
@@ -62,15 +64,15 @@ pub fn usage(mut error: clap::Error) -> ExitCode {
     if let Some(verb) = hint {
         eprintln!("\nHint: the command for that is `gabion {verb}`.");
     }
-    ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(exit_code::ERROR.rc))
+    u8::try_from(error.exit_code()).unwrap_or(exit_code::ERROR.rc)
 }
 
 /// Gives an answer that needs no command.
-pub fn answer(text: &str) -> ExitCode {
+pub fn answer(text: &str) -> u8 {
     let mut out = Sink::new();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => ExitCode::from(exit_code::ERROR.rc),
-        _ => ExitCode::SUCCESS,
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => exit_code::ERROR.rc,
+        _ => 0,
     }
 }
 
@@ -88,7 +90,7 @@ pub fn version(common: &Common) {
 }
 
 /// Tells how the command ended, and returns the code for it.
-pub fn end(common: &Common, scale: Scale, signal: Option<u8>, done: &anyhow::Result<Warnings>) -> ExitCode {
+pub fn end(common: &Common, scale: Scale, signal: Option<u8>, done: &anyhow::Result<Warnings>) -> u8 {
     let none = Warnings::default();
     let (warnings, error) = match done {
         Ok(warnings) => (warnings, None),
@@ -106,7 +108,26 @@ pub fn end(common: &Common, scale: Scale, signal: Option<u8>, done: &anyhow::Res
     if common.show_rc {
         speaker.say(&format!("terminating with {} status, rc {rc}", status(rc)));
     }
-    ExitCode::from(rc)
+    rc
+}
+
+/// Writes the figures of the command to the file that was asked for. That it fails is told, and changes no code.
+pub fn record(context: &Context, command: &str, rc: u8) {
+    let Some(path) = &context.common.metrics_file else { return };
+    let repository = context.location().ok().map(|location| location.to_string());
+    let figures = Figures {
+        command,
+        repository: repository.as_deref(),
+        end: SystemClock.now().seconds,
+        duration: context.started.elapsed().as_secs_f64(),
+        rc,
+        succeeded: matches!(status(rc), "success" | "warning"),
+        counted: context.counted(),
+    };
+    if let Err(error) = metrics::record(path, &figures) {
+        let message = format!("figures can not be written to {}: {error}", path.display());
+        speaker(&context.common).log(Level::Warning, None, &message);
+    }
 }
 
 fn speaker(common: &Common) -> Reporter {

@@ -121,6 +121,7 @@ fn the_cookbook_runs_as_it_stands() {
     machine.file("root/.gabion-passphrase", b"correct horse\n");
     machine.file("etc/hosts", b"127.0.0.1 localhost\n");
     machine.file("home/ada/letter.txt", b"Dear Charles\n");
+    machine.file("var/lib/node_exporter/other.prom", b"");
     machine.file("var/lib/app/app.db", b"not asked for");
     machine.file("var/lib/libvirt/images/a.qcow2", &[3; 5_000_000]);
     let disk: Vec<u8> = (0..9_000_000_u32).map(|at| (at / 4096) as u8).collect();

@@ -101,3 +101,27 @@ fn a_run_that_is_stopped_begins_no_step_and_runs_what_is_for_failures() {
         assert_eq!(place.archives(), [""; 0]);
     }
 }
+
+#[test]
+fn figures_are_written_for_prometheus() {
+    let place = place(USUAL);
+    place.file("tree/big", vec![7; 3_000_000]);
+    run(&place, &["a", "--metrics-file", "gabion.prom"]).succeeded();
+    place.run(&["list", "--metrics-file", "gabion.prom", "nothing"]).ended(31);
+    let told = std::fs::read_to_string(place.path("gabion.prom")).unwrap();
+    let repository = place.path("repo").display().to_string();
+    for command in ["create", "prune", "compact"] {
+        let labels = format!("{{command=\"{command}\",repository=\"{repository}\"}}");
+        assert!(told.contains(&format!("gabion_last_return_code{labels} 0\n")), "{told}");
+    }
+    assert!(told.contains("gabion_last_return_code{command=\"run\"} 0\n"), "{told}");
+    let of_create = |name: &str| format!("gabion_last_{name}{{command=\"create\",repository=\"{repository}\"}}");
+    assert!(told.contains(&format!("{} 2\n", of_create("files"))), "{told}");
+    assert!(told.contains(&format!("{} 3000007\n", of_create("bytes"))), "{told}");
+    assert!(told.contains(&format!("gabion_last_return_code{{command=\"list\",repository=\"{repository}\"}} 31\n")));
+    assert!(!told.contains("success_timestamp_seconds{command=\"list\""), "{told}");
+    let mode = std::fs::metadata(place.path("gabion.prom")).unwrap().permissions();
+    assert_eq!(std::os::unix::fs::PermissionsExt::mode(&mode) & 0o777, 0o644);
+    let failed = place.run(&["repo-list", "--metrics-file", "nowhere/f"]).succeeded();
+    assert!(failed.err.contains("figures can not be written to nowhere/f"), "{failed:?}");
+}

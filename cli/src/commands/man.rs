@@ -1,7 +1,6 @@
 //! `gabion man`: the pages of the manual, made of what `--help` and `gabion help` say.
 
-use std::fs::{self, Permissions};
-use std::os::unix::fs::PermissionsExt as _;
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
@@ -12,6 +11,7 @@ use clap_mangen::roff::{Inline, Roff, bold, roman};
 use super::help::TOPICS;
 use crate::args::Cli;
 use crate::exit_code::Warnings;
+use crate::output::new_file::open_to_all;
 
 /// Write the pages of the manual: man1 has one per command, man7 one per topic
 #[derive(Debug, clap::Args)]
@@ -43,10 +43,6 @@ pub fn run(args: &Args) -> Result<Warnings> {
         open_to_all(&path, 0o644).with_context(told)?;
     }
     Ok(Warnings::default())
-}
-
-fn open_to_all(path: &Path, mode: u32) -> std::io::Result<()> {
-    fs::set_permissions(path, Permissions::from_mode(mode))
 }
 
 fn pages() -> Result<Vec<Page>> {

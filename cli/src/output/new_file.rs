@@ -41,3 +41,8 @@ impl NewFile {
         }
     }
 }
+
+/// Sets the mode of what everybody may read, whatever `--umask` says.
+pub fn open_to_all(path: &Path, mode: u32) -> io::Result<()> {
+    fs::set_permissions(path, Permissions::from_mode(mode))
+}

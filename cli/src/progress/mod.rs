@@ -144,7 +144,23 @@ struct Voice {
     finished: bool,
 }
 
+/// What a reporter has counted, also after it is gone.
+pub struct Count(Arc<Shared>);
+
+impl Count {
+    /// Files, bytes in them, new bytes, and bytes stored for these.
+    pub fn get(&self) -> [u64; 4] {
+        let Counters { files, bytes, new_bytes, stored_bytes, .. } = &self.0.counters;
+        [files, bytes, new_bytes, stored_bytes].map(Counters::get)
+    }
+}
+
 impl Reporter {
+    /// What it counts from now on.
+    pub fn count(&self) -> Count {
+        Count(Arc::clone(&self.shared))
+    }
+
     /// The number of the signal that asked to stop.
     pub fn signal(&self) -> Option<u8> {
         self.shared.signals.number()
