@@ -4,7 +4,6 @@ use std::process::{Child, ExitStatus};
 use std::time::Duration;
 
 use anyhow::Result;
-use gabion_core::monitor::Monitor as _;
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::progress::Reporter;
@@ -16,9 +15,8 @@ const INTERVAL: Duration = Duration::from_millis(50);
 /// it to all of them: a second one would keep them from ending in order.
 const HANDED_ON: Signal = Signal::TERM;
 
-/// Waits for the command; a SIGTERM that comes meanwhile is handed on, once.
-pub fn wait(mut child: Child, reporter: &Reporter) -> Result<ExitStatus> {
-    let mut told = reporter.interrupted();
+/// Waits for the command; a SIGTERM is handed on, once, unless it is `told` already.
+pub fn wait(mut child: Child, reporter: &Reporter, mut told: bool) -> Result<ExitStatus> {
     loop {
         if let Some(status) = child.try_wait()? {
             return Ok(status);

@@ -39,7 +39,7 @@ pub fn read(words: Vec<OsString>, environment: &mut Environment, repeats: bool) 
     let profile = named.as_deref().and_then(|named| named.strip_prefix('@'));
     let (names, places) = command_words(&words);
     let command = names.join(" ");
-    let Some(name) = profile.filter(|_| needs_profile(&words)) else {
+    let Some(name) = profile.filter(|_| needs_profile(&words, &names)) else {
         let cli = understood(Cli::command().args_override_self(repeats), &words)?;
         let repository = cli.common.repo.clone().or(named);
         return Ok(Invocation { cli, command, repository });
@@ -69,14 +69,13 @@ fn with_options(words: &[OsString], places: &[usize], options: Vec<OsString>) ->
 }
 
 /// Whether there is anything to complete: not for help, and not for commands that know no repository.
-fn needs_profile(words: &[OsString]) -> bool {
+fn needs_profile(words: &[OsString], names: &[String]) -> bool {
     if let Err(error) = Cli::command().try_get_matches_from(words)
         && matches!(error.kind(), Usage::DisplayHelp | Usage::DisplayVersion | Usage::InvalidSubcommand)
     {
         return false;
     }
-    let (command, _) = command_words(words);
-    !command.first().is_none_or(|command| WITHOUT_PROFILE.contains(&command.as_str()))
+    !names.first().is_none_or(|command| WITHOUT_PROFILE.contains(&command.as_str()))
 }
 
 fn understood(command: clap::Command, words: &[OsString]) -> Result<Cli, Refusal> {

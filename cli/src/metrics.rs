@@ -3,11 +3,12 @@
 //! One file takes those of many commands and repositories: what this run has nothing to say of stays as it is.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
+use std::fs::{self, File, Permissions};
 use std::io::{self, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
-use crate::output::new_file::{NewFile, open_to_all};
+use crate::output::new_file::NewFile;
 
 /// What is told of a run.
 pub struct Figures<'a> {
@@ -41,12 +42,16 @@ const GAUGES: [(&str, &str); 8] = [
 /// Writes the figures of a run to a file that everybody may read. What other runs told there stays.
 ///
 /// # Errors
-/// `InvalidData` if there is a file that holds something else; it is left alone.
+/// `InvalidData` if there is a file that holds something else, `InvalidInput` if it is no regular one; it is left alone.
 pub fn record(path: &Path, figures: &Figures<'_>) -> io::Result<()> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     // Whoever comes meanwhile waits: what both tell is to be there in the end.
     let folder = File::open(folder)?;
     folder.lock()?;
+    // Nobody writes to a pipe that is read, and a device has no figures to stay.
+    if fs::metadata(path).is_ok_and(|found| !found.is_file()) {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no regular file"));
+    }
     let mut samples = match fs::read_to_string(path) {
         Ok(text) => parse(&text)?,
         Err(error) if error.kind() == io::ErrorKind::NotFound => BTreeMap::new(),
@@ -54,9 +59,10 @@ pub fn record(path: &Path, figures: &Figures<'_>) -> io::Result<()> {
     };
     samples.extend(figures.samples());
     let file = NewFile::create(path)?;
-    file.file()?.write_all(render(&samples).as_bytes())?;
-    file.publish()?;
-    open_to_all(path, 0o644)
+    let mut written = file.file()?;
+    written.write_all(render(&samples).as_bytes())?;
+    written.set_permissions(Permissions::from_mode(0o644))?;
+    file.publish()
 }
 
 impl Figures<'_> {

@@ -1,4 +1,4 @@
-//! What a backup never reads and a restore never removes, by device and inode.
+//! What a backup never reads, by device and inode.
 
 use std::collections::HashSet;
 use std::os::unix::fs::MetadataExt as _;
@@ -14,14 +14,6 @@ pub fn archived(context: &Context) -> Result<HashSet<(u64, u64)>> {
     let location = context.location()?;
     let own = context.directories().ok().map(|found| [found.cache, found.data]);
     Ok(location.local_paths().into_iter().chain(own.iter().flatten().map(AsRef::as_ref)).filter_map(identity).collect())
-}
-
-/// The same, and the configuration and the key files.
-pub fn removed(context: &Context) -> Result<HashSet<(u64, u64)>> {
-    let mut found = archived(context)?;
-    let own = context.directories().ok().map(|found| [found.config, found.keys]);
-    found.extend(own.iter().flatten().filter_map(|path| identity(path)));
-    Ok(found)
 }
 
 fn identity(path: &Path) -> Option<(u64, u64)> {

@@ -1,11 +1,11 @@
-//! `extract --in-place` and `--delete`.
+//! `extract --in-place`.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 
 use gabion_tests::{Aspects, compare};
 
-use crate::place::{Place, Run, tree};
+use crate::place::{Place, Run};
 
 /// A place with an archive `a` of `src`, made as `.` there, and a copy of it in `target`.
 fn restored() -> Place {
@@ -63,110 +63,17 @@ fn a_file_with_a_further_name_elsewhere_is_replaced() {
 }
 
 #[test]
-fn what_the_archive_does_not_have_is_removed() {
+fn a_preview_drops_directories_as_a_restore_does_and_changes_nothing() {
     let place = restored();
-    place.file("outside/stays", "");
-    for name in ["extra", "d/extra/with/more", "d/kept.keep", "d/extra2/kept.keep", "d/extra2/goes"] {
-        place.file(&format!("target/{name}"), name);
-    }
-    symlink(place.path("outside"), place.path("target/d/way out")).unwrap();
-    fs::remove_file(place.path("target/d/was-file")).unwrap();
-    place.file("target/d/was-file/is a directory", "");
-    let before = tree(&place.path("target"));
-    let extract = ["extract", "--in-place", "--delete", "--list", "--target", "target", "--exclude", "*.keep", "a"];
-    let removed = |run: Run| {
-        let err = run.succeeded().err;
-        let mut lines: Vec<_> = err.lines().filter_map(|line| line.strip_prefix("D ")).map(str::to_owned).collect();
-        lines.sort();
-        lines
+    let extract = |arguments: &[&str]| {
+        let strip = ["extract", "--in-place", "--list", "--strip-components", "1", "--target", "stripped", "a"];
+        place.run(&[&strip[..], arguments].concat()).succeeded().err
     };
-    let expected = [
-        "d/extra",
-        "d/extra/with",
-        "d/extra/with/more",
-        "d/extra2/goes",
-        "d/was-file",
-        "d/was-file/is a directory",
-        "d/way out",
-        "extra",
-    ];
-    assert_eq!(removed(place.run(&[&extract[..], &["--dry-run"]].concat())), expected);
-    assert_eq!(tree(&place.path("target")), before, "a dry run");
-    assert_eq!(removed(place.run(&extract)), expected);
-    assert!(place.path("outside/stays").exists());
-    for kept in ["target/d/kept.keep", "target/d/extra2/kept.keep"] {
-        fs::remove_file(place.path(kept)).unwrap();
-    }
-    assert_eq!(removed(place.run(&extract)), ["d/extra2"]);
-    // The whole archive gives the target itself its times.
-    place.run(&["extract", "--in-place", "--target", "target", "a"]).succeeded();
-    same(&place);
-}
-
-#[test]
-fn paths_that_are_named_bound_what_is_removed() {
-    let place = restored();
-    for name in ["extra", "d/extra", "d/more/extra"] {
-        place.file(&format!("target/{name}"), name);
-    }
-    place.run(&["extract", "--in-place", "--delete", "--target", "target", "a", "d/more"]).succeeded();
-    let extra = ["extra", "d/extra", "d/more/extra"].map(|name| place.path("target").join(name).exists());
-    assert_eq!(extra, [true, true, false]);
-}
-
-#[test]
-fn beside_what_was_named_nothing_is_removed() {
-    let place = Place::new();
-    place.file("src/f", "");
-    place.run(&["create", "a", "src"]).succeeded();
-    place.file("src/extra", "");
-    place.file("beside", "");
-    // The repository is in the target, too.
-    place.run(&["extract", "--in-place", "--delete", "a"]).succeeded();
-    assert!(!place.path("src/extra").exists());
-    assert!(place.path("beside").exists() && place.path("repo/config").exists());
-}
-
-#[test]
-fn the_repository_keys_and_settings_stay() {
-    let place = Place::bare();
-    let run = |arguments: &[&str]| place.run_with(&[("GABION_PASSPHRASE", "x")], arguments).succeeded();
-    run(&["repo-create", "-e", "aes256-gcm", "--key-location", "keyfile"]);
-    place.file("home/.config/gabion/config.toml", "");
-    place.file("src/f", "");
-    // Of the whole place, as it was before there was anything else in it.
-    run(&["create", "a", "-e", "repo", "-e", "home", "."]);
-    place.file("extra", "");
-    run(&["extract", "--in-place", "--delete", "a"]);
-    assert!(!place.path("extra").exists());
-    assert!(place.path("home/.config/gabion/config.toml").exists());
-    run(&["list", "a"]);
-}
-
-#[test]
-fn where_a_directory_can_not_be_read_whole_nothing_is_removed() {
-    let place = Place::new();
-    let name = "n".repeat(100);
-    for number in 0..8000 {
-        place.file(&format!("src/big/{name}{number}"), "");
-    }
-    Run::of(place.command(&["create", "a", "."]).current_dir(place.path("src"))).succeeded();
-    place.run(&["extract", "--target", "target", "a"]).succeeded();
-    place.file("target/big/extra", "");
-    place.file("target/extra", "");
-    // The fifth byte of a segment tells that it is one of trees.
-    let segments = tree(&place.path("repo/segments"));
-    let (largest, _, bytes) = segments
-        .iter()
-        .filter(|(_, _, bytes)| bytes.get(4) == Some(&2))
-        .max_by_key(|(_, _, bytes)| bytes.len())
-        .unwrap();
-    let mut spoilt = bytes.clone();
-    spoilt[bytes.len() / 2] ^= 1;
-    fs::write(place.path("repo/segments").join(largest), spoilt).unwrap();
-    let run = place.run(&["extract", "--in-place", "--delete", "--target", "target", "a"]);
-    assert!(run.rc >= 100 && run.err.contains("big"), "{run:?}");
-    assert!(place.path("target/big/extra").exists() && place.path("target/extra").exists());
-    let left = fs::read_dir(place.path("target/big")).unwrap().count();
-    assert_eq!(left, 8001);
+    assert!(extract(&["-n"]).contains("+ d/more/deep\n") && !place.path("stripped").exists());
+    extract(&[]);
+    assert!(extract(&["-n"]).contains("U d/more/deep\n"));
+    let closed = place.path("stripped/more");
+    fs::set_permissions(&closed, fs::Permissions::from_mode(0o000)).unwrap();
+    extract(&["-n"]);
+    assert_eq!(fs::metadata(closed).unwrap().mode() & 0o777, 0);
 }

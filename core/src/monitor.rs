@@ -41,8 +41,6 @@ pub enum FileStatus {
     Included,
     /// Written to the target.
     Extracted,
-    /// Removed from the target.
-    Removed,
 }
 
 /// Why an item is reported as a warning.

@@ -9,14 +9,13 @@ use gabion_core::archive::catalog::Archive;
 use gabion_core::fs::restore::RestoreOptions;
 use gabion_core::fs::users::Users;
 use gabion_core::monitor::{Counters, Monitor as _};
-use gabion_core::ops::extract::{Excess, ExtractOptions, dry_run, extract, extract_to_stream, preview, remove_excess};
+use gabion_core::ops::extract::{ExtractOptions, dry_run, extract, extract_to_stream, preview};
 use gabion_core::pattern::Matcher;
 use gabion_core::repository::Reader;
 
 use crate::archives;
 use crate::context::Context;
 use crate::exit_code::Warnings;
-use crate::never;
 use crate::output::sink::Sink;
 use crate::patterns::{self, Patterns};
 use crate::progress::{Reporter, Settings, Work};
@@ -24,12 +23,11 @@ use crate::progress::{Reporter, Settings, Work};
 /// Restore files from an archive.
 ///
 /// Files are written below the current directory, or below --target. Files that exist there are replaced, others are
-/// left alone, and nothing is ever written outside of it. --in-place writes only what differs, and --delete removes what
-/// the archive does not have.
+/// left alone, and nothing is ever written outside of it. --in-place writes only what differs.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Examples:\n  gabion extract daily home/u/letter.txt\n  gabion extract --target /mnt/new daily\n  \
-                  gabion extract --target / --in-place --delete --dry-run --list daily srv/www"
+                  gabion extract --target / --in-place --dry-run --list daily srv/www"
 )]
 pub struct Args {
     /// Tell each file that is restored
@@ -51,11 +49,6 @@ pub struct Args {
     /// also goes on where a restore was interrupted
     #[arg(long, visible_alias = "continue", conflicts_with = "stdout")]
     in_place: bool,
-    /// Remove what the archive does not have from the directories that are restored, also what was left out of the
-    /// archive: patterns that left it out must be named again. Other file systems, the repository, keys and settings of
-    /// this program stay; try it with --dry-run --list
-    #[arg(long, requires = "in_place", conflicts_with = "strip_components")]
-    delete: bool,
     /// Drop so many directories from the start of paths; what has no more is left out
     #[arg(long, value_name = "N", default_value_t = 0)]
     strip_components: usize,
@@ -95,7 +88,7 @@ pub fn run(context: &Context, args: &Args) -> Result<Warnings> {
     let reporter = context.reporter(Settings { work, list: args.list, ..context.settings() })?;
     let archive = archives::find(context, context.catalog(&repository, &reporter)?, &args.name)?;
     let reader = repository.session()?.reader();
-    let matcher = restore(context, args, matcher, &reader, &archive, &reporter)?;
+    let matcher = restore(args, matcher, &reader, &archive, &reporter)?;
     reporter.finish();
     patterns::report(&matcher, &reporter);
     if args.stats {
@@ -107,21 +100,9 @@ pub fn run(context: &Context, args: &Args) -> Result<Warnings> {
 }
 
 /// Does what was asked for, and hands back the matcher that knows what fitted.
-fn restore(
-    context: &Context,
-    args: &Args,
-    matcher: Matcher,
-    reader: &Reader,
-    archive: &Archive,
-    reporter: &Reporter,
-) -> Result<Matcher> {
+fn restore(args: &Args, matcher: Matcher, reader: &Reader, archive: &Archive, reporter: &Reporter) -> Result<Matcher> {
     let record = &archive.record;
-    let spared = args.delete.then(|| never::removed(context)).transpose()?;
-    if args.dry_run && args.in_place {
-        preview(reader, record, &args.target, &matcher, spared.as_ref(), reporter)?;
-        return Ok(matcher);
-    }
-    if args.dry_run {
+    if args.dry_run && !args.in_place {
         dry_run(reader, record, &matcher, reporter)?;
         return Ok(matcher);
     }
@@ -136,10 +117,6 @@ fn restore(
         flushed?;
         return Ok(matcher);
     }
-    if let Some(spared) = &spared {
-        let excess = Excess { matcher: &matcher, spared, dry_run: false };
-        remove_excess(reader, record, &args.target, &excess, reporter)?;
-    }
     let mut restore = RestoreOptions::all(Users::system());
     restore.numeric_ids = args.numeric_ids;
     restore.flags = !args.noflags;
@@ -153,6 +130,7 @@ fn restore(
         restore,
         workers: args.workers.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from)),
     };
-    extract(reader, record, &args.target, &options, reporter)?;
+    let work = if args.dry_run { preview } else { extract };
+    work(reader, record, &args.target, &options, reporter)?;
     Ok(options.matcher)
 }

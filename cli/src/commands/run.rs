@@ -98,7 +98,7 @@ impl Run<'_> {
         if done.is_err() {
             for command in &self.routine.failed {
                 // that it failed is told below; what a command for that case returns changes nothing
-                let _ = self.shell(command, state);
+                let _ = self.shell(command, state, self.reporter.interrupted());
             }
         }
         done
@@ -146,12 +146,12 @@ impl Run<'_> {
         self.reporter.log(Level::Info, None, &format!("{}: {step}", self.name));
         let program = std::env::current_exe().context("find this program")?;
         let child = Command::new(program).args(words.iter().map(OsString::from)).spawn();
-        Ok(return_code(wait(child.context("start this program again")?, self.reporter)?))
+        Ok(return_code(wait(child.context("start this program again")?, self.reporter, false)?))
     }
 
     fn around(&self, when: &str, commands: &[String], state: State) -> Result<()> {
         for command in commands {
-            let rc = self.shell(command, state)?;
+            let rc = self.shell(command, state, false)?;
             if rc != 0 {
                 let message = format!("profile {}: a command of `{when}` failed with return code {rc}", self.name);
                 return Err(failed(crate::exit_code::COMMAND_ERROR.rc, message));
@@ -160,7 +160,8 @@ impl Run<'_> {
         Ok(())
     }
 
-    fn shell(&self, command: &str, state: State) -> Result<u8> {
+    /// Runs a command; `told`: the wish to stop is not about it.
+    fn shell(&self, command: &str, state: State, told: bool) -> Result<u8> {
         if self.args.dry_run {
             self.tell(&format!("{}: would run: {command}", self.name));
             return Ok(0);
@@ -169,7 +170,7 @@ impl Run<'_> {
         shell.args(["-c", command]).env("GABION_RUN_PROFILE", self.name).env("GABION_RUN_RC", state.rc.to_string());
         shell.env("GABION_RUN_STEP", state.step.map(|step| step.to_string()).unwrap_or_default());
         let child = shell.spawn().context("run the shell")?;
-        Ok(return_code(wait(child, self.reporter)?))
+        Ok(return_code(wait(child, self.reporter, told)?))
     }
 
     fn tell(&self, message: &str) {

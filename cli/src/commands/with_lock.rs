@@ -55,7 +55,7 @@ pub fn run(context: &Context, args: &WithLock) -> Result<Warnings> {
         .args(arguments)
         .spawn()
         .with_context(|| format!("can not run `{}`", program.to_string_lossy().escape_debug()))
-        .and_then(|child| wait(child, &reporter));
+        .and_then(|child| wait(child, &reporter, false));
     // however the command ended
     repository.end_lease(&id)?;
     let rc = return_code(ended?);

@@ -67,7 +67,6 @@ pub fn letter(status: FileStatus) -> char {
         FileStatus::Fifo => 'f',
         FileStatus::Stream => 'i',
         FileStatus::Excluded => '-',
-        FileStatus::Removed => 'D',
         // what a dry run would take, and what a real one took out
         FileStatus::Included | FileStatus::Extracted => '+',
         _ => '?',

@@ -153,7 +153,8 @@ struct Files {
     /// What shows that a file changed while it was read: ctime, mtime or disabled
     #[arg(long, value_name = "MODE", default_value = "ctime")]
     files_changed: ChangeSign,
-    /// Read devices and named pipes, also those that symbolic links lead to, as if they were files
+    /// Read devices and named pipes, also those that symbolic links lead to, as if they were files. Some never end, such
+    /// as /dev/zero
     #[arg(long)]
     read_special: bool,
 }

@@ -1,52 +1,31 @@
-//! What is in a target already: whether it is what an archive holds, and what goes because the archive does not have it.
+//! What is in a target already, and whether it is what an archive holds.
 
 use std::os::fd::AsFd;
 
-use super::TargetDirectory;
+use rustix::fs::{Mode, openat};
+
+use super::{DIRECTORY, TargetDirectory};
 use crate::archive::content::Content;
 use crate::archive::entry::Entry;
 use crate::archive::metadata::{Attributes, FileType, Metadata, flag};
-use crate::error::{Error, Result};
+use crate::error::Error;
+use crate::fs::check_name;
 use crate::fs::platform::{self, Subject};
 use crate::fs::restore::{self, Leftovers, RestoreOptions};
 use crate::fs::stat::Stat;
-use crate::fs::{check_name, failed, unnamed};
 
 impl TargetDirectory {
-    /// All names in the directory except `.` and `..`, in no order. Not for several threads at once.
-    pub fn names(&self) -> Result<Vec<Vec<u8>>> {
-        let mut names = Vec::new();
-        platform::read_names(self.handle.as_fd(), |name| {
-            if !matches!(name, b"." | b"..") {
-                names.push(name.to_vec());
-            }
-        })
-        .map_err(|errno| unnamed("read directory", errno))?;
-        Ok(names)
-    }
-
-    /// The state of the directory itself.
-    pub fn stat_self(&self) -> Result<Stat> {
-        platform::stat_open(self.handle.as_fd()).map_err(|errno| unnamed("stat directory", errno))
-    }
-
-    /// The state of the entry `name`; a symbolic link is not followed.
-    pub fn stat(&self, name: &[u8]) -> Result<Stat> {
-        check_name(name)?;
-        platform::stat_at(self.handle.as_fd(), name).map_err(|errno| failed("stat file", name, errno))
-    }
-
-    /// Removes the entry `name`; a directory only if it is empty. It is fine if there is none.
-    pub fn remove(&self, name: &[u8]) -> Result<()> {
-        check_name(name)?;
-        self.clear(name)
+    /// The directory `name`, if there is one that can be opened as it is.
+    pub fn look_into(&self, name: &[u8]) -> Option<Self> {
+        check_name(name).ok()?;
+        openat(&self.handle, name, DIRECTORY, Mode::empty()).ok().map(Self::reused)
     }
 
     /// Whether the file of this name is, without a look at its content, what `entry` says: a regular file of the same
     /// size and time of modification, a symbolic link to the same, the same device, a pipe. Never a directory, nor a
-    /// regular file with further names that the archive does not know of: these would get its metadata.
+    /// regular file with further names where the archive has but one: these would get its metadata.
     pub fn holds(&self, entry: &Entry) -> bool {
-        let Ok(stat) = self.stat(&entry.name) else { return false };
+        let Ok(stat) = platform::stat_at(self.handle.as_fd(), &entry.name) else { return false };
         if stat.file_type.stored() != Some(entry.file_type) {
             return false;
         }

@@ -1,7 +1,7 @@
 //! Turns what the traversal finds into entries, chunks and directories.
 
 use std::collections::HashMap;
-use std::fs::File;
+use std::io::Read;
 use std::time::Instant;
 
 use super::base::{Base, BaseDirectory, Unchanged, is_whole};
@@ -297,7 +297,7 @@ impl<'a> Archiver<'a> {
     }
 
     /// The content of a device or pipe.
-    fn stream(&mut self, file: &mut File) -> Result<Stored> {
+    fn stream(&mut self, file: &mut impl Read) -> Result<Stored> {
         let (content, size) = self.store_content(&mut super::stream::FromRead(file), None)?;
         Ok(Stored { content, size, attributes: AttributesRef::None, status: FileStatus::Stream, settled: false })
     }

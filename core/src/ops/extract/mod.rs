@@ -26,7 +26,7 @@ mod work;
 
 use restorer::Restorer;
 
-pub use in_place::{Excess, preview, remove_excess};
+pub use in_place::preview;
 pub use stream::{extract_to_stream, read_content};
 
 /// How an archive is restored.
