@@ -12,6 +12,7 @@ use gabion_core::ops::repair::{Plan, RepairOptions, Repaired, plan, repair};
 use gabion_core::repository::{Repository, WriterOptions};
 use gabion_tests::{Aspects, FaultyBackend, Notes, Objects, Random, WriteFault, compare};
 
+use crate::damage_scene::Scene;
 use crate::engine::{
     archives, back_up, backed_up, clock, collect, differences, new_repository, open, options, remove, restore,
 };
@@ -136,6 +137,32 @@ fn a_repair_without_need_changes_nothing() {
         let (checked, plan) = plan(&repository, &how(), &clock(), &Notes::new(), &mut |_| {}).unwrap();
         assert!(plan.is_empty() && checked.damages == 0, "{plan:?}");
         assert_eq!(story.objects.names("").unwrap(), before, "a plan changes nothing");
+    }
+}
+
+/// What could not be read during the check and can be when it is to be mended stays as it is.
+#[test]
+fn a_record_that_only_seemed_to_be_damaged_stays() {
+    let scene = Scene::new().objects;
+    let (_place, _source, lost) = self::scene();
+    let segments = lost.names("segments").unwrap();
+    spoil(&lost, segments.iter().max_by_key(|name| lost.get(name).unwrap().len()).unwrap(), 500);
+    mend(lost.backend(), None).unwrap();
+    let how = RepairOptions { no_collector: true, ..how() };
+    for (objects, prefix) in
+        [(&scene, "removed"), (&scene, "pending"), (&scene, "gc/doom"), (&scene, "gc/epoch"), (&lost, "damage")]
+    {
+        let objects = objects.fork().unwrap();
+        let name = objects.names(prefix).unwrap().swap_remove(0);
+        let whole = objects.get(&name).unwrap();
+        spoil(&objects, &name, 500);
+        let repository = open(objects.backend()).unwrap();
+        let (_, plan) = plan(&repository, &how, &clock(), &Notes::new(), &mut |_| {}).unwrap();
+        objects.put(&name, whole.to_vec()).unwrap();
+        let before = objects.names("").unwrap();
+        let done = repair(&repository, &plan, &how, None, &clock(), &Notes::new()).unwrap();
+        assert!(!plan.is_empty() && done.discarded == 0, "{name}: {plan:?}");
+        assert_eq!(objects.names("").unwrap(), before, "{name}");
     }
 }
 

@@ -140,11 +140,6 @@ impl Session {
         self.look.damage()
     }
 
-    /// Dooms and damage records that exist and do not open, and why.
-    pub fn unreadable_notes(&self) -> impl Iterator<Item = &(ObjectName, Error)> {
-        self.look.unreadable_dooms().iter().chain(self.look.unreadable_damage())
-    }
-
     /// The dooms that were there.
     pub(super) fn dooms(&self) -> &[Doom] {
         self.look.dooms()

@@ -9,6 +9,7 @@ use super::{ObjectName, Prefix, Repository};
 use crate::backend::{ObjectMeta, Store};
 use crate::crypto::envelope::{Kind, verify_tail};
 use crate::error::{Error, Result};
+use crate::gc::{DamageRecord, DoomRecord};
 use crate::id::{SALT_BYTES, parse_object_id};
 use crate::limits::{CONFIG_BYTES_MAX, INDEX_BYTES_MAX, RECORD_BYTES_MAX, SEGMENT_BYTES_MAX};
 
@@ -66,12 +67,17 @@ impl Repository {
         Ok((own, self.office.sealer().open(kind, &own, &bytes, limit)?))
     }
 
-    /// As [`Repository::verify_object`]; a record is opened too.
+    /// As [`Repository::verify_object`]; a record is opened too, and what every session has to understand is decoded.
     pub fn verify_record(&self, name: &ObjectName) -> Result<u64> {
         let Named::Object(kind, id) = Named::of(name) else { return Ok(0) };
         let bytes = read_object(&self.office.store, name, kind, &id)?;
         if !matches!(kind, Kind::Config | Kind::KeySlot | Kind::Segment | Kind::Index) {
-            self.office.sealer().open(kind, &id, &bytes, 2 * RECORD_BYTES_MAX)?;
+            let plain = self.office.sealer().open(kind, &id, &bytes, 2 * RECORD_BYTES_MAX)?;
+            match kind {
+                Kind::Doom => drop(DoomRecord::decode(&plain)?),
+                Kind::Damage => drop(DamageRecord::decode(&plain)?),
+                _ => {}
+            }
         }
         Ok(bytes.len() as u64)
     }

@@ -97,7 +97,7 @@ fn lines(plan: &Plan) -> String {
     each(&mut plan.fragments.iter().map(ToString::to_string), "make it again from the segments");
     each(&mut plan.removals.iter().map(|(name, _)| name.to_string()), "say again that the archive is removed");
     each(&mut plan.epochs.iter().map(ToString::to_string), "begin a new epoch");
-    each(&mut plan.discarded.iter().map(ToString::to_string), "put it into quarantine");
+    each(&mut plan.damaged.iter().chain(&plan.discarded).map(ToString::to_string), "put it into quarantine");
     each(&mut plan.dooms.iter().map(ToString::to_string), "put it into quarantine, if --no-compact-runs is given");
     if plan.unrecorded() > 0 {
         let archives = plan.hurt.len();
@@ -129,7 +129,7 @@ fn plan_json(plan: &Plan) -> Json {
     object.insert("index_segments".to_owned(), ids(&mut plan.unindexed.iter().map(ToString::to_string)));
     object.insert("forget_segments".to_owned(), ids(&mut plan.gone.iter().map(ToString::to_string)));
     object.insert("rebuild_fragments".to_owned(), names(&plan.fragments));
-    object.insert("discard".to_owned(), names(&plan.discarded));
+    object.insert("discard".to_owned(), names(&[&plan.damaged[..], &plan.discarded].concat()));
     object.insert("dooms".to_owned(), names(&plan.dooms));
     let archives: Vec<Json> =
         plan.archives.iter().map(|record| json!({"name": record.name, "nfiles": record.root.files})).collect();

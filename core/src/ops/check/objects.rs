@@ -58,8 +58,7 @@ impl Check<'_, '_> {
         }
         self.monitor.stop_if_asked("check")?;
         // What the session could not open for another reason than its hash.
-        let session = &self.look.session;
-        let unreadable = session.unreadable_notes().chain(session.damaged_fragments());
+        let unreadable = self.look.session.damaged_fragments().iter();
         let unreadable: Vec<(ObjectName, Error)> = unreadable
             .map(|(name, error)| (name.clone(), Error::damaged("check object", error).with("object", name)))
             .collect();

@@ -33,8 +33,9 @@ pub struct Plan {
     pub removals: Vec<(ObjectName, ArchiveId)>,
     /// Objects of the epoch that are damaged: a new epoch begins.
     pub epochs: Vec<ObjectName>,
-    /// Pendings, locks and damage records that do not open, and damage records whose chunks can all be read again or
-    /// are needed no more: they go.
+    /// Pendings, locks and damage records that do not open: they go.
+    pub damaged: Vec<ObjectName>,
+    /// Damage records whose chunks can all be read again or are needed no more: they go.
     pub discarded: Vec<ObjectName>,
     /// Dooms that do not open. They can go only if no collector works.
     pub dooms: Vec<ObjectName>,
@@ -90,7 +91,7 @@ impl Plan {
         let Named::Object(kind, _) = Named::of(name) else { return };
         match kind {
             Kind::Index => self.fragments.push(name.clone()),
-            Kind::Pending | Kind::Lock | Kind::Damage => self.discarded.push(name.clone()),
+            Kind::Pending | Kind::Lock | Kind::Damage => self.damaged.push(name.clone()),
             Kind::Removed => {
                 self.removals.extend(RemovalName::of(name).map(|removal| (name.clone(), removal.archive)));
             }
@@ -112,6 +113,7 @@ impl Plan {
             && self.doomed.is_empty()
             && self.removals.is_empty()
             && self.epochs.is_empty()
+            && self.damaged.is_empty()
             && self.discarded.is_empty()
             && self.dooms.is_empty()
             && self.archives.is_empty()

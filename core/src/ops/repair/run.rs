@@ -60,7 +60,7 @@ pub fn repair(
     repository.probe_store(&|| clock.wait(repository.list_staleness()))?;
     let mut done = Repaired::default();
     if options.no_collector {
-        done.discarded += discard(repository, &plan.dooms, monitor)?;
+        done.discarded += discard(repository, &still_damaged(repository, &plan.dooms)?, monitor)?;
     }
     let collector = repository.collector(&options.writer)?;
     let run = Run { repository, collector: &collector, plan, options, clock, monitor };
@@ -192,19 +192,23 @@ impl Run<'_> {
     /// The small things.
     fn records(&self, done: &mut Repaired) -> Result<()> {
         for (name, archive) in &self.plan.removals {
+            if !is_damaged(self.repository, name)? {
+                continue;
+            }
             // What it was nobody knows any more.
             let remover = Remover { reason: "its removal record was damaged".to_owned(), ..Remover::default() };
             remove(self.repository, archive, None, &remover, self.clock)?;
             done.discarded += discard(self.repository, std::slice::from_ref(name), self.monitor)?;
         }
-        if !self.plan.epochs.is_empty() {
-            for name in &self.plan.epochs {
+        let epochs = still_damaged(self.repository, &self.plan.epochs)?;
+        if !epochs.is_empty() {
+            for name in &epochs {
                 self.repository.quarantine(name)?;
             }
             self.collector.bump_epoch()?;
-            done.discarded += self.plan.epochs.len();
+            done.discarded += epochs.len();
         }
-        for name in &self.plan.discarded {
+        for name in still_damaged(self.repository, &self.plan.damaged)?.iter().chain(&self.plan.discarded) {
             // The client of a pending may live: it must hear that this protects nothing any more.
             if let Named::Object(Kind::Pending, id) = Named::of(name) {
                 self.repository.quarantine(name)?;
@@ -220,6 +224,27 @@ impl Run<'_> {
     /// Reports what keeps a single object from being mended.
     fn tell(&self, error: Error) -> Result<()> {
         tell(self.monitor, error)
+    }
+}
+
+/// Those that are damaged when they are read once more.
+fn still_damaged(repository: &Repository, names: &[ObjectName]) -> Result<Vec<ObjectName>> {
+    let mut damaged = Vec::new();
+    for name in names {
+        if is_damaged(repository, name)? {
+            damaged.push(name.clone());
+        }
+    }
+    Ok(damaged)
+}
+
+/// Whether an object that seemed to be damaged is: a store may mend itself, and a cable may fail once.
+fn is_damaged(repository: &Repository, name: &ObjectName) -> Result<bool> {
+    match repository.verify_record(name) {
+        Ok(_) => Ok(false),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+        Err(error) if is_finding(&error) => Ok(true),
+        Err(error) => Err(error),
     }
 }
 
