@@ -211,9 +211,15 @@ impl Error {
     }
 }
 
-/// Whether an error says something about what is stored, and not about the moment.
+/// Whether an error says something about what is stored, and not about the moment or about who asks.
+///
+/// A refusal is one: who may only write is not given everything, and what the file system does not give may be a lasting
+/// fault of one file.
 pub fn is_finding(error: &Error) -> bool {
-    error.retry() == Retry::Permanent && !matches!(error.kind(), ErrorKind::Interrupted | ErrorKind::System)
+    use ErrorKind::{Connection, Interrupted, Overtaken, Poisoned, StoreMissing, System, TimedOut};
+    let of_the_moment =
+        matches!(error.kind(), Interrupted | System | Connection | TimedOut | StoreMissing | Poisoned | Overtaken);
+    error.retry() == Retry::Permanent && !of_the_moment
 }
 
 impl fmt::Display for Error {
@@ -263,6 +269,18 @@ mod tests {
         assert_eq!(error.to_string(), "read segment: damaged data (object: segments/ab, offset: 72): tag mismatch");
         assert_eq!(error.context("offset"), Some("72"));
         assert_eq!(error.retry(), Retry::Permanent);
+    }
+
+    #[test]
+    fn only_what_is_stored_is_a_finding() {
+        use ErrorKind::{Connection, Interrupted, Overtaken, Poisoned, StoreMissing, System, TimedOut};
+        for kind in [Connection, Interrupted, Overtaken, Poisoned, StoreMissing, System, TimedOut] {
+            assert!(!is_finding(&Error::new(kind, "get object")), "{kind:?}");
+        }
+        for kind in [ErrorKind::Damaged, ErrorKind::Io, ErrorKind::NotFound, ErrorKind::PermissionDenied] {
+            assert!(is_finding(&Error::new(kind, "get object")), "{kind:?}");
+            assert!(!is_finding(&Error::new(kind, "get object").temporary()), "{kind:?}");
+        }
     }
 
     #[test]
