@@ -158,6 +158,40 @@ fn what_lay_below_a_node_that_was_missing_for_a_moment_is_looked_for() {
     assert!(!paths(&found).is_empty() && !paths(&found).contains(&&b""[..]), "{found:?}");
 }
 
+/// Somebody is at work until the last look, which sees other things missing than those before.
+#[test]
+fn a_last_look_that_is_certain_stands_alone() {
+    let story = Story::new(2);
+    let objects = story.objects.clone();
+    objects.remove(&largest(&objects, "segments")).unwrap();
+    let away = trees(&objects).into_iter().map(|name| (objects.get(&name).unwrap(), name)).collect::<Vec<_>>();
+    away.iter().for_each(|(_, name)| objects.remove(name).unwrap());
+    let comes_and_goes = format!("archives/{}", story.told[1].0.id);
+    let record = objects.get(&comes_and_goes).unwrap();
+    let lists = Arc::new(AtomicU64::new(0));
+    let counted = Arc::clone(&lists);
+    let client = HookedBackend::new(story.objects.backend(), move |_, name| {
+        if name != "archives" {
+            return;
+        }
+        // Each look lists the archives, and lists them again to see whether it is certain.
+        let number = counted.fetch_add(1, Ordering::Relaxed);
+        if number == 8 {
+            away.iter().for_each(|(bytes, name)| objects.put(name, bytes.clone()).unwrap());
+        }
+        match number {
+            1 | 3 | 5 | 7 => objects.remove(&comes_and_goes).unwrap(),
+            _ => objects.put(&comes_and_goes, record.clone()).unwrap(),
+        }
+    });
+    let (repository, mut found) = (open(Arc::new(client)).unwrap(), Vec::new());
+    lists.store(0, Ordering::Relaxed);
+    let options = CheckOptions { objects: false, ..CheckOptions::default() };
+    check(&repository, &options, &clock(), &Notes::new(), &mut |told| note(told, &mut found)).unwrap();
+    assert_eq!(lists.load(Ordering::Relaxed), 10, "five looks");
+    assert!(!paths(&found).is_empty() && !paths(&found).contains(&&b""[..]), "{found:?}");
+}
+
 #[test]
 fn what_is_harmless_is_told_apart() {
     let story = Story::new(1);

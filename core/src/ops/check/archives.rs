@@ -1,5 +1,7 @@
 //! The trees of archives: every node opens, every chunk is there. Each is visited once, in however many archives it is.
 
+use std::collections::BTreeMap;
+
 use super::reading::at_once;
 use super::{About, Check, Look, Spoilt, Told};
 use crate::archive::catalog::Archive;
@@ -21,18 +23,18 @@ impl Check<'_, '_> {
     pub(super) fn archives(&mut self) -> Result<()> {
         self.visit_trees()?;
         // What an earlier look did not miss may have lain below a node that it did: so a look that is certain stands alone.
-        let mut looks = 1;
+        let (mut looks, mut before) = (1, BTreeMap::new());
         while !self.missing.is_empty() && !self.look.is_certain(self.repository)? {
-            // The archive may have been removed, its client not be done, or its chunks moved while the store was listed.
-            let before = std::mem::take(&mut self.missing);
-            self.look = Look::take_carefully(self.repository)?;
-            self.visit_trees()?;
-            looks += 1;
             if looks == LOOKS_MAX {
                 // Nobody ever holds still: what two looks missed is missing.
                 self.missing.retain(|id, _| before.contains_key(id));
                 break;
             }
+            // The archive may have been removed, its client not be done, or its chunks moved while the store was listed.
+            before = std::mem::take(&mut self.missing);
+            self.look = Look::take_carefully(self.repository)?;
+            self.visit_trees()?;
+            looks += 1;
         }
         for id in self.look.unfinished.clone() {
             let error = Error::new(ErrorKind::NotFound, "check archive").with("reason", "its client was not done");
