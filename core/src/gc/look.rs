@@ -98,9 +98,13 @@ impl Look {
         &self.damage
     }
 
-    /// Dooms that exist and do not open. What they doom is unknown, so nobody may rely on anything.
-    pub fn unreadable_dooms(&self) -> &[(ObjectName, Error)] {
-        &self.unreadable_dooms
+    /// Fails as `Damaged`, with the fact `object`, if a doom exists that does not open. What it dooms is unknown, so nobody
+    /// may rely on anything.
+    pub fn require_dooms(&self, operation: &'static str) -> Result<()> {
+        match self.unreadable_dooms.first() {
+            Some((name, error)) => Err(Error::damaged(operation, error).with("object", name)),
+            None => Ok(()),
+        }
     }
 
     /// Damage records that exist and do not open: something is damaged, and nobody knows what.

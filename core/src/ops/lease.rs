@@ -19,7 +19,7 @@ const STEP: Duration = Duration::from_millis(500);
 /// Takes a lease and waits, so long at most, until no collector is at work.
 ///
 /// # Errors
-/// `Locked` if one still is; then there is no lease. `PermissionDenied` for a client that could not end it. `Interrupted`.
+/// `Locked` if one still is, `Damaged` if a doom does not open: then there is no lease. `PermissionDenied` for a client that could not end it. `Interrupted`.
 pub fn take_lease(
     repository: &Repository,
     lease: &LeaseRecord,

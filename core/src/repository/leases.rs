@@ -32,11 +32,13 @@ impl Repository {
         Ok(leases.filter(|(_, lease)| there(lease)).collect())
     }
 
-    /// Whether there are segments that a collector is about to delete, or was when it died. What a doom that does not open
-    /// names is unknown: it counts.
+    /// Whether there are segments that a collector is about to delete, or was when it died.
+    ///
+    /// Fails as `Damaged` if a doom does not open: what it names is unknown.
     pub fn is_collecting(&self) -> Result<bool> {
         let mut look = Look::begin(&self.office.store, &self.office.sealer())?;
         look.see_segments(&self.office.store)?;
-        Ok(!look.unreadable_dooms().is_empty() || look.doomed_segments().next().is_some())
+        look.require_dooms("look for a collector")?;
+        Ok(look.doomed_segments().next().is_some())
     }
 }

@@ -295,9 +295,7 @@ impl Session {
     /// a collector is about to delete.
     pub fn into_writer(self, options: &WriterOptions) -> Result<Writer> {
         self.office.config.check_writable()?;
-        if let Some((name, error)) = self.look.unreadable_dooms().first() {
-            return Err(Error::damaged("begin to write", error).with("object", name));
-        }
+        self.look.require_dooms("begin to write")?;
         let writer = Writer::new(self.office, self.index, self.look, self.loaded.fragments, options)?;
         writer.index_again(self.recovered);
         Ok(writer)
