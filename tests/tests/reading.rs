@@ -8,7 +8,8 @@ use gabion_core::repository::ChunkSource;
 use gabion_core::segment::Class;
 use gabion_tests::{FaultyBackend, HookedBackend, Method, Notes, Random, ReadFault};
 
-use crate::engine::{back_up, backed_up, new_repository, open, options};
+use crate::engine::{back_up, backed_up, collect, new_repository, open, options, remove};
+use crate::life::Story;
 
 #[test]
 fn a_chunk_is_not_lost_while_the_store_of_its_copy_does_not_answer() {
@@ -88,5 +89,21 @@ fn a_store_that_does_not_answer_is_not_taken_for_damaged_when_a_session_begins()
             }
             assert_eq!(session.err().map(|error| error.kind()), Some(kind), "read {number}");
         }
+    }
+}
+
+#[test]
+fn a_connection_that_is_lost_for_good_is_not_taken_for_damage_by_compact() {
+    let story = Story::new(3);
+    remove(story.objects.backend(), &story.told[1].0).unwrap();
+    for number in 1.. {
+        let client = FaultyBackend::new(story.objects.fork().unwrap().backend())
+            .on_read(number, ReadFault::Permanent(ErrorKind::Connection));
+        let collected = collect(Arc::new(client.clone()), &Notes::new());
+        if client.reads() < number {
+            assert!(number > 10 && collected.is_ok(), "{number}");
+            break;
+        }
+        assert_eq!(collected.err().map(|error| error.kind()), Some(ErrorKind::Connection), "read {number}");
     }
 }

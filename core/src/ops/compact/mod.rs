@@ -14,12 +14,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::clock::Clock;
-use crate::error::{Error, ErrorKind, Result, Retry};
+use crate::error::{Error, ErrorKind, Result};
 use crate::gc::{Damage, Doom, LostChunk, damage_records};
 use crate::id::{ChunkId, SegmentId};
 use crate::monitor::{Counters, Event, Monitor, Warning};
 use crate::ops::lease::wait_for_leases;
-use crate::repository::{Collector, Repository, WriterOptions};
+use crate::repository::{Collector, Repository, WriterOptions, is_finding};
 
 use needs::Needs;
 use roots::Roots;
@@ -315,7 +315,7 @@ fn save_what_became_needed(
         for (id, class) in &needs.missing {
             match collector.rescue(*class, id) {
                 Ok(()) => saved = true,
-                Err(error) if error.retry() == Retry::Temporary => return Err(error),
+                Err(error) if !is_finding(&error) => return Err(error),
                 // What only change detection or an unfinished backup needs is not worth a segment.
                 Err(error) if needs.missed.contains(id) => drop(lost.insert(*id, error)),
                 Err(_) => {}
@@ -340,7 +340,7 @@ fn unproven(collector: &Collector, needs: &Needs, own: &BTreeSet<SegmentId>) -> 
     for (id, class) in &needs.rivals {
         match collector.prove(&reader, *class, id, own) {
             Ok(()) => {}
-            Err(error) if error.retry() == Retry::Temporary => return Err(error),
+            Err(error) if !is_finding(&error) => return Err(error),
             Err(error) => {
                 unproven.insert(*id, error.with("chunk", id));
             }

@@ -6,11 +6,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::roots::{Root, Roots};
 use crate::archive::node::Node;
-use crate::error::{Error, Result, Retry};
+use crate::error::{Error, Result};
 use crate::id::ChunkId;
 use crate::index::{Mark, Marks};
 use crate::monitor::Monitor;
-use crate::repository::{Collector, Reader};
+use crate::repository::{Collector, Reader, is_finding};
 use crate::segment::Class;
 
 /// What the roots need, as far as a collector can see.
@@ -83,7 +83,7 @@ impl Visit<'_> {
                         self.note(class, child);
                     }
                 }),
-                Err(error) if error.retry() == Retry::Temporary => return Err(error),
+                Err(error) if !is_finding(&error) => return Err(error),
                 Err(error) => unread = unread.and(Err((id, error))),
             }
         }

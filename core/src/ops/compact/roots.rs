@@ -6,10 +6,10 @@ use crate::archive::content::DirectoryRef;
 use crate::archive::record::{ArchiveRecord, PendingRecord};
 use crate::archive::stat::StatRef;
 use crate::clock::{Clock, Timestamp};
-use crate::error::{Error, ErrorKind, Result, Retry};
+use crate::error::{Error, ErrorKind, Result};
 use crate::id::{ArchiveId, PendingId, write_hex};
 use crate::limits::RECORD_BYTES_MAX;
-use crate::repository::Repository;
+use crate::repository::{Repository, is_finding};
 use crate::seal::Kind;
 
 /// The roots that one look found.
@@ -76,7 +76,7 @@ impl Roots {
         match record {
             Ok(record) => Ok(Some(record)),
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-            Err(error) if error.retry() == Retry::Temporary => Err(error),
+            Err(error) if !is_finding(&error) => Err(error),
             Err(error) => {
                 let id = hex(id);
                 if self.unreadable.iter().all(|(known, _)| *known != id) {
