@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use gabion_core::error::ErrorKind;
+use gabion_core::id::ChunkId;
 use gabion_core::repository::ChunkSource;
 use gabion_core::segment::Class;
 use gabion_tests::{FaultyBackend, HookedBackend, Method, Notes, Random, ReadFault};
@@ -106,4 +107,24 @@ fn a_connection_that_is_lost_for_good_is_not_taken_for_damage_by_compact() {
         }
         assert_eq!(collected.err().map(|error| error.kind()), Some(ErrorKind::Connection), "read {number}");
     }
+}
+
+#[test]
+fn a_chunk_is_not_lost_where_nobody_may_look_for_it() {
+    let story = Story::new(1);
+    let client = FaultyBackend::new(story.objects.backend());
+    let (refusing, refuses) = (client.clone(), Arc::new(AtomicBool::new(false)));
+    let armed = Arc::clone(&refuses);
+    let hooked = HookedBackend::new(Arc::new(client), move |method, name| {
+        if method == Method::List && name == "index" && armed.load(Ordering::Relaxed) {
+            let next = refusing.reads() + 1;
+            let _ = refusing.clone().on_read(next, ReadFault::Permanent(ErrorKind::PermissionDenied));
+        }
+    });
+    let reader = open(Arc::new(hooked)).unwrap().session().unwrap().reader();
+    let fetch = || reader.fetch(Class::Data, &ChunkId::from_bytes([7; 32])).unwrap_err().kind();
+    refuses.store(true, Ordering::Relaxed);
+    assert_eq!(fetch(), ErrorKind::PermissionDenied);
+    refuses.store(false, Ordering::Relaxed);
+    assert_eq!(fetch(), ErrorKind::NotFound);
 }

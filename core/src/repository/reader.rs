@@ -235,9 +235,9 @@ impl Reader {
                 done => return done,
             };
             let news = match self.complete(times) {
-                // Whether it is anywhere is unknown: a store that does not answer must not look like a loss.
-                Err(error) if !is_finding(&error) => return Err(error),
-                news => news.unwrap_or(false),
+                // Whether it is anywhere is unknown: a store that does not answer, or refuses, must not look like a loss.
+                Err(error) => return Err(graver(failed, error.with("chunk", id))),
+                Ok(news) => news,
             };
             last = Some(failed);
             if !news {
