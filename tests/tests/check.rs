@@ -192,6 +192,29 @@ fn a_last_look_that_is_certain_stands_alone() {
     assert!(!paths(&found).is_empty() && !paths(&found).contains(&&b""[..]), "{found:?}");
 }
 
+/// What a dead client left stays for weeks, and is no reason to look again and again.
+#[test]
+fn an_open_pending_makes_a_check_look_twice_and_not_more() {
+    let mut story = Story::new(2);
+    story.change(9);
+    let objects = &story.objects;
+    let dies = FaultyBackend::new(objects.backend()).on_write(2, WriteFault::DieBefore);
+    back_up(Arc::new(dies), &story.source, &options(), &Notes::new()).unwrap_err();
+    assert_eq!(objects.names("pending").unwrap().len(), 1);
+    objects.remove(&largest(objects, "segments")).unwrap();
+    let looks = Arc::new(AtomicU64::new(0));
+    let counted = Arc::clone(&looks);
+    let client = HookedBackend::new(objects.backend(), move |_, name| {
+        counted.fetch_add(u64::from(name == "damage"), Ordering::Relaxed);
+    });
+    let (repository, mut found) = (open(Arc::new(client)).unwrap(), Vec::new());
+    looks.store(0, Ordering::Relaxed);
+    let options = CheckOptions { objects: false, ..CheckOptions::default() };
+    check(&repository, &options, &clock(), &Notes::new(), &mut |told| note(told, &mut found)).unwrap();
+    assert!(!paths(&found).is_empty(), "{found:?}");
+    assert_eq!(looks.load(Ordering::Relaxed), 2);
+}
+
 #[test]
 fn what_is_harmless_is_told_apart() {
     let story = Story::new(1);

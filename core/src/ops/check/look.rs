@@ -15,13 +15,15 @@ pub(super) struct Look {
     /// Archives whose clients have not reported them yet, or died before: these may lack something.
     pub unfinished: BTreeSet<ArchiveId>,
     pub session: Session,
+    /// Whether unfinished archives were told apart.
+    careful: bool,
 }
 
 impl Look {
     /// Looks; at archives only if they are to be checked.
     pub fn take(repository: &Repository, archives: bool) -> Result<Self> {
         let catalog = if archives { Catalog::load(repository)? } else { Catalog::default() };
-        Ok(Self { catalog, unfinished: BTreeSet::new(), session: repository.session_of_everything()? })
+        Ok(Self { catalog, unfinished: BTreeSet::new(), session: repository.session_of_everything()?, careful: false })
     }
 
     /// Looks, and tells unfinished archives apart. A client that was not done when its archive was listed, and is when
@@ -31,14 +33,14 @@ impl Look {
         let pendings = PendingRecord::read_whole(repository)?;
         let open = |archive: &&Archive| pendings.iter().any(|pending| is_about(pending, archive));
         let unfinished = catalog.archives.iter().filter(open).map(|archive| archive.id).collect();
-        Ok(Self { unfinished, session: repository.session_of_everything()?, catalog })
+        Ok(Self { unfinished, session: repository.session_of_everything()?, catalog, careful: true })
     }
 
     /// Whether what is missing in it is missing: nobody is about to finish an archive, and nobody has made or removed
     /// one since, or changed the index, or collected.
     pub fn is_certain(&self, repository: &Repository) -> Result<bool> {
-        let alone = repository.record_ids(Kind::Pending)?.is_empty();
-        Ok(alone && !self.has_moved(repository)?)
+        let finished = self.careful || repository.record_ids(Kind::Pending)?.is_empty();
+        Ok(finished && !self.has_moved(repository)?)
     }
 
     /// Whether somebody has made or removed an archive since, or changed the index, or collected.
