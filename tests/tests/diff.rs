@@ -6,13 +6,13 @@ use std::sync::Arc;
 
 use gabion_core::archive::record::ArchiveRecord;
 use gabion_core::archive::{Content, Entry};
-use gabion_core::ops::create::CreateOptions;
+use gabion_core::ops::create::{Compare, CreateOptions};
 use gabion_core::ops::diff::{Change, ContentChange, DiffOptions, Difference, diff, diff_with_files};
 use gabion_core::ops::list::list;
 use gabion_core::pattern::Matcher;
 use gabion_tests::{Method, Notes, Objects, Random, RecordingBackend, TreeOptions, change_tree, make_tree};
 
-use crate::engine::{back_up, backed_up, new_repository, open, options};
+use crate::engine::{back_up, backed_up, differences, new_repository, open, options};
 
 /// The differences between two archives; nothing may be wrong.
 fn between(objects: &Objects, old: &ArchiveRecord, new: &ArchiveRecord, options: &DiffOptions) -> Vec<Difference> {
@@ -150,10 +150,7 @@ fn sizes_of_what_changed_are_told() {
 
     // cut otherwise: what is the same is told to be the same, and of what is not nobody knows how much
     let other = CreateOptions { name: "other".to_owned(), chunker: "fixed,10000".parse().unwrap(), ..options() };
-    let all = CreateOptions {
-        compare: gabion_core::ops::create::Compare { always_read: true, ..Default::default() },
-        ..other
-    };
+    let all = CreateOptions { compare: Compare { always_read: true, ..Default::default() }, ..other };
     let third = back_up(objects.backend(), &source, &all, &Notes::new()).unwrap().record;
     assert_eq!(paths(&between(&objects, &second, &third, &only_content)), Vec::<String>::new());
     let found = between(&objects, &first, &third, &only_content);
@@ -191,6 +188,27 @@ fn files_are_compared_as_they_are_now() {
     assert_eq!(found[1].changes[0], Change::Content(ContentChange::Removed(9)));
     assert_eq!(found[2].changes, [Change::Content(ContentChange::Added(1))]);
     assert!(live(&objects, &record, &source).len() > 3, "another top: everything is gone");
+}
+
+/// Who ignores change times believes what may be wrong, but nobody else has to.
+#[test]
+fn what_a_hasty_backup_took_over_is_read_by_those_that_compare_change_times() {
+    let place = tempfile::tempdir().unwrap();
+    let source = place.path().join("tree");
+    std::fs::create_dir(&source).unwrap();
+    let file = source.join("touched");
+    std::fs::write(&file, "same size").unwrap();
+    std::fs::hard_link(&file, source.join("a second name")).unwrap();
+    let objects = new_repository();
+    backed_up(&objects, &source);
+    let before = std::fs::metadata(&file).unwrap().modified().unwrap();
+    std::fs::write(&file, "size same").unwrap();
+    std::fs::File::options().write(true).open(&file).unwrap().set_modified(before).unwrap();
+    let hasty = CreateOptions { compare: Compare { changed: false, ..Compare::default() }, ..options() };
+    let record = back_up(objects.backend(), &source, &hasty, &Notes::new()).unwrap().record;
+    assert_eq!(paths(&live(&objects, &record, place.path())), ["tree/a second name", "tree/touched"]);
+    let record = backed_up(&objects, &source).record;
+    assert_eq!(differences(&objects, &record, &source), Vec::<String>::new());
 }
 
 #[test]

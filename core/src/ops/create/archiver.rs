@@ -60,6 +60,7 @@ struct Linked {
     attributes: AttributesRef,
     /// When the file changed last: a further name is read again if it changed since, or is another file.
     changed: Timestamp,
+    read_at: Timestamp,
     names_left: u32,
 }
 
@@ -69,8 +70,9 @@ struct Stored {
     size: u64,
     attributes: AttributesRef,
     status: FileStatus,
-    /// Whether the next backup may rely on it.
-    settled: bool,
+    /// The change time that the file had when it was read, if the next backup may rely on it. Older than its change time
+    /// where a comparison that ignores that took it over.
+    read_at: Option<Timestamp>,
 }
 
 /// Keys and tools an archiver is made of.
@@ -225,10 +227,9 @@ impl<'a> Archiver<'a> {
             (None, FileType::File) => (self.file(found, directory, base)?, file_type),
             (None, other) => (self.special(found, directory, other)?, file_type),
         };
-        let row = if stored.settled && !self.source.is_racy(&found.stat.changed) {
-            StatRow::File { inode: found.stat.inode, changed: found.stat.changed }
-        } else {
-            StatRow::None
+        let row = match stored.read_at {
+            Some(changed) if !self.source.is_racy(&changed) => StatRow::File { inode: found.stat.inode, changed },
+            _ => StatRow::None,
         };
         let entry = Entry {
             name: found.name.clone(),
@@ -254,9 +255,10 @@ impl<'a> Archiver<'a> {
             return Ok(linked);
         }
         let known = base.is_some();
-        if let Some(entry) = base.and_then(|(entry, row)| self.take_over(entry, &row, &found.stat)) {
+        if let Some((entry, read_at)) = base.and_then(|(entry, row)| self.take_over(entry, &row, &found.stat)) {
             let Entry { content, size, attributes, .. } = entry;
-            let stored = Stored { content, size, attributes, status: FileStatus::Unchanged, settled: true };
+            let read_at = Some(read_at);
+            let stored = Stored { content, size, attributes, status: FileStatus::Unchanged, read_at };
             self.remember_link(&found.stat, &stored);
             Counters::add(&self.monitor.counters().bytes, size);
             return Ok(stored);
@@ -285,21 +287,25 @@ impl<'a> Archiver<'a> {
             let error = Error::new(ErrorKind::SourceChanged, "read file");
             self.warn(Warning::FileChanged, &found.path, &error);
         }
-        let stored = Stored { content, size, attributes, status, settled };
+        let read_at = settled.then_some(found.stat.changed);
+        let stored = Stored { content, size, attributes, status, read_at };
         self.remember_link(&found.stat, &stored);
         Ok(stored)
     }
 
-    /// The base's entry, if it describes the file as it is and everything it needs is stored.
-    fn take_over(&self, entry: Entry, row: &StatRow, stat: &Stat) -> Option<Entry> {
+    /// The base's entry and the change time that it was read at, if it describes the file as it is and everything it
+    /// needs is stored.
+    fn take_over(&self, entry: Entry, row: &StatRow, stat: &Stat) -> Option<(Entry, Timestamp)> {
+        let StatRow::File { changed, .. } = *row else { return None };
         let unchanged = Base::is_unchanged(&self.options.compare, &entry, row, stat);
-        (unchanged && (!self.source.doubt || is_whole(&entry, self.source.reader, self.writer))).then_some(entry)
+        let taken = unchanged && (!self.source.doubt || is_whole(&entry, self.source.reader, self.writer));
+        taken.then_some((entry, changed))
     }
 
     /// The content of a device or pipe.
     fn stream(&mut self, file: &mut impl Read) -> Result<Stored> {
         let (content, size) = self.store_content(&mut super::stream::FromRead(file), None)?;
-        Ok(Stored { content, size, attributes: AttributesRef::None, status: FileStatus::Stream, settled: false })
+        Ok(Stored { content, size, attributes: AttributesRef::None, status: FileStatus::Stream, read_at: None })
     }
 
     fn special(&mut self, found: &Found, directory: &SourceDirectory, file_type: FileType) -> Result<Stored> {
@@ -322,7 +328,7 @@ impl<'a> Archiver<'a> {
                 AttributesRef::None
             }
         };
-        Ok(Stored { content, size: 0, attributes, status, settled: true })
+        Ok(Stored { content, size: 0, attributes, status, read_at: Some(stat.changed) })
     }
 
     fn store_content(
@@ -389,7 +395,7 @@ impl<'a> Archiver<'a> {
             size: linked.size,
             attributes: linked.attributes.clone(),
             status: FileStatus::HardLink,
-            settled: true,
+            read_at: Some(linked.read_at),
         };
         if linked.names_left == 0 {
             self.links.remove(&key);
@@ -399,12 +405,13 @@ impl<'a> Archiver<'a> {
     }
 
     fn remember_link(&mut self, stat: &Stat, stored: &Stored) {
-        if stat.links > 1 && stored.settled {
+        if let Some(read_at) = stored.read_at.filter(|_| stat.links > 1) {
             let linked = Linked {
                 content: stored.content.clone(),
                 size: stored.size,
                 attributes: stored.attributes.clone(),
                 changed: stat.changed,
+                read_at,
                 names_left: stat.links - 1,
             };
             self.links.insert((stat.device, stat.inode), linked);
