@@ -19,7 +19,7 @@ use crate::fs::attributes::{ACCESS_ACL, DEFAULT_ACL};
 use crate::limits::KIB;
 use crate::monitor::{Counters, Event, FileStatus, Monitor, Warning};
 use crate::pattern::{Decision, Matcher};
-use crate::repository::Reader;
+use crate::repository::{Reader, is_finding};
 use crate::tar::{Format, Kind, Member, TarWriter, Time};
 
 /// How an archive is written.
@@ -139,11 +139,11 @@ impl<W: Write> Export<'_, W> {
 
     fn file(&mut self, item: &WalkItem, mut member: Member) -> Result<()> {
         if self.options.sparse {
-            match stretches(self.reader, &item.entry) {
-                Ok(data) => member.data = data,
+            member.data = match stretches(self.reader, &item.entry) {
                 // What can not be found is told below, by who reads it.
-                Err(error) => pass_over(self.monitor, Warning::Item, &item.path, error)?,
-            }
+                Err(error) if is_finding(&error) => None,
+                stretches => stretches?,
+            };
         }
         self.writer.member(&member)?;
         let (writer, reader) = (&mut self.writer, self.reader);
