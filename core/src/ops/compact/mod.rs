@@ -215,7 +215,7 @@ fn collect(
     collector.gather_dooms()?;
     let over = roots.pendings_of_archives();
     repository.drop_pendings(&over)?;
-    let mut dead = patience::dead(repository, &roots, options.give_up_seconds, clock.now());
+    let mut dead = patience::dead(repository, &roots, options.give_up_seconds, clock.now(), monitor);
     dead.retain(|id| !over.contains(id));
     repository.give_up_pendings(&dead)?;
     done.pendings = over.len() + dead.len();

@@ -7,6 +7,7 @@
 use super::roots::Roots;
 use crate::clock::Timestamp;
 use crate::id::PendingId;
+use crate::monitor::{Event, Monitor, Warning};
 use crate::ops::memory::Memory;
 use crate::repository::Repository;
 
@@ -15,9 +16,21 @@ const MEMORY: &str = "pendings";
 
 /// Pendings that have been there for so many seconds. Who never looked before believes their clients, and who can not
 /// read what it remembers takes nobody for dead.
-pub(super) fn dead(repository: &Repository, roots: &Roots, seconds: i64, now: Timestamp) -> Vec<PendingId> {
+pub(super) fn dead(
+    repository: &Repository,
+    roots: &Roots,
+    seconds: i64,
+    now: Timestamp,
+    monitor: &dyn Monitor,
+) -> Vec<PendingId> {
     let limit = Timestamp::new(now.seconds.saturating_sub(seconds), now.nanoseconds);
-    let Ok(mut seen) = Memory::load(repository, MEMORY) else { return Vec::new() };
+    let mut seen = match Memory::load(repository, MEMORY) {
+        Ok(seen) => seen,
+        Err(error) => {
+            monitor.event(&Event::Warning { warning: Warning::Repository, path: b"", error: &error });
+            return Vec::new();
+        }
+    };
     let is_there = |id: &[u8; 16]| roots.pendings.contains_key(&PendingId::from_bytes(*id));
     seen.retain(is_there);
     roots.pendings.keys().for_each(|id| seen.note_first(*id.as_bytes(), now));
