@@ -125,7 +125,7 @@ impl Run<'_> {
             self.repository
                 .quarantine(&ObjectName::of("segments", id))
                 .map(|_| ())
-                .or_else(|error| self.tell(error))?;
+                .or_else(|error| tell(self.monitor, error))?;
         }
         let spoilt = self.still_spoilt()?;
         // All of them, or what one holds would be taken for stored because another one is said to hold it.
@@ -141,7 +141,7 @@ impl Run<'_> {
                 Ok(_) => drop(victims.insert(*id)),
                 Err(error) => {
                     done.kept += 1;
-                    self.tell(error)?;
+                    tell(self.monitor, error)?;
                 }
             }
         }
@@ -220,11 +220,6 @@ impl Run<'_> {
         }
         Ok(())
     }
-
-    /// Reports what keeps a single object from being mended.
-    fn tell(&self, error: Error) -> Result<()> {
-        tell(self.monitor, error)
-    }
 }
 
 /// Those that are damaged when they are read once more.
@@ -248,6 +243,7 @@ fn is_damaged(repository: &Repository, name: &ObjectName) -> Result<bool> {
     }
 }
 
+/// Reports what keeps a single object from being mended.
 fn tell(monitor: &dyn Monitor, error: Error) -> Result<()> {
     pass_over(monitor, Warning::Repository, b"", error)
 }
