@@ -4,6 +4,9 @@ use gabion_core::error::{Error, ErrorKind};
 use openssh_sftp_client::Error as SftpError;
 use openssh_sftp_client::error::SftpErrorKind;
 
+/// What the library answers.
+pub(super) type SftpResult<T> = Result<T, SftpError>;
+
 /// The error of a call. What the server did not say is the end of the connection.
 pub(super) fn failed(operation: &'static str, error: SftpError) -> Error {
     let SftpError::SftpError(kind, _) = &error else {

@@ -6,22 +6,22 @@ use std::pin::Pin;
 use bytes::{Bytes, BytesMut};
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use gabion_core::backend::{ByteRange, ObjectMeta, ObjectName, Payload, check_length};
-use gabion_core::error::{Error, ErrorKind, Result};
+use gabion_core::error::{Error, ErrorKind, Result, Retry};
 use gabion_core::limits::OBJECT_BYTES_MAX;
 use openssh_sftp_client::file::File;
 use tokio::io::AsyncSeek;
 
-use super::failure::{failed, is_missing};
-use super::folder;
+use super::failure::{SftpResult, failed, is_missing};
 use super::session::Session;
+use super::{aside, folder};
 use crate::local::layout::{self, Spot};
 
 /// Bytes of a piece; servers that take less in a request get it in several.
 const PIECE_BYTES: usize = 128 << 10;
 /// Pieces of one object under way at once.
 const PIECES_AHEAD: usize = 32;
-
-type SftpResult<T> = Result<T, openssh_sftp_client::Error>;
+/// How often a put tries to take a place that others take meanwhile.
+const PUBLISHES_MAX: usize = 5;
 
 /// Stores an object.
 pub(super) async fn put(session: &Session, name: &ObjectName, payload: &Payload) -> Result<()> {
@@ -43,45 +43,61 @@ pub(super) async fn put(session: &Session, name: &ObjectName, payload: &Payload)
         if session.sftp.support_fsync() {
             file.clone().sync_all().await?;
         }
-        file.close().await?;
-        publish(call, &temporary, &format!("{folder}/{}", spot.file), payload).await
+        file.close().await
     };
     let written: SftpResult<()> = written.await;
-    if let Err(error) = written {
+    let place = format!("{folder}/{}", spot.file);
+    let published = match written {
+        Ok(()) => publish(call, &temporary, &place, payload).await,
+        Err(error) => Err(call.failed(error)),
+    };
+    if let Err(error) = published {
         // What has to be told is why, not how the cleaning went.
         let _ = session.sftp.fs().remove_file(&temporary).await;
+        let _ = aside::bring_back(session, &place).await;
         return Err(call.explain_full(error, payload).await);
     }
     Ok(())
 }
 
-/// Gives a file its name. Without `posix-rename` a server refuses names that are taken.
-async fn publish(call: Call<'_>, temporary: &str, place: &str, payload: &Payload) -> SftpResult<()> {
+/// Gives a file its name. Where names that are taken are refused, what bears it with other bytes steps [`aside`]: the
+/// ruin of an earlier put, or a copy that is better than none.
+async fn publish(call: Call<'_>, temporary: &str, place: &str, payload: &Payload) -> Result<()> {
     let mut fs = call.session.sftp.fs();
-    let renamed = fs.rename(temporary, place).await;
-    if renamed.is_ok() || call.session.sftp.support_posix_rename() {
-        return renamed;
-    }
     let range = ByteRange::All { limit: payload.len() as u64 };
-    if get(call.session, call.name, range).await.is_ok_and(|there| payload.has_bytes(&there)) {
-        return fs.remove_file(temporary).await;
+    let mut refusals = 0;
+    loop {
+        let refused = match fs.rename(temporary, place).await {
+            Ok(()) => break,
+            Err(error) => call.failed(error),
+        };
+        refusals += 1;
+        if aside::is_needless(call.session) || refusals == PUBLISHES_MAX {
+            return Err(refused);
+        }
+        match get(call.session, call.name, range).await {
+            Ok(there) if payload.has_bytes(&there) => {
+                fs.remove_file(temporary).await.map_err(|error| call.failed(error))?;
+                break;
+            }
+            Err(error) if error.retry() == Retry::Temporary => return Err(error),
+            _ => {}
+        }
+        match fs.symlink_metadata(place).await {
+            Ok(there) if folder::is_file(&there) => {
+                aside::step(call.session, place).await.map_err(|error| call.failed(error))?;
+            }
+            Ok(_) => return Err(refused),
+            // Another put was about to take the place, or a reader to bring back what was there.
+            Err(error) if is_missing(&error) => {}
+            Err(error) => return Err(call.failed(error)),
+        }
     }
-    if !fs.symlink_metadata(place).await.is_ok_and(|there| folder::is_file(&there)) {
-        return renamed;
+    if refusals > 0 {
+        // What has to be told is how the put went, not how the cleaning did.
+        let _ = aside::remove(call.session, place).await;
     }
-    // The ruin of an earlier put, or a copy that is better than none: it steps aside, and goes when the new one is in
-    // its place.
-    let aside = format!("{temporary}-old");
-    if fs.rename(place, &aside).await.is_err() {
-        return renamed;
-    }
-    let published = fs.rename(temporary, place).await;
-    // What has to be told is how the put went, not how the cleaning did.
-    let _ = match published {
-        Ok(()) => fs.remove_file(&aside).await,
-        Err(_) => fs.rename(&aside, place).await,
-    };
-    published
+    Ok(())
 }
 
 /// Writes all pieces at their places.
@@ -117,11 +133,7 @@ pub(super) async fn get(session: &Session, name: &ObjectName, range: ByteRange) 
     let call = Call { session, operation: "get object", name };
     let spot = call.spot()?;
     let path = format!("{}/{}", folder::path(session, &spot.folders), spot.file);
-    let opened = session.sftp.options().read(true).open(&path).await;
-    let mut file = match opened {
-        Ok(file) => file,
-        Err(error) => return Err(call.not_opened(&path, error).await),
-    };
+    let mut file = call.found(&path, || async { session.sftp.options().read(true).open(&path).await }).await?;
     let metadata = file.metadata().await.map_err(|error| call.failed(error))?;
     if metadata.file_type().is_some_and(|kind| !kind.is_file()) {
         return Err(call.error(ErrorKind::NotFound));
@@ -170,17 +182,15 @@ pub(super) async fn head(session: &Session, name: &ObjectName) -> Result<ObjectM
     let call = Call { session, operation: "head object", name };
     let spot = call.spot()?;
     let path = format!("{}/{}", folder::path(session, &spot.folders), spot.file);
-    match session.sftp.fs().symlink_metadata(&path).await {
-        Ok(metadata) if folder::is_folder(&metadata) => Err(call.error(ErrorKind::NotFound)),
-        Ok(metadata) if metadata.file_type().is_some_and(|kind| !kind.is_file()) => {
-            Err(call.told(Error::damaged(call.operation, "not a regular file")))
-        }
-        Ok(metadata) => match metadata.len() {
-            Some(bytes) => Ok(ObjectMeta { name: name.clone(), bytes }),
-            None => Err(call.told(Error::damaged(call.operation, "no size"))),
-        },
-        Err(error) => Err(call.not_opened(&path, error).await),
+    let metadata = call.found(&path, || async { session.sftp.fs().symlink_metadata(&path).await }).await?;
+    if folder::is_folder(&metadata) {
+        return Err(call.error(ErrorKind::NotFound));
     }
+    if metadata.file_type().is_some_and(|kind| !kind.is_file()) {
+        return Err(call.told(Error::damaged(call.operation, "not a regular file")));
+    }
+    let bytes = metadata.len().ok_or_else(|| call.told(Error::damaged(call.operation, "no size")))?;
+    Ok(ObjectMeta { name: name.clone(), bytes })
 }
 
 /// Removes an object.
@@ -188,6 +198,8 @@ pub(super) async fn delete(session: &Session, name: &ObjectName) -> Result<()> {
     let call = Call { session, operation: "delete object", name };
     let spot = call.spot()?;
     let path = format!("{}/{}", folder::path(session, &spot.folders), spot.file);
+    // First, or it would come back.
+    aside::remove(session, &path).await.map_err(|error| call.failed(error))?;
     match session.sftp.fs().remove_file(&path).await {
         Ok(()) => Ok(()),
         Err(error) => match call.not_opened(&path, error).await {
@@ -216,6 +228,24 @@ impl Call<'_> {
 
     async fn create(self, path: &str) -> SftpResult<File> {
         self.session.sftp.options().write(true).create_new(true).open(path).await
+    }
+
+    /// The answer to a question about a file. Where it is missing, what stepped [`aside`] comes back, and the question
+    /// is asked again: a put that goes on meanwhile takes nothing away from readers.
+    async fn found<T, F: Future<Output = SftpResult<T>>>(self, path: &str, ask: impl Fn() -> F) -> Result<T> {
+        let missing = match ask().await {
+            Ok(found) => return Ok(found),
+            Err(error) => self.not_opened(path, error).await,
+        };
+        if missing.kind() != ErrorKind::NotFound || aside::is_needless(self.session) {
+            return Err(missing);
+        }
+        aside::bring_back(self.session, path).await.map_err(|error| self.failed(error))?;
+        match ask().await {
+            Ok(found) => Ok(found),
+            Err(error) if is_missing(&error) => Err(missing),
+            Err(error) => Err(self.not_opened(path, error).await),
+        }
     }
 
     /// The error of a file that can not be opened. A missing directory of the repository looks like a missing
@@ -255,8 +285,7 @@ impl Call<'_> {
     }
 
     /// SFTP has no word for a full disk: whoever asks how much room there is knows.
-    async fn explain_full(self, error: openssh_sftp_client::Error, payload: &Payload) -> Error {
-        let error = self.failed(error);
+    async fn explain_full(self, error: Error, payload: &Payload) -> Error {
         if error.kind() != ErrorKind::Io || !self.session.sftp.support_statvfs() {
             return error;
         }

@@ -7,7 +7,8 @@ use gabion_core::backend::{ObjectMeta, ObjectName, Prefix};
 use gabion_core::error::{Error, ErrorKind, Result};
 use openssh_sftp_client::metadata::{MetaData, Permissions};
 
-use super::failure::{failed, is_missing};
+use super::aside;
+use super::failure::{SftpResult, failed, is_missing};
 use super::session::{Remote, Session};
 use crate::local::layout;
 
@@ -62,6 +63,9 @@ pub(super) async fn create_root(session: &Session) -> Result<()> {
             continue;
         }
         empty = false;
+        if aside::name_of(&name).is_some() {
+            continue;
+        }
         // The engine sees objects only; what it can not see must not be taken for an empty place.
         if ObjectName::new(&*name).is_err() {
             return Err(Error::new(ErrorKind::NotARepository, operation)
@@ -148,7 +152,10 @@ pub(super) async fn read_level(remote: &Arc<Remote>, folders: Vec<Vec<String>>, 
 async fn level_of(session: &Session, folder: Vec<String>, prefix: &Prefix) -> Result<Level> {
     let operation = "list objects";
     let mut level = Level::default();
-    for (file, metadata) in read(session, operation, &folder).await? {
+    let mut entries = read(session, operation, &folder).await?;
+    let found = find_missing(session, &folder, &entries).await.map_err(|error| failed(operation, error))?;
+    entries.extend(found);
+    for (file, metadata) in entries {
         if ObjectName::new(&*file).is_err() || file.contains('/') {
             continue;
         }
@@ -168,6 +175,26 @@ async fn level_of(session: &Session, folder: Vec<String>, prefix: &Prefix) -> Re
         }
     }
     Ok(level)
+}
+
+/// The objects of a folder that stepped [`aside`] and are back.
+async fn find_missing(
+    session: &Session,
+    folder: &[String],
+    entries: &[(String, MetaData)],
+) -> SftpResult<Vec<(String, MetaData)>> {
+    let is_there = |file: &str| entries.iter().any(|(there, _)| there == file);
+    let mut found = Vec::new();
+    for file in entries.iter().filter_map(|(file, _)| aside::name_of(file)).filter(|file| !is_there(file)) {
+        let place = format!("{}/{file}", path(session, folder));
+        aside::bring_back(session, &place).await?;
+        match session.sftp.fs().symlink_metadata(&place).await {
+            Ok(there) => found.push((file.to_owned(), there)),
+            Err(error) if is_missing(&error) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(found)
 }
 
 /// The entries of a folder whose names are text; none if it is missing, or an object.

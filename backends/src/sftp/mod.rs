@@ -10,6 +10,7 @@
 //!
 //! A connection that is lost makes what is under way fail with a temporary error; the next call connects again.
 
+mod aside;
 mod failure;
 mod file;
 mod folder;

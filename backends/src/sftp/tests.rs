@@ -43,6 +43,11 @@ impl Far {
         self.place.path().join("archives/a")
     }
 
+    /// Where the object is while another one is put in its place.
+    fn aside(&self) -> PathBuf {
+        self.place.path().join("archives/.old-a")
+    }
+
     fn files(&self) -> usize {
         std::fs::read_dir(self.place.path().join("archives")).unwrap().count()
     }
@@ -134,17 +139,70 @@ fn a_server_that_can_not_read_its_disk_has_lost_nothing() {
 }
 
 #[test]
-fn what_can_not_be_put_in_the_place_of_an_object_leaves_it_there() {
-    let Some(far) = Far::new("what_can_not_be_put_in_the_place_of_an_object_leaves_it_there") else { return };
+fn what_steps_aside_for_a_put_is_there_for_all_who_ask_until_the_new_one_is() {
+    let Some(far) = Far::new("what_steps_aside_for_a_put_is_there_for_all_who_ask_until_the_new_one_is") else {
+        return;
+    };
     let put = |strace: &[&str], name| {
         let store = far.failing(strace);
         block_on(store.put(&named(name), vec![1; 9].into(), PutMode::Write))
     };
     // The server renames by linking. The name is taken, what bears it steps aside, and then it fails.
-    let failed = put(&["-e", "inject=?link,?linkat:error=EIO:when=3"], "archives/a").unwrap_err();
-    assert_eq!((failed.kind(), far.files()), (ErrorKind::Io, 1));
-    assert_eq!(std::fs::read(far.object()).unwrap(), b"the only copy");
+    let failed = put(&["-e", "inject=?link,?linkat:error=EIO:when=3+"], "archives/a").unwrap_err();
+    assert_eq!((failed.kind(), far.files(), far.object().exists()), (ErrorKind::Io, 1, false));
+    let is_back = || {
+        let back = std::fs::read(far.object()).is_ok_and(|bytes| bytes == b"the only copy");
+        back && far.files() == 1
+    };
+    let set_aside = || std::fs::rename(far.object(), far.aside()).unwrap();
+    let store = far.failing(&[]);
+    block_on(async {
+        let name = named("archives/a");
+        let listed: Vec<_> = store.list(&Prefix::new("archives").unwrap()).try_collect().await.unwrap();
+        assert_eq!(listed, [ObjectMeta { name: name.clone(), bytes: 13 }]);
+        assert!(is_back());
+        set_aside();
+        assert_eq!(store.get(&name, ByteRange::WHOLE).await.unwrap(), &b"the only copy"[..]);
+        assert!(is_back());
+        set_aside();
+        assert_eq!(store.head(&name).await.unwrap().bytes, 13);
+        assert!(is_back());
+        // What can not be brought back is not missing.
+        set_aside();
+        let stuck = far.failing(&["-e", "inject=?link,?linkat:error=EIO"]);
+        assert_eq!(stuck.head(&name).await.unwrap_err().kind(), ErrorKind::Io);
+        store.delete(&name).await.unwrap();
+        assert_eq!(store.head(&name).await.unwrap_err().kind(), ErrorKind::NotFound);
+        assert_eq!(far.files(), 0);
+    });
+    std::fs::write(far.object(), "the only copy").unwrap();
     assert!(put(&[], "archives").is_err(), "a folder steps aside for nobody");
+    // Something of an earlier put is in the way.
+    std::fs::write(far.aside(), "older").unwrap();
     put(&[], "archives/a").unwrap();
     assert_eq!((std::fs::read(far.object()).unwrap(), far.files()), (vec![1; 9], 1));
+}
+
+#[test]
+fn a_place_that_others_take_or_free_meanwhile_is_taken_all_the_same() {
+    let Some(far) = Far::new("a_place_that_others_take_or_free_meanwhile_is_taken_all_the_same") else { return };
+    // Somebody else sets aside first; then somebody brings back what was set aside.
+    for failing in ["error=ENOENT:when=2", "error=EEXIST:when=3"] {
+        std::fs::write(far.object(), "a ruin").unwrap();
+        let store = far.failing(&["-e", &format!("inject=?link,?linkat:{failing}")]);
+        block_on(store.put(&named("archives/a"), vec![1; 9].into(), PutMode::Write)).unwrap();
+        assert_eq!((std::fs::read(far.object()).unwrap(), far.files()), (vec![1; 9], 1), "{failing}");
+    }
+}
+
+#[test]
+fn a_connection_that_is_lost_while_an_object_is_compared_is_worth_another_try() {
+    let Some(far) = Far::new("a_connection_that_is_lost_while_an_object_is_compared_is_worth_another_try") else {
+        return;
+    };
+    let object = far.object();
+    let store = far.failing(&["-P", object.to_str().unwrap(), "-e", "inject=?open,?openat:signal=KILL"]);
+    let lost = block_on(store.put(&named("archives/a"), vec![1; 9].into(), PutMode::Write)).unwrap_err();
+    assert_eq!((lost.kind(), lost.retry()), (ErrorKind::Connection, Retry::Temporary), "{lost}");
+    assert_eq!(std::fs::read(object).unwrap(), b"the only copy");
 }
