@@ -18,6 +18,7 @@ pub use quota::QuotaBackend;
 pub use retry::{RetryBackend, RetryOptions};
 pub use trace::{Method, StoreTrace, Totals, Trace, TraceBackend};
 pub use verify::VerifyBackend;
+pub(crate) use verify::check_whole;
 
 #[cfg(test)]
 mod testing;

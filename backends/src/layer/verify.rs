@@ -34,7 +34,7 @@ fn has_tail(name: &ObjectName) -> bool {
 }
 
 /// Whether these bytes are just what was put under this name: by the engine, or by a redundancy layer over it.
-fn verify(name: &ObjectName, bytes: &Bytes) -> Result<()> {
+pub(crate) fn check_whole(name: &ObjectName, bytes: &Bytes) -> Result<()> {
     if parity::is_object(name, bytes) || erasure::is_part(name, bytes) {
         return Ok(());
     }
@@ -55,7 +55,7 @@ impl Backend for VerifyBackend {
     async fn put(&self, name: &ObjectName, payload: Payload, mode: PutMode) -> Result<()> {
         let bytes = payload.into_bytes();
         if has_tail(name) {
-            verify(name, &bytes)?;
+            check_whole(name, &bytes)?;
         }
         self.inner.put(name, bytes.into(), mode).await
     }

@@ -12,12 +12,17 @@ use std::path::{Component, Path, PathBuf};
 
 use gabion_core::backend::{Action, ObjectName, Permissions};
 use gabion_core::error::{Error, ErrorKind, Result};
+use gabion_core::limits::CONFIG_BYTES_MAX;
 
 use super::errors::REFUSED_PATH;
 use super::protocol::RemotePath;
 use super::serve::ServeOptions;
+use crate::layer::check_whole;
 
 const OPERATION: &str = "open repository";
+const CONFIG: &str = "config";
+/// Bytes of a repository's config, with all that redundancy layers may add.
+const CONFIG_STORED_MAX: u64 = 16 * CONFIG_BYTES_MAX as u64;
 
 /// The directories a server serves.
 #[derive(Debug)]
@@ -68,19 +73,33 @@ impl Places {
 /// `RepositoryNotFound` if the directory holds no repository, `PermissionDenied` with the fact [`REFUSED_PATH`] if it
 /// lies where another one has objects that `permissions` tell apart.
 pub(super) fn check_top(path: &Path, permissions: Permissions) -> Result<()> {
-    let is_repository = |folder: &Path| folder.join("config").symlink_metadata().is_ok_and(|there| there.is_file());
     let grows = |folder: &OsStr| {
         let name = folder.to_str().and_then(|folder| ObjectName::new(format!("{folder}/x")).ok());
         name.is_some_and(|name| permissions.allow(Action::Put, &name))
     };
-    let is_part = |folder: &Path| folder.file_name().is_some_and(grows) && folder.parent().is_some_and(is_repository);
+    let is_part =
+        |folder: &Path| folder.file_name().is_some_and(grows) && folder.parent().is_some_and(holds_repository);
     let told = |kind, fact| Err(Error::new(kind, OPERATION).with(fact, path.display()));
     match permissions {
         Permissions::All => Ok(()),
         _ if path.ancestors().any(is_part) => told(ErrorKind::PermissionDenied, REFUSED_PATH),
-        _ if !is_repository(path) => told(ErrorKind::RepositoryNotFound, "path"),
+        _ if size_of_config(path).is_none() => told(ErrorKind::RepositoryNotFound, "path"),
         _ => Ok(()),
     }
+}
+
+/// Whether a directory has a `config` that is an object of ours; many a program has a file of that name. Nobody knows
+/// about one that can not be read, so it is taken for one.
+fn holds_repository(folder: &Path) -> bool {
+    let is_ours = |bytes: Vec<u8>| ObjectName::new(CONFIG).is_ok_and(|name| check_whole(&name, &bytes.into()).is_ok());
+    let is_short = size_of_config(folder).is_some_and(|bytes| bytes <= CONFIG_STORED_MAX);
+    is_short && std::fs::read(folder.join(CONFIG)).map_or(true, is_ours)
+}
+
+/// The size of the file `config` in a directory, if there is one.
+fn size_of_config(folder: &Path) -> Option<u64> {
+    let there = folder.join(CONFIG).symlink_metadata().ok()?;
+    there.is_file().then(|| there.len())
 }
 
 /// A path as it is meant by whoever is at home.
@@ -121,6 +140,8 @@ fn real(path: &Path) -> Result<PathBuf> {
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::symlink;
+
+    use gabion_core::crypto::envelope::append_tail;
 
     use super::*;
 
@@ -174,10 +195,13 @@ mod tests {
     fn whoever_is_restricted_opens_repositories_and_nothing_in_them_or_around_them() {
         let place = tempfile::tempdir().unwrap();
         let root = place.path().canonicalize().unwrap();
-        // A repository, one in a home directory with a file of that name, and one that bears the name of a folder.
-        for file in ["repo/config", "config", "sub/repo/config", "archives.d/archives/config"] {
-            std::fs::create_dir_all(root.join(file).parent().unwrap()).unwrap();
-            std::fs::write(root.join(file), "").unwrap();
+        let mut config = b"a config".to_vec();
+        append_tail(&mut config);
+        // A repository, one in a home directory with a file of that name, and some that bear the name of a folder.
+        std::fs::write(root.join("config"), "Host *").unwrap();
+        for folder in ["repo", "sub/repo", "archives.d/archives", "archives", "keys/repo"] {
+            std::fs::create_dir_all(root.join(folder)).unwrap();
+            std::fs::write(root.join(folder).join("config"), &config).unwrap();
         }
         // What clients put to make folders look like repositories.
         for file in ["repo/archives/config", "repo/segments/ab/config"] {
@@ -186,7 +210,7 @@ mod tests {
         }
         for permissions in [Permissions::NoDelete, Permissions::WriteOnly] {
             let kind = |path: &str| check_top(&root.join(path), permissions).map_err(|error| error.kind());
-            for path in ["repo", "sub/repo", "archives.d/archives"] {
+            for path in ["repo", "sub/repo", "archives.d/archives", "archives", "keys/repo"] {
                 assert_eq!(kind(path), Ok(()), "{path}");
             }
             for path in ["repo/archives", "repo/segments", "repo/segments/ab", "repo/locks"] {

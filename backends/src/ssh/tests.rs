@@ -145,7 +145,7 @@ fn what_the_server_refuses_comes_with_its_reason() {
     let adding = ServeOptions { permissions: Permissions::NoDelete, quota: Some(1000), ..ServeOptions::default() };
     let empty = opened(way_to(adding.clone()), &path, Access::Existing).unwrap_err();
     assert_eq!((empty.kind(), empty.context("path")), (ErrorKind::RepositoryNotFound, path.to_str()));
-    std::fs::write(path.join("config"), "").unwrap();
+    std::fs::write(path.join("config"), sealed(8)).unwrap();
     let folder = opened(way_to(adding.clone()), &path.join("segments"), Access::Existing).unwrap_err();
     assert_eq!(folder.context(errors::REFUSED_PATH), path.join("segments").to_str());
     let client = opened(way_to(adding.clone()), &path, Access::Existing).unwrap();
