@@ -77,9 +77,9 @@ impl Remote {
         let (current, target, options) = (Arc::clone(&self.current), self.target.clone(), self.options.clone());
         let asked = Instant::now();
         async move {
-            let (host, connect) = (target.clone(), async move { Session::connect(&target, &options).await.map(Ok) });
+            let (host, connect) = (target.clone(), async move { Session::connect(&target, &options).await });
             let session = current.get(asked, Session::is_alive, connect).await;
-            let session = session.unwrap_or_else(|loss| Err(loss.of_host(&host)))?;
+            let session = session.map_err(|loss| loss.of_host(&host))?;
             let _awaited = session.link.expect_answer();
             let done = work(Arc::clone(&session)).await;
             match done {

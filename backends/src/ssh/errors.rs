@@ -63,8 +63,8 @@ pub fn known_fact(name: &str) -> Option<&'static str> {
 
 /// What an error has to tell, by name. The client knows the object it asked for.
 pub fn facts(error: &Error) -> Vec<(&'static str, String)> {
-    let named = FACTS.into_iter().filter(|name| *name != CAUSE);
-    let mut facts: Vec<_> = named.filter_map(|name| Some((name, error.context(name)?.to_owned()))).collect();
+    let told = |name| Some((name, error.context(name)?.to_owned()));
+    let mut facts: Vec<_> = FACTS.into_iter().filter_map(told).collect();
     let source = std::error::Error::source(error);
     facts.extend(source.map(|source| (CAUSE, source.to_string())));
     facts

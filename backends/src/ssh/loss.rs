@@ -1,12 +1,12 @@
-//! Why a connection ended: told to everybody who waits for it.
+//! Why there is no connection: told to everybody who waits for it.
 
 use std::process::ExitStatus;
 use std::time::Duration;
 
 use gabion_core::backend::ObjectName;
-use gabion_core::error::{Error, ErrorKind};
+use gabion_core::error::{Error, ErrorKind, Retry};
 
-use super::errors::{SERVER_SENT, SERVER_SPEAKS};
+use super::errors::{SERVER_SENT, SERVER_SPEAKS, facts};
 use super::{CONNECT, Target};
 
 /// The reason, which several calls get.
@@ -14,14 +14,14 @@ use super::{CONNECT, Target};
 pub(crate) struct Loss {
     kind: ErrorKind,
     temporary: bool,
-    fact: (&'static str, String),
+    facts: Vec<(&'static str, String)>,
     status: Option<String>,
 }
 
 impl Loss {
     /// It was closed.
     pub fn closed(why: impl Into<String>) -> Self {
-        Self { kind: ErrorKind::Connection, temporary: true, fact: ("reason", why.into()), status: None }
+        Self { kind: ErrorKind::Connection, temporary: true, facts: vec![("reason", why.into())], status: None }
     }
 
     /// The server could not be started at all.
@@ -31,7 +31,7 @@ impl Loss {
 
     /// The server sent what is no answer.
     pub fn garbage(what: impl Into<String>) -> Self {
-        Self { kind: ErrorKind::Connection, temporary: true, fact: (SERVER_SENT, what.into()), status: None }
+        Self { kind: ErrorKind::Connection, temporary: true, facts: vec![(SERVER_SENT, what.into())], status: None }
     }
 
     /// Another attempt will not help.
@@ -41,14 +41,20 @@ impl Loss {
 
     /// The server speaks no version of the protocol that is known here; the newest it knows is told.
     pub fn version(newest: u16) -> Self {
-        let fact = (SERVER_SPEAKS, format!("version {newest} of the protocol at most"));
-        Self { kind: ErrorKind::Unsupported, temporary: false, fact, status: None }
+        let facts = vec![(SERVER_SPEAKS, format!("version {newest} of the protocol at most"))];
+        Self { kind: ErrorKind::Unsupported, temporary: false, facts, status: None }
     }
 
     /// The server was silent for so long.
     pub fn silent(time: Duration) -> Self {
-        let fact = ("reason", format!("no sign of life for {} seconds", time.as_secs()));
-        Self { kind: ErrorKind::TimedOut, temporary: true, fact, status: None }
+        let facts = vec![("reason", format!("no sign of life for {} seconds", time.as_secs()))];
+        Self { kind: ErrorKind::TimedOut, temporary: true, facts, status: None }
+    }
+
+    /// The server was reached, and opens nothing.
+    pub fn refused(error: &Error) -> Self {
+        let temporary = error.retry() == Retry::Temporary;
+        Self { kind: error.kind(), temporary, facts: facts(error), status: None }
     }
 
     /// The child ended like this. A shell that knows no such command ends with 127.
@@ -71,7 +77,9 @@ impl Loss {
         if let Some(name) = name {
             error = error.with("object", name);
         }
-        error = error.with(self.fact.0, &self.fact.1);
+        for (name, fact) in &self.facts {
+            error = error.with(name, fact);
+        }
         if let Some(status) = &self.status {
             error = error.with("ssh ended with", status);
         }

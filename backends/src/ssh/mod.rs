@@ -145,10 +145,10 @@ impl Remote {
             let connected = tokio::task::spawn_blocking(move || remote.connect(Access::Existing)).await;
             let connected =
                 connected.unwrap_or_else(|error| Ok(Err(Error::new(ErrorKind::System, operation).because(error))));
-            connected.map(|opened| opened.map(|(connection, _)| connection))
+            connected?.map(|(connection, _)| connection).map_err(|refused| Loss::refused(&refused))
         };
         let connected = self.current.get(Instant::now(), Connection::is_alive, connect).await;
-        connected.unwrap_or_else(|loss| Err(loss.of_host(&self.target)))
+        connected.map_err(|loss| loss.of_host(&self.target))
     }
 
     /// Starts ssh and opens the repository. The loss of a connection is one, what a server answers is the rest.

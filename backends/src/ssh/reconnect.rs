@@ -29,30 +29,59 @@ impl<C: Send + Sync + 'static> Reconnect<C> {
 
     /// The connection there is, or a new one. Whoever comes first connects; the others wait, without a thread, and get
     /// what came of it: whoever asked before an attempt failed makes no other one.
-    ///
-    /// A loss is an attempt that failed; what a server refused may be asked again at once.
     pub async fn get(
         &self,
         asked: Instant,
         is_alive: impl Fn(&C) -> bool,
-        connect: impl Future<Output = Result<Result<Arc<C>>, Loss>> + Send + 'static,
-    ) -> Result<Result<Arc<C>>, Loss> {
+        connect: impl Future<Output = Result<Arc<C>, Loss>> + Send + 'static,
+    ) -> Result<Arc<C>, Loss> {
         let mut last = Arc::clone(&self.0).lock_owned().await;
         match &*last {
-            Last::Connected(connection) if is_alive(connection) => return Ok(Ok(Arc::clone(connection))),
+            Last::Connected(connection) if is_alive(connection) => return Ok(Arc::clone(connection)),
             Last::Failed(loss, when) if *when >= asked => return Err(loss.clone()),
             _ => {}
         }
         // It goes on if the caller loses interest: whoever comes next wants it as well.
         let connected = tokio::spawn(async move {
             let connected = connect.await;
-            match &connected {
-                Ok(Ok(connection)) => *last = Last::Connected(Arc::clone(connection)),
-                Ok(Err(_)) => {}
-                Err(loss) => *last = Last::Failed(loss.clone(), Instant::now()),
-            }
+            *last = match &connected {
+                Ok(connection) => Last::Connected(Arc::clone(connection)),
+                Err(loss) => Last::Failed(loss.clone(), Instant::now()),
+            };
             connected
         });
-        connected.await.unwrap_or_else(|error| Ok(Err(Error::new(ErrorKind::System, CONNECT).because(error))))
+        let ended = |error| Err(Loss::refused(&Error::new(ErrorKind::System, CONNECT).because(error)));
+        connected.await.unwrap_or_else(ended)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::time::Duration;
+
+    use super::super::errors::REFUSED_PATH;
+    use super::*;
+
+    #[tokio::test]
+    async fn who_asked_before_a_server_refused_is_refused_without_another_attempt() {
+        let reconnect = Reconnect::<()>::new(None);
+        let attempts = Arc::new(AtomicUsize::new(0));
+        let refused = async |asked| {
+            let attempts = Arc::clone(&attempts);
+            let connect = async move {
+                attempts.fetch_add(1, Ordering::Relaxed);
+                let error = Error::new(ErrorKind::PermissionDenied, "open repository").with(REFUSED_PATH, "/x");
+                Err(Loss::refused(&error))
+            };
+            let error = reconnect.get(asked, |()| true, connect).await.unwrap_err().error(CONNECT, None);
+            assert_eq!((error.kind(), error.context(REFUSED_PATH)), (ErrorKind::PermissionDenied, Some("/x")));
+        };
+        let asked = Instant::now();
+        refused(asked).await;
+        refused(asked).await;
+        assert_eq!(attempts.load(Ordering::Relaxed), 1);
+        refused(asked + Duration::from_secs(3600)).await;
+        assert_eq!(attempts.load(Ordering::Relaxed), 2);
     }
 }
