@@ -34,8 +34,8 @@ pub fn for_error(error: &Error) -> Option<&'static str> {
         }
         _ if error.context(SERVER_SPEAKS).is_some() => "update gabion on the machine with the lower version",
         _ if error.context(REFUSED_PATH).is_some() => {
-            "the server serves other paths only, and nothing in a repository but the whole: see the options of \
-             `gabion serve` in its authorized_keys"
+            "the server serves other paths only (see --restrict-to-path in its authorized_keys), and no part of a \
+             repository by itself"
         }
         ErrorKind::NoSpace if error.context("quota").is_some() => {
             "the server grants no more: prune and compact with all permissions, or raise its --quota"
