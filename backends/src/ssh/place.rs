@@ -99,7 +99,7 @@ fn holds_repository(folder: &Path) -> bool {
 /// The size of the file `config` in a directory, if there is one.
 fn size_of_config(folder: &Path) -> Option<u64> {
     let there = folder.join(CONFIG).symlink_metadata().ok()?;
-    there.is_file().then(|| there.len())
+    there.is_file().then_some(there.len())
 }
 
 /// A path as it is meant by whoever is at home.
