@@ -84,10 +84,14 @@ pub struct Context {
 impl Context {
     /// A context made of the common options and what the process was started in.
     pub fn new(common: Common, surroundings: Surroundings) -> Result<Self, Failure> {
+        let placeholders = Placeholders::of_machine(&surroundings.environment, SystemClock.now())?;
+        let units = surroundings.environment.units()?;
+        Ok(Self::made(common, surroundings, placeholders, units))
+    }
+
+    fn made(common: Common, surroundings: Surroundings, placeholders: Placeholders, units: Units) -> Self {
         let Surroundings { environment, repository, borg } = surroundings;
-        let placeholders = Placeholders::of_machine(&environment, SystemClock.now())?;
-        let units = environment.units()?;
-        Ok(Self {
+        Self {
             common,
             environment,
             placeholders,
@@ -99,7 +103,7 @@ impl Context {
             signals: OnceLock::new(),
             counted: Mutex::default(),
             opened: OnceLock::new(),
-        })
+        }
     }
 
     /// The surroundings of the other repository: `repo` or `GABION_OTHER_REPO`, which may name a profile, and the
@@ -123,23 +127,8 @@ impl Context {
         });
         let placeholders = Placeholders::of_machine(&self.environment, self.now())?;
         let common = Common { repo: repository.clone(), ..self.common.clone() };
-        let trace = Trace::new();
-        let (units, signals, opened) = (self.units, OnceLock::new(), OnceLock::new());
-        let borg = self.borg.clone();
-        let (started, counted) = (self.started, Mutex::default());
-        Ok(Self {
-            common,
-            environment,
-            placeholders,
-            units,
-            repository,
-            borg,
-            trace,
-            started,
-            signals,
-            counted,
-            opened,
-        })
+        let surroundings = Surroundings { environment, repository, borg: self.borg.clone() };
+        Ok(Self::made(common, surroundings, placeholders, self.units))
     }
 
     /// When the command began.

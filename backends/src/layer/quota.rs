@@ -175,6 +175,7 @@ mod tests {
             assert_eq!(client.head(&named("e")).await.unwrap_err().kind(), ErrorKind::NotFound);
         });
     }
+
     #[test]
     fn what_is_under_way_is_counted_once() {
         Builder::new_current_thread().enable_all().start_paused(true).build().unwrap().block_on(async {

@@ -183,9 +183,12 @@ async fn find_missing(
     folder: &[String],
     entries: &[(String, MetaData)],
 ) -> SftpResult<Vec<(String, MetaData)>> {
-    let is_there = |file: &str| entries.iter().any(|(there, _)| there == file);
+    let is_missing_object = |file: &&str| {
+        // A server says what it likes, and nothing is renamed but objects in their folders.
+        !file.contains('/') && ObjectName::new(*file).is_ok() && entries.iter().all(|(there, _)| there != file)
+    };
     let mut found = Vec::new();
-    for file in entries.iter().filter_map(|(file, _)| aside::name_of(file)).filter(|file| !is_there(file)) {
+    for file in entries.iter().filter_map(|(file, _)| aside::name_of(file)).filter(is_missing_object) {
         let place = format!("{}/{file}", path(session, folder));
         aside::bring_back(session, &place).await?;
         match session.sftp.fs().symlink_metadata(&place).await {
