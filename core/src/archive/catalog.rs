@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::record::{ArchiveRecord, PendingRecord};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result, is_finding};
 use crate::id::ArchiveId;
 use crate::limits::RECORD_BYTES_MAX;
-use crate::repository::{ArchiveNames, Repository, is_finding};
+use crate::repository::{ArchiveNames, Repository};
 use crate::seal::Kind;
 
 /// An archive and its name in the store.

@@ -11,13 +11,13 @@ use serde_bytes::ByteBuf;
 
 use crate::clock::Timestamp;
 use crate::codec::{self, Extensions};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result, is_finding};
 use crate::id::{ArchiveId, ClientId, PendingId};
 use crate::limits::{
     ARCHIVE_RECORD_BYTES_MAX, COMMENT_BYTES_MAX, HEADS_MAX, INLINE_ATTRIBUTES_BYTES_MAX, LABEL_BYTES_MAX,
     NAME_BYTES_MAX, RECORD_BYTES_MAX, TAGS_MAX,
 };
-use crate::repository::{Repository, is_finding};
+use crate::repository::Repository;
 use crate::seal::Kind;
 
 use super::content::DirectoryRef;

@@ -14,12 +14,12 @@ use crate::archive::metadata::{Attributes, FileType, Metadata, flag};
 use crate::archive::record::ArchiveRecord;
 use crate::archive::walk::{Walk, WalkEvent, WalkItem};
 use crate::clock::Timestamp;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result, is_finding};
 use crate::fs::attributes::{ACCESS_ACL, DEFAULT_ACL};
 use crate::limits::KIB;
 use crate::monitor::{Counters, Event, FileStatus, Monitor, Warning};
 use crate::pattern::{Decision, Matcher};
-use crate::repository::{Reader, is_finding};
+use crate::repository::Reader;
 use crate::tar::{Format, Kind, Member, TarWriter, Time};
 
 /// How an archive is written.

@@ -1,8 +1,7 @@
 //! What can not be read while much is.
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, is_finding};
 use crate::monitor::{Event, Monitor, Warning};
-use crate::repository::is_finding;
 
 /// Reports what can not be read, so that the rest goes on.
 ///

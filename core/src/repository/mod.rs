@@ -45,7 +45,6 @@ mod trust;
 mod verify;
 mod writer;
 
-pub use crate::error::is_finding;
 pub use closed::ClosedRepository;
 pub use collector::Collector;
 pub use commit::{NewArchive, Resolve};

@@ -7,10 +7,10 @@ use super::{About, Check, Look, Spoilt, Told};
 use crate::archive::catalog::Archive;
 use crate::archive::node::Node;
 use crate::backend::ObjectName;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result, is_finding};
 use crate::id::ChunkId;
 use crate::index::{Mark, Marks, Place};
-use crate::repository::{Reader, is_finding};
+use crate::repository::Reader;
 use crate::segment::Class;
 
 /// Nodes that are read at once. What they name waits in memory.

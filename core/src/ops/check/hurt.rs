@@ -7,9 +7,9 @@ use crate::archive::content::{Content, ContentItem};
 use crate::archive::content_tree::ContentReader;
 use crate::archive::entry::Entry;
 use crate::archive::walk::{Walk, WalkEvent};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, is_finding};
 use crate::id::ChunkId;
-use crate::repository::{Reader, is_finding};
+use crate::repository::Reader;
 
 impl Check<'_, '_> {
     /// Names every file and directory of an archive that can not be restored whole.

@@ -5,9 +5,9 @@ use super::reading::at_once;
 use super::{About, CheckOptions, Checked, Finding, Report, Told};
 use crate::backend::{Prefix, Store};
 use crate::clock::Clock;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result, is_finding};
 use crate::monitor::{Counters, Monitor};
-use crate::repository::{Named, is_finding, verify_stored};
+use crate::repository::{Named, verify_stored};
 
 /// Reads every object and compares it with its hash and name. What a disk or a wire does to an object is found; an
 /// object that is missing, or that an enemy made, is not.

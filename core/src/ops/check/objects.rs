@@ -8,11 +8,11 @@ use crate::backend::ObjectName;
 use crate::clock::{Clock, Timestamp};
 use crate::compress::Decompressor;
 use crate::crypto::envelope::Kind;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result, is_finding};
 use crate::id::SegmentId;
 use crate::monitor::Counters;
 use crate::ops::memory::Memory;
-use crate::repository::{Named, Repository, SegmentState, Session, is_finding};
+use crate::repository::{Named, Repository, SegmentState, Session};
 
 impl Check<'_, '_> {
     /// Reads what is to be read, and compares the index with what exists.

@@ -3,8 +3,7 @@
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use crate::error::Result;
-use crate::repository::is_finding;
+use crate::error::{Result, is_finding};
 
 /// What `work` makes of each item, with the item's position, until `stop` says so or an error that is no finding comes,
 /// such as that the connection is lost. Every thread has one item at a time and a `tool` of its own.

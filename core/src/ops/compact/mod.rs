@@ -14,12 +14,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::clock::Clock;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result, is_finding};
 use crate::gc::{Damage, Doom, LostChunk, damage_records};
 use crate::id::{ChunkId, SegmentId};
 use crate::monitor::{Counters, Event, Monitor, Warning};
 use crate::ops::lease::wait_for_leases;
-use crate::repository::{Collector, Repository, WriterOptions, is_finding};
+use crate::repository::{Collector, Repository, WriterOptions};
 
 use needs::Needs;
 use roots::Roots;

@@ -6,11 +6,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::roots::{Root, Roots};
 use crate::archive::node::Node;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, is_finding};
 use crate::id::ChunkId;
 use crate::index::{Mark, Marks};
 use crate::monitor::Monitor;
-use crate::repository::{Collector, Reader, is_finding};
+use crate::repository::{Collector, Reader};
 use crate::segment::Class;
 
 /// What the roots need, as far as a collector can see.

@@ -6,10 +6,10 @@ use crate::archive::content::DirectoryRef;
 use crate::archive::record::{ArchiveRecord, PendingRecord};
 use crate::archive::stat::StatRef;
 use crate::clock::{Clock, Timestamp};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result, is_finding};
 use crate::id::{ArchiveId, PendingId, write_hex};
 use crate::limits::RECORD_BYTES_MAX;
-use crate::repository::{Repository, is_finding};
+use crate::repository::Repository;
 use crate::seal::Kind;
 
 /// The roots that one look found.

@@ -14,11 +14,11 @@ use crate::archive::removal::RemovalRecord;
 use crate::archive::tree::DirectoryReader;
 use crate::clock::Timestamp;
 use crate::codec::Extensions;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, is_finding};
 use crate::id::{ArchiveId, ChunkId};
 use crate::limits::RECORD_BYTES_MAX;
 use crate::monitor::Monitor;
-use crate::repository::{Reader, Repository, Session, is_finding};
+use crate::repository::{Reader, Repository, Session};
 use crate::seal::Kind;
 use crate::segment::Class;
 

@@ -12,11 +12,11 @@ use crate::archive::content_tree::ContentReader;
 use crate::archive::entry::Entry;
 use crate::archive::node::Node;
 use crate::archive::walk::{Walk, WalkEvent, find_path};
-use crate::error::Result;
+use crate::error::{Result, is_finding};
 use crate::gc::LostChunk;
 use crate::id::{ArchiveId, ChunkId};
 use crate::monitor::Monitor;
-use crate::repository::{ChunkSource, Collector, Reader, Repository, is_finding};
+use crate::repository::{ChunkSource, Collector, Reader, Repository};
 use crate::segment::Class;
 
 type Lost = BTreeMap<ChunkId, LostChunk>;

@@ -8,7 +8,7 @@ use super::plan::says;
 use super::{Plan, RepairOptions};
 use crate::backend::ObjectName;
 use crate::clock::Clock;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result, is_finding};
 use crate::gc::{LostChunk, damage_records};
 use crate::id::{ChunkId, PendingId, SegmentId};
 use crate::monitor::{Counters, Event, Monitor, Warning};
@@ -17,7 +17,7 @@ use crate::ops::delete::{Remover, remove};
 use crate::ops::lease::wait_for_leases;
 use crate::ops::republish::republish;
 use crate::ops::unread::pass_over;
-use crate::repository::{Collector, Named, Repository, is_finding};
+use crate::repository::{Collector, Named, Repository};
 use crate::seal::Kind;
 
 /// What a repair did.
