@@ -36,8 +36,12 @@ fn shells_can_complete() {
     assert_eq!(place.run(&["completion", "csh-classic"]).rc, 2);
 }
 
+/// All topics of `gabion help`.
+pub const TOPICS: [&str; 7] =
+    ["stores", "patterns", "placeholders", "match-archives", "compression", "environment", "exit-codes"];
+
 /// The commands that a page of help lists.
-fn commands(place: &Place, above: &[&str]) -> Vec<String> {
+pub fn commands(place: &Place, above: &[&str]) -> Vec<String> {
     let help = place.run(&[&["help"], above].concat()).succeeded().out;
     let Some((_, list)) = help.split_once("\nCommands:\n") else { return Vec::new() };
     list.lines()
@@ -61,8 +65,7 @@ fn every_command_and_topic_has_a_page_in_the_manual() {
         expected.push(format!("man1/gabion-{command}.1"));
     }
     assert!(expected.contains(&"man1/gabion-key-export.1".to_owned()) && expected.len() > 40, "{expected:?}");
-    let topics = ["stores", "patterns", "placeholders", "match-archives", "compression", "environment", "exit-codes"];
-    expected.extend(topics.map(|topic| format!("man7/gabion-{topic}.7")));
+    expected.extend(TOPICS.map(|topic| format!("man7/gabion-{topic}.7")));
     expected.extend(["man1", "man7"].map(str::to_owned));
     expected.sort();
     let found = tree(&place.path("share/man"));

@@ -26,6 +26,7 @@ mod output;
 mod pages;
 mod place;
 mod privileged;
+mod reference;
 mod remote;
 mod repair;
 mod rewrite;
