@@ -4,7 +4,12 @@ use std::path::PathBuf;
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
+use gabion_core::archive::attributes::AttributesRef;
 use gabion_core::archive::catalog::Catalog;
+use gabion_core::archive::metadata::Attributes;
+use gabion_core::archive::record::PendingRecord;
+use gabion_core::clock::Clock as _;
+use gabion_core::codec::Extensions;
 use gabion_core::error::{Error, ErrorKind, Retry};
 use gabion_core::ops::analyze::hotspots;
 use gabion_core::ops::create::{CreateOptions, Created};
@@ -16,8 +21,11 @@ use gabion_core::ops::list::list;
 use gabion_core::pattern::Matcher;
 use gabion_core::repository::{Reader, Repository};
 use gabion_tests::{Call, FaultyBackend, Method, Notes, Objects, Random, ReadFault, RecordingBackend, WriteFault};
+use rustix::fs::{XattrFlags, setxattr};
+use rustix::io::Errno;
 
-use crate::engine::{archives, back_up, backed_up, copied, differences, new_repository, open, options, restore};
+use crate::engine::restore;
+use crate::engine::{archives, back_up, backed_up, clock, copied, differences, new_repository, open, options};
 
 /// A repository with one archive of `before`, and a source that has grown.
 struct Scene {
@@ -204,10 +212,28 @@ fn a_catalog_that_can_not_be_listed_is_no_empty_catalog() {
     }
 }
 
+/// Gives a directory attributes that lie in a segment of their own, as if another file had had them before.
+fn with_attributes_elsewhere(scene: &Scene) {
+    let value = vec![7; 2000];
+    match setxattr(scene.source.join("below"), "user.large", &value, XattrFlags::empty()) {
+        Ok(()) | Err(Errno::OPNOTSUPP) => {}
+        Err(errno) => panic!("{errno}"),
+    }
+    let attributes =
+        Attributes([(b"user.large".to_vec(), value)].into_iter().map(|(n, v)| (n.into(), v.into())).collect());
+    let writer = open(scene.objects.backend()).unwrap().session().unwrap().into_writer(&options().writer).unwrap();
+    AttributesRef::store(attributes, &writer).unwrap();
+    let extensions = Extensions::none();
+    let pending = PendingRecord { started: clock().now(), base: None, record: None, complete: false, extensions };
+    writer.checkpoint(&pending.encode().unwrap()).unwrap();
+    writer.renounce().unwrap();
+}
+
 /// What may be damaged is passed over; a connection is not.
 #[test]
 fn a_lost_connection_is_no_damage() {
     let scene = scene();
+    with_attributes_elsewhere(&scene);
     backed_up(&scene.objects, &scene.source);
     let (told, _) = archives(&scene.objects);
     let (old, new) = (&told[0], &told[1]);
@@ -216,7 +242,7 @@ fn a_lost_connection_is_no_damage() {
     let target = tempfile::tempdir().unwrap();
     let restored = |reader: &Reader, workers| {
         let options = ExtractOptions { workers, ..ExtractOptions::default() };
-        extract(reader, &old.record, target.path(), &options, &notes)
+        extract(reader, &new.record, target.path(), &options, &notes)
     };
     let runs: [(&str, Run<'_>); 9] = [
         ("extract", &|_, reader| restored(reader, 0)),

@@ -2,13 +2,11 @@
 
 use std::sync::Arc;
 
+use super::work::Worker;
 use crate::archive::attributes::AttributesRef;
 use crate::archive::metadata::Metadata;
-use crate::error::Error;
-use crate::fs::restore::RestoreOptions;
 use crate::fs::target::TargetDirectory;
-use crate::monitor::{Event, Monitor, Warning};
-use crate::repository::Reader;
+use crate::monitor::Warning;
 
 /// A directory that is kept open as long as something below it is not complete.
 pub(super) struct Place {
@@ -27,29 +25,15 @@ pub(super) struct Finish {
 
 impl Place {
     /// Gives a share back. Whoever gives the last one back completes the directory, and then its parent.
-    pub fn release(place: Arc<Self>, reader: &Reader, options: &RestoreOptions<'_>, monitor: &dyn Monitor) {
+    pub fn release(place: Arc<Self>, worker: &Worker<'_>) {
         let mut last = Arc::into_inner(place);
         while let Some(Place { directory, finish, parent }) = last {
-            if let Some(finish) = finish {
-                complete(&directory, &finish, reader, options, monitor);
+            if let Some(Finish { path, metadata, attributes }) = finish {
+                let attributes = worker.attributes(&attributes, &path);
+                let failed = directory.set_own_metadata(&metadata, &attributes, &worker.options.restore);
+                failed.iter().for_each(|error| worker.warn(Warning::Attribute, &path, error));
             }
             last = parent.and_then(Arc::into_inner);
         }
     }
-}
-
-fn complete(
-    directory: &TargetDirectory,
-    finish: &Finish,
-    reader: &Reader,
-    options: &RestoreOptions<'_>,
-    monitor: &dyn Monitor,
-) {
-    let warn =
-        |error: &Error| monitor.event(&Event::Warning { warning: Warning::Attribute, path: &finish.path, error });
-    let attributes = finish.attributes.load(reader).unwrap_or_else(|error| {
-        warn(&error);
-        Default::default()
-    });
-    directory.set_own_metadata(&finish.metadata, &attributes, options).iter().for_each(warn);
 }

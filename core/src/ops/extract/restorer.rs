@@ -229,6 +229,6 @@ impl<'a> Restorer<'a> {
     }
 
     fn release(&self, place: Arc<Place>) {
-        Place::release(place, self.worker.reader, &self.options.restore, self.monitor);
+        Place::release(place, &self.worker);
     }
 }

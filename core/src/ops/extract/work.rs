@@ -107,7 +107,7 @@ impl Worker<'_> {
             Work::Entries(entries) => {
                 for (entry, path, place) in entries {
                     self.entry(&entry, &path, &place);
-                    Place::release(place, self.reader, &self.options.restore, self.monitor);
+                    Place::release(place, self);
                 }
             }
             Work::Part(file, items) => {
@@ -218,10 +218,11 @@ impl Worker<'_> {
             failed.iter().for_each(|error| self.warn(Warning::Attribute, &path, error));
             self.done(&entry, &path, FileStatus::Extracted);
         }
-        Place::release(place, self.reader, &self.options.restore, self.monitor);
+        Place::release(place, self);
     }
 
-    fn attributes(&self, reference: &AttributesRef, path: &[u8]) -> crate::archive::metadata::Attributes {
+    /// The attributes themselves; none if they can not be read.
+    pub fn attributes(&self, reference: &AttributesRef, path: &[u8]) -> crate::archive::metadata::Attributes {
         reference.load(self.reader).unwrap_or_else(|error| {
             self.pass_over(Warning::Attribute, path, error);
             Default::default()
