@@ -9,7 +9,7 @@ use gabion_core::archive::history::History;
 use gabion_core::archive::record::ArchiveRecord;
 use gabion_core::archive::removal::RemovalRecord;
 use gabion_core::backend::Store;
-use gabion_core::error::ErrorKind;
+use gabion_core::error::{Error, ErrorKind, Result};
 use gabion_core::local_state::{LocalState, MemoryState};
 use gabion_core::monitor::Warning;
 use gabion_core::ops::create::{Created, Input, Plan, Wanted, create};
@@ -217,23 +217,27 @@ fn a_client_that_can_not_remember_backs_up_all_the_same() {
     #[derive(Debug)]
     struct Broken;
     impl LocalState for Broken {
-        fn get(&self, _: &str) -> gabion_core::error::Result<Option<Vec<u8>>> {
-            Err(gabion_core::error::Error::new(ErrorKind::Io, "read local state"))
+        fn get(&self, _: &str) -> Result<Option<Vec<u8>>> {
+            Err(Error::new(ErrorKind::Io, "read local state"))
         }
-        fn put(&self, _: &str, _: &[u8]) -> gabion_core::error::Result<()> {
-            Err(gabion_core::error::Error::new(ErrorKind::NoSpace, "write local state"))
+        fn put(&self, _: &str, _: &[u8]) -> Result<()> {
+            Err(Error::new(ErrorKind::NoSpace, "write local state"))
         }
-        fn remove(&self, _: &str) -> gabion_core::error::Result<()> {
+        fn remove(&self, _: &str) -> Result<()> {
             Ok(())
         }
-        fn list(&self) -> gabion_core::error::Result<Vec<String>> {
-            Err(gabion_core::error::Error::new(ErrorKind::Io, "list local state"))
+        fn list(&self) -> Result<Vec<String>> {
+            Err(Error::new(ErrorKind::Io, "list local state"))
         }
     }
     let (_place, source, objects) = scene();
     let machine = Machine(Client { state: Arc::new(Broken), ..Client::default() });
     for _ in 0..2 {
-        assert_eq!(machine.quietly_backs_up(&objects, &source).record.client, None);
+        let (created, told) = machine.backs_up(&objects, &source);
+        assert_eq!(created.record.client, None);
+        // Nobody would notice that the store was rolled back.
+        assert!(told[0].contains("can not be read") && told[1].contains("can not be remembered"), "{told:?}");
+        assert_eq!(told.len(), 2, "{told:?}");
     }
 }
 
@@ -249,7 +253,8 @@ fn a_memory_full_of_nonsense_does_no_harm() {
         let value = state.get(&name).unwrap().unwrap();
         state.put(&name, &value[..value.len() / 2]).unwrap();
     }
-    let again = machine.quietly_backs_up(&objects, &source);
+    let (again, told) = machine.backs_up(&objects, &source);
+    assert!(told.len() == 1 && told[0].contains("can not be read"), "{told:?}");
     assert_eq!(again.record.base, Some(made.id));
     assert_eq!(differences(&objects, &again.record, &source), Vec::<String>::new());
 }

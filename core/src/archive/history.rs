@@ -51,9 +51,13 @@ impl Memory {
         })
     }
 
-    /// What makes no sense is forgotten: then this is a new client.
     fn of(bytes: Option<&[u8]>) -> Result<Self> {
-        bytes.and_then(|bytes| codec::decode(bytes, LOCAL_MEMORY_BYTES_MAX).ok()).map_or_else(Self::new, Ok)
+        bytes.map_or_else(Self::new, |bytes| codec::decode(bytes, LOCAL_MEMORY_BYTES_MAX))
+    }
+
+    /// The archives that were seen, or that these records name.
+    fn known<'r>(&self, records: impl Iterator<Item = &'r ArchiveRecord>) -> BTreeSet<ArchiveId> {
+        self.live.iter().copied().chain(self.previous).chain(records.flat_map(named)).collect()
     }
 }
 
@@ -71,33 +75,28 @@ impl<'a> History<'a> {
     }
 
     /// Compares what is there with what was seen before, tells what does not fit as [`Warning::History`], and remembers
-    /// what is there now.
+    /// what is there now. What can not be read of the memory is told too: nobody would notice what it was kept for.
     ///
     /// Fails only if the store can not be read.
     pub fn compare(&self, catalog: &Catalog, monitor: &dyn Monitor) -> Result<()> {
-        let Ok(memory) = self.remembered() else { return Ok(()) };
-        let live = catalog.ids();
-        let named: BTreeSet<ArchiveId> = memory
-            .live
-            .iter()
-            .copied()
-            .chain(memory.previous)
-            .chain(catalog.archives.iter().flat_map(|archive| named(&archive.record)))
-            .collect();
-        let mut gone: BTreeSet<ArchiveId> = named.difference(&live).copied().collect();
-        gone.retain(|id| !catalog.removed.contains(id) && !memory.told.contains(id));
-        if !gone.is_empty() {
-            // A list is no snapshot: what was removed while it ran may be in neither.
-            let now = self.repository.archive_names()?;
-            gone.retain(|id| !now.removed.contains(id) && !now.live.contains(id));
+        let remembered = self.remembered();
+        if let Some(why) = self.repository.unremembered().or(remembered.as_ref().err()) {
+            warn(monitor, history("what was remembered of it can not be read").with("because", why));
         }
+        let memory = remembered.or_else(|_| Memory::new())?;
+        let live = catalog.ids();
+        let known = memory.known(catalog.archives.iter().map(|archive| &archive.record));
+        let mut gone = known.clone();
+        gone.retain(|id| !live.contains(id) && !catalog.removed.contains(id) && !memory.told.contains(id));
+        // A list is no snapshot: what was removed while it ran may be in neither.
+        let gone = self.still_gone(gone)?;
         let forked = forks(catalog, &memory.told);
         let overtaken = newest_of(catalog, &memory.client).is_some_and(|sequence| sequence > memory.sequence);
         report(&gone, &forked, overtaken, &memory.client, monitor);
         // Who can not remember is told again.
         let _ = self.update(&mut |memory| {
             memory.told.extend(gone.iter().chain(&forked));
-            memory.told.retain(|id| named.contains(id) || live.contains(id));
+            memory.told.retain(|id| known.contains(id) || live.contains(id));
             memory.live.clone_from(&live);
             if overtaken {
                 let Memory { client, sequence, previous, .. } = Memory::new()?;
@@ -108,15 +107,27 @@ impl<'a> History<'a> {
         Ok(())
     }
 
-    /// The mark of the next archive of this client. `None` if it can not be remembered: a number that is given
-    /// twice would look like a fork.
-    pub fn next_mark(&self) -> Option<ClientMark> {
+    /// Those of these archives that another look does not show either.
+    fn still_gone(&self, mut gone: BTreeSet<ArchiveId>) -> Result<BTreeSet<ArchiveId>> {
+        if !gone.is_empty() {
+            let now = self.repository.archive_names()?;
+            gone.retain(|id| !now.removed.contains(id) && !now.live.contains(id));
+        }
+        Ok(gone)
+    }
+
+    /// The mark of the next archive of this client. `None` if it can not be remembered, which is told: a number that is
+    /// given twice would look like a fork.
+    pub fn next_mark(&self, monitor: &dyn Monitor) -> Option<ClientMark> {
         let mut mark = None;
         let remembered = self.update(&mut |memory| {
             memory.sequence += 1;
             mark = Some(ClientMark { id: memory.client, sequence: memory.sequence, previous: memory.previous });
             Ok(())
         });
+        if let Err(why) = &remembered {
+            warn(monitor, history("what is there can not be remembered").with("because", why));
+        }
         mark.filter(|_| remembered.is_ok())
     }
 
@@ -134,9 +145,10 @@ impl<'a> History<'a> {
         Memory::of(self.repository.state().get(&self.name)?.as_deref())
     }
 
+    /// What makes no sense is forgotten: then this is a new client.
     fn update(&self, change: &mut dyn FnMut(&mut Memory) -> Result<()>) -> Result<()> {
         self.repository.state().update(&self.name, &mut |bytes| {
-            let mut memory = Memory::of(bytes)?;
+            let mut memory = Memory::of(bytes).or_else(|_| Memory::new())?;
             change(&mut memory)?;
             codec::encode(&memory, LOCAL_MEMORY_BYTES_MAX)
         })
@@ -193,22 +205,31 @@ fn report(
     client: &ClientId,
     monitor: &dyn Monitor,
 ) {
-    let warn = |error: Error| {
-        monitor.event(&Event::Warning { warning: Warning::History, path: b"", error: &error });
-    };
-    let error = |what: &str| Error::new(ErrorKind::History, "compare with what was seen before").with("what", what);
     if !gone.is_empty() {
-        let what = "archives are gone and nobody removed them: the store was rolled back, or lost them";
-        warn(error(what).with("archives", gone.len()).with("ids", shown(gone)));
+        warn(monitor, gone_error(gone));
     }
     if !forked.is_empty() {
         let what = "archives of one client claim the same place: its machine, or what it remembers, was cloned";
-        warn(error(what).with("archives", forked.len()).with("ids", shown(forked)));
+        warn(monitor, history(what).with("archives", forked.len()).with("ids", shown(forked)));
     }
     if overtaken {
         let what = "there are archives of this client that it does not know of: it was rolled back, or cloned";
-        warn(error(what).with("client", client));
+        warn(monitor, history(what).with("client", client));
     }
+}
+
+/// These archives are gone, and nobody removed them.
+fn gone_error(gone: &BTreeSet<ArchiveId>) -> Error {
+    let what = "archives are gone and nobody removed them: the store was rolled back, or lost them";
+    history(what).with("archives", gone.len()).with("ids", shown(gone))
+}
+
+fn history(what: &str) -> Error {
+    Error::new(ErrorKind::History, "compare with what was seen before").with("what", what)
+}
+
+fn warn(monitor: &dyn Monitor, error: Error) {
+    monitor.event(&Event::Warning { warning: Warning::History, path: b"", error: &error });
 }
 
 fn shown(ids: &BTreeSet<ArchiveId>) -> String {

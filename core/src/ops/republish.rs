@@ -114,7 +114,7 @@ fn publish(
         return Err(error);
     }
     let history = History::of(repository);
-    let record = ArchiveRecord { client: history.next_mark(), ..record.clone() };
+    let record = ArchiveRecord { client: history.next_mark(monitor), ..record.clone() };
     let complete = pending(Some(record.clone())).encode()?;
     let (id, untidy) = publish::publish(writer, Some(complete), &record, clock)?;
     history.made(id);

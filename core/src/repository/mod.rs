@@ -95,6 +95,8 @@ pub(crate) struct Office {
     pub opened_by: OpenedBy,
     pub key_files: KeyFiles,
     pub state: Arc<dyn LocalState>,
+    /// Why it was not compared with what this client remembers.
+    pub unremembered: Option<Error>,
 }
 
 impl Office {
@@ -205,7 +207,7 @@ impl Repository {
             return Err(Error::new(ErrorKind::RepositoryExists, "create repository")
                 .with("reason", "someone else made one at the same moment"));
         }
-        Self::assemble(store, client, config, keyring, OpenedBy { id: key_id, location: new.slot.location })
+        Self::assemble(store, client, config, keyring, OpenedBy { id: key_id, location: new.slot.location }, None)
     }
 
     /// Opens a repository. `ask` is called only if a slot needs a passphrase.
@@ -216,20 +218,28 @@ impl Repository {
     pub fn open(store: Store, client: Client, ask: &mut AskPassphrase<'_>) -> Result<Self> {
         let (bytes, config) = read_config(&store)?;
         let suite = config.suite()?;
-        trust::Acquaintances { state: &*client.state, trust: client.trust }.check(&config, store.location())?;
+        let acquaintances = trust::Acquaintances { state: &*client.state, trust: client.trust };
+        let unremembered = acquaintances.check(&config, store.location())?;
         let slots = keys::SlotStore { store: &store, files: &client.key_files, repository: &config.id, suite };
         let (keyring, opened_by) = slots.open(ask)?;
         Config::verify(&bytes, &keyring).map_err(|error| about_config(error, &store))?;
-        Self::assemble(store, client, config, keyring, opened_by)
+        Self::assemble(store, client, config, keyring, opened_by, unremembered)
     }
 
-    fn assemble(store: Store, client: Client, config: Config, keyring: Keyring, opened_by: OpenedBy) -> Result<Self> {
+    fn assemble(
+        store: Store,
+        client: Client,
+        config: Config,
+        keyring: Keyring,
+        opened_by: OpenedBy,
+        unremembered: Option<Error>,
+    ) -> Result<Self> {
         let hasher = IdHasher::new(config.id_hash()?, keyring.get(Purpose::IdData)?, keyring.get(Purpose::IdTree)?)?;
         let suite = config.suite()?;
         let Client { key_files, state, trust } = client;
         // A client that can not remember meets the repository for the first time again.
         let _ = trust::Acquaintances { state: &*state, trust }.remember(&config, store.location());
-        let office = Office { store, config, suite, keyring, hasher, opened_by, key_files, state };
+        let office = Office { store, config, suite, keyring, hasher, opened_by, key_files, state, unremembered };
         Ok(Self { office: Arc::new(office) })
     }
 
@@ -261,6 +271,11 @@ impl Repository {
     /// What this client remembers.
     pub fn state(&self) -> &Arc<dyn LocalState> {
         &self.office.state
+    }
+
+    /// Why the repository was not compared with what this client remembers, if that could not be read.
+    pub fn unremembered(&self) -> Option<&Error> {
+        self.office.unremembered.as_ref()
     }
 
     /// The key that makes chunk boundaries unpredictable.

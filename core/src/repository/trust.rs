@@ -56,19 +56,21 @@ pub(super) struct Acquaintances<'a> {
 }
 
 impl Acquaintances<'_> {
-    /// Refuses a repository that is not what this client remembers.
+    /// Refuses a repository that is not what this client remembers. Returns why it could not be compared, if what is
+    /// remembered can not be read or makes no sense: that is no reason not to work, but is told.
     ///
     /// # Errors
     /// `EncryptionChanged` if it has another suite or id hash than before; `RepositoryUnencrypted` if it is not
     /// encrypted, and is unknown or stands where an encrypted one was; `RepositoryReplaced` if another one was at this
     /// place; `RepositoryMoved` if it is not encrypted and was at another place.
-    pub fn check(&self, config: &Config, location: &str) -> Result<()> {
+    pub fn check(&self, config: &Config, location: &str) -> Result<Option<Error>> {
+        let mut unread = None;
         let (suite, encrypted) = (config.suite()?, config.suite()?.encrypts());
         let refuse = |kind| {
             let error = Error::new(kind, "open repository").with("repository", location);
             Err(error.with("id", config.id).with("encryption", suite))
         };
-        if let Some(known) = self.read::<Known>(&known_name(&config.id)) {
+        if let Some(known) = self.read::<Known>(&known_name(&config.id), &mut unread) {
             if (known.suite, known.id_hash) != (suite.into(), config.id_hash()?.into()) {
                 let before =
                     Suite::try_from(known.suite).map_or_else(|_| "unknown".to_owned(), |suite| suite.to_string());
@@ -77,10 +79,10 @@ impl Acquaintances<'_> {
             if !encrypted && known.location != location && !self.trust.moved {
                 return refuse(ErrorKind::RepositoryMoved).map_err(|error| error.with("place before", known.location));
             }
-            return Ok(());
+            return Ok(None);
         }
-        let before = self.read::<Place>(&place_name(location)).filter(|place| place.repository != config.id);
-        match before {
+        let before = self.read::<Place>(&place_name(location), &mut unread);
+        match before.filter(|place| place.repository != config.id) {
             Some(place) if place.encrypted && !encrypted && !self.trust.no_longer_encrypted => {
                 refuse(ErrorKind::RepositoryUnencrypted).map_err(|error| error.with("id before", place.repository))
             }
@@ -88,7 +90,7 @@ impl Acquaintances<'_> {
                 refuse(ErrorKind::RepositoryReplaced).map_err(|error| error.with("id before", place.repository))
             }
             None if !encrypted && !self.trust.unknown_unencrypted => refuse(ErrorKind::RepositoryUnencrypted),
-            _ => Ok(()),
+            _ => Ok(unread),
         }
     }
 
@@ -101,9 +103,14 @@ impl Acquaintances<'_> {
         self.write(&place_name(&place.location), &place)
     }
 
-    /// What makes no sense, or can not be read, is forgotten.
-    fn read<T: Serialize + serde::de::DeserializeOwned>(&self, name: &str) -> Option<T> {
-        codec::decode(&self.state.get(name).ok()??, RECORD_BYTES_MAX).ok()
+    /// What makes no sense, or can not be read, is taken for nothing, and noted.
+    fn read<T: Serialize + serde::de::DeserializeOwned>(&self, name: &str, unread: &mut Option<Error>) -> Option<T> {
+        let read = self.state.get(name);
+        let read = read.and_then(|bytes| bytes.map(|bytes| codec::decode(&bytes, RECORD_BYTES_MAX)).transpose());
+        read.unwrap_or_else(|error| {
+            *unread = Some(error.with("memory", name));
+            None
+        })
     }
 
     fn write<T: Serialize>(&self, name: &str, value: &T) -> Result<()> {

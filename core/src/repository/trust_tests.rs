@@ -84,8 +84,10 @@ fn a_memory_that_makes_no_sense_is_none() {
     for name in state.list().unwrap() {
         state.put(&name, b"\x93nonsense").unwrap();
     }
-    client.check(&second, "/a").unwrap();
+    let told = client.check(&second, "/a").unwrap().expect("nobody is told that nothing was compared");
+    assert!(told.context("memory").unwrap().starts_with("place-"), "{told}");
     client.remember(&first, "/a").unwrap();
+    assert!(client.check(&first, "/a").unwrap().is_none());
     client.check(&second, "/a").unwrap_err();
 }
 

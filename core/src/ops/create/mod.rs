@@ -226,7 +226,7 @@ fn attempt(
         (Input::Files(_), None) => return Err(Error::new(ErrorKind::System, "create archive")),
     };
 
-    let record = ArchiveRecord { client: history.next_mark(), ..draft.record(root, stat_root, statistics) };
+    let record = ArchiveRecord { client: history.next_mark(monitor), ..draft.record(root, stat_root, statistics) };
     let record = ArchiveRecord { top: top.or_else(|| record.top.clone()), ..record };
     // What others reported may lack a chunk, and was looked up: then the segments it lies in count.
     let unchanged = !doubt && draft.base.is_some_and(|base| base.is(&root, &stat_root));
