@@ -53,6 +53,10 @@ pub fn for_error(error: &Error) -> Option<&'static str> {
             "check who owns it, its permissions, and whether its file system is mounted read-only"
         }
         ErrorKind::Damaged => for_damage(error.context("object").unwrap_or_default()),
+        ErrorKind::History => {
+            "see that the store is whole; `gabion check --repair` looks for what is lost, also with --find-lost-archives; \
+             `gabion compact --accept-lost-archives` gives archives up"
+        }
         ErrorKind::StoreMissing => {
             "bring the missing store back, or put an empty one in its place: `gabion scrub --repair --replace-store N`"
         }
@@ -207,6 +211,7 @@ mod tests {
             (ErrorKind::RepositoryNotFound, "--init"),
             (ErrorKind::NoSpace, "make room"),
             (ErrorKind::Damaged, "--repair"),
+            (ErrorKind::History, "--accept-lost-archives"),
         ] {
             assert!(for_error(&Error::new(kind, "test")).unwrap().contains(word), "{kind:?}");
         }

@@ -24,8 +24,9 @@ use gabion_tests::{Call, FaultyBackend, Method, Notes, Objects, Random, ReadFaul
 use rustix::fs::{XattrFlags, setxattr};
 use rustix::io::Errno;
 
-use crate::engine::restore;
-use crate::engine::{archives, back_up, backed_up, clock, copied, differences, new_repository, open, options};
+use crate::engine::{archives, back_up, backed_up, clock, collect, copied, differences, new_repository, open, options};
+use crate::engine::{remove, restore};
+use crate::life::Story;
 
 /// A repository with one archive of `before`, and a source that has grown.
 struct Scene {
@@ -210,6 +211,33 @@ fn a_catalog_that_can_not_be_listed_is_no_empty_catalog() {
         let error = Catalog::load(&open(Arc::new(client)).unwrap()).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Connection);
     }
+}
+
+#[test]
+fn a_list_that_fails_stops_the_collector() {
+    let story = Story::new(3);
+    remove(story.objects.backend(), &story.told[1].0).unwrap();
+    let recorder = RecordingBackend::new(story.objects.fork().unwrap().backend());
+    collect(Arc::new(recorder.clone()), &Notes::new()).unwrap();
+    let calls = recorder.calls();
+    let mut lists = 0;
+    for (number, call) in (1..).zip(calls.iter().filter(|call| !is_write(call))) {
+        for fault in [ReadFault::Permanent(ErrorKind::Io), ReadFault::Temporary(ErrorKind::TimedOut), ReadFault::Short]
+        {
+            let objects = story.objects.fork().unwrap();
+            let client = FaultyBackend::new(objects.backend()).on_read(number, fault);
+            let told = collect(Arc::new(client), &Notes::new());
+            let case = format!("{fault:?} at read {number}, {call:?}");
+            if call.method == Method::List {
+                lists += 1;
+                assert!(told.is_err(), "{case}: a list that failed was taken for an empty one");
+            }
+            story.is_true(&objects, &case);
+            collect(objects.backend(), &Notes::new()).unwrap_or_else(|error| panic!("{case}, then again: {error}"));
+            story.is_true(&objects, &format!("{case}, then again"));
+        }
+    }
+    assert!(lists > 3 * 10, "{lists}");
 }
 
 /// Gives a directory attributes that lie in a segment of their own, as if another file had had them before.

@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use gabion_core::archive::catalog::Catalog;
+use gabion_core::archive::catalog::{Archive, Catalog};
 use gabion_core::archive::history::History;
 use gabion_core::archive::record::ArchiveRecord;
 use gabion_core::archive::removal::RemovalRecord;
@@ -12,6 +12,7 @@ use gabion_core::backend::Store;
 use gabion_core::error::{Error, ErrorKind, Result};
 use gabion_core::local_state::{LocalState, MemoryState};
 use gabion_core::monitor::Warning;
+use gabion_core::ops::compact::{CompactOptions, Compacted, compact};
 use gabion_core::ops::create::{Created, Input, Plan, Wanted, create};
 use gabion_core::ops::delete::{Remover, delete};
 use gabion_core::ops::republish::replace;
@@ -60,6 +61,13 @@ impl Machine {
         let (repository, notes) = (self.open(objects), Notes::new());
         History::of(&repository).compare(&Catalog::load(&repository).unwrap(), &notes).unwrap();
         notes.complaints()
+    }
+
+    /// Collects. Of everything that archives needed at most the removed go.
+    fn compacts(&self, objects: &Objects, accept_lost: bool) -> Result<Compacted> {
+        let writer = options().writer;
+        let options = CompactOptions { threshold_percent: 0, accept_lost, writer, ..CompactOptions::default() };
+        compact(&self.open(objects), &options, &clock(), &Notes::new())
     }
 
     /// Backs up; nothing is told.
@@ -257,4 +265,94 @@ fn a_memory_full_of_nonsense_does_no_harm() {
     assert!(told.len() == 1 && told[0].contains("can not be read"), "{told:?}");
     assert_eq!(again.record.base, Some(made.id));
     assert_eq!(differences(&objects, &again.record, &source), Vec::<String>::new());
+}
+
+/// A repository of three archives with files of their own, all made by one machine.
+fn three_archives() -> (tempfile::TempDir, Machine, Objects, Vec<Created>) {
+    let (place, source, objects) = scene();
+    let machine = Machine::new();
+    let make = |number: u8| {
+        std::fs::write(source.join(format!("file {number}")), vec![number; 50_000]).unwrap();
+        machine.quietly_backs_up(&objects, &source)
+    };
+    let made = [1, 2, 3].map(make).into();
+    (place, machine, objects, made)
+}
+
+/// The store as it would be without these objects.
+fn without(objects: &Objects, hidden: impl Fn(&str) -> bool) -> Objects {
+    let fork = objects.fork().unwrap();
+    fork.names("").unwrap().iter().filter(|name| hidden(name)).for_each(|name| fork.remove(name).unwrap());
+    fork
+}
+
+/// Nothing is deleted, and why.
+fn declines(machine: &Machine, objects: &Objects) -> String {
+    let before = objects.names("").unwrap();
+    let error = machine.compacts(objects, false).unwrap_err();
+    assert_eq!((error.kind(), objects.names("").unwrap()), (ErrorKind::History, before), "{error}");
+    error.to_string()
+}
+
+#[test]
+fn nothing_is_collected_where_archives_vanished() {
+    let (_place, machine, objects, made) = three_archives();
+    let nothing_listed = without(&objects, |name| name.starts_with("archives/"));
+    assert!(declines(&machine, &nothing_listed).contains("archives: 3"));
+    // Who never was there sees segments that nobody ever needed.
+    assert!(declines(&Machine::new(), &nothing_listed).contains("no archive"));
+
+    let one_less = without(&objects, |name| name == format!("archives/{}", made[1].id));
+    // Whoever looks: the next archive names the one that is gone. And it is told again as long as it is so.
+    for machine in [&Machine::new(), &machine.cloned()] {
+        machine.looks(&one_less);
+        machine.looks(&one_less);
+        assert!(declines(machine, &one_less).contains(&made[1].id.to_string()));
+    }
+    let rolled_back = without(&objects, |name| name == format!("archives/{}", made[2].id));
+    assert!(declines(&machine.cloned(), &rolled_back).contains(&made[2].id.to_string()));
+
+    // They were only out of sight: nothing was lost by asking.
+    assert_eq!(machine.compacts(&objects, false).unwrap().deleted, 0);
+    assert_eq!(machine.looks(&objects), Vec::<String>::new());
+}
+
+#[test]
+fn archives_that_vanished_are_given_up_for_everybody() {
+    let (_place, machine, objects, made) = three_archives();
+    objects.remove(&format!("archives/{}", made[2].id)).unwrap();
+    declines(&machine, &objects);
+    assert!(machine.compacts(&objects, true).unwrap().deleted > 0);
+    for machine in [&machine, &Machine::new()] {
+        assert_eq!(machine.looks(&objects), Vec::<String>::new());
+        machine.compacts(&objects, false).unwrap();
+    }
+    let removal = RemovalRecord::load(&machine.open(&objects), &machine.open(&objects).removals().unwrap()[0]).unwrap();
+    assert!(removal.archive == made[2].id && removal.reason.contains("given up"), "{removal:?}");
+}
+
+/// What is not listed is not deleted, and an index that forgot it is made up for.
+#[test]
+fn a_short_list_of_segments_costs_nothing() {
+    let (place, machine, objects, made) = three_archives();
+    delete(&machine.open(&objects), &[&archive(&made[0])], &Remover::default(), &clock()).unwrap();
+    for hidden in objects.names("segments").unwrap() {
+        for all_others in [false, true] {
+            let listed = without(&objects, |name| name.starts_with("segments/") && (name == hidden) != all_others);
+            if let Err(error) = machine.cloned().compacts(&listed, false) {
+                assert_eq!(error.kind(), ErrorKind::Damaged, "{error}");
+            }
+            for name in objects.names("segments").unwrap().iter().filter(|name| (**name == hidden) != all_others) {
+                listed.put(name, objects.get(name).unwrap()).unwrap();
+            }
+            let newest = &made[2].record;
+            assert_eq!(differences(&listed, newest, &place.path().join("tree")), Vec::<String>::new(), "{hidden}");
+            machine.cloned().compacts(&listed, false).unwrap();
+            assert_eq!(differences(&listed, newest, &place.path().join("tree")), Vec::<String>::new(), "{hidden}");
+        }
+    }
+}
+
+fn archive(made: &Created) -> Archive {
+    Archive { id: made.id, record: made.record.clone() }
 }

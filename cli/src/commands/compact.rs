@@ -34,6 +34,9 @@ pub struct Args {
     /// Accept that this archive is damaged: what only it needs may be deleted; several times
     #[arg(long, value_name = "ID")]
     accept_damage: Vec<String>,
+    /// Give up archives that are gone although nobody removed them: what only they need may be deleted
+    #[arg(long)]
+    accept_lost_archives: bool,
     /// Print one JSON object
     #[arg(long)]
     json: bool,
@@ -44,6 +47,7 @@ pub fn run(context: &Context, args: &Args) -> Result<Warnings> {
     let options = CompactOptions {
         threshold_percent: args.threshold,
         accept_damage: args.accept_damage.iter().map(|id| id.to_ascii_lowercase()).collect(),
+        accept_lost: args.accept_lost_archives,
         lease_wait: context.lock_wait()?,
         ..CompactOptions::default()
     };

@@ -18,7 +18,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::id::{ArchiveId, ClientId};
 use crate::limits::LOCAL_MEMORY_BYTES_MAX;
 use crate::monitor::{Event, Monitor, Warning};
-use crate::repository::Repository;
+use crate::repository::{ArchiveNames, Repository};
 
 /// Clients whose newest archive a new record names: those that were active last. The format allows more.
 const HEADS_NAMED: usize = 32;
@@ -85,8 +85,7 @@ impl<'a> History<'a> {
         }
         let memory = remembered.or_else(|_| Memory::new())?;
         let live = catalog.ids();
-        let known = memory.known(catalog.archives.iter().map(|archive| &archive.record));
-        let mut gone = known.clone();
+        let mut gone = memory.known(catalog.archives.iter().map(|archive| &archive.record));
         gone.retain(|id| !live.contains(id) && !catalog.removed.contains(id) && !memory.told.contains(id));
         // A list is no snapshot: what was removed while it ran may be in neither.
         let gone = self.still_gone(gone)?;
@@ -96,7 +95,7 @@ impl<'a> History<'a> {
         // Who can not remember is told again.
         let _ = self.update(&mut |memory| {
             memory.told.extend(gone.iter().chain(&forked));
-            memory.told.retain(|id| known.contains(id) || live.contains(id));
+            memory.told.retain(|id| !catalog.removed.contains(id));
             memory.live.clone_from(&live);
             if overtaken {
                 let Memory { client, sequence, previous, .. } = Memory::new()?;
@@ -105,6 +104,31 @@ impl<'a> History<'a> {
             Ok(())
         });
         Ok(())
+    }
+
+    /// Archives that were seen, or that one of `records` names, and that are gone although nobody removed them. These
+    /// are those that are there now, and are remembered. `wait` passes the time by which a list may lag.
+    pub fn lost(
+        &self,
+        there: &ArchiveNames,
+        records: &[&ArchiveRecord],
+        wait: &dyn Fn(),
+    ) -> Result<BTreeSet<ArchiveId>> {
+        let memory = self.remembered().or_else(|_| Memory::new())?;
+        let mut gone = memory.known(records.iter().copied());
+        gone.extend(memory.told);
+        gone.retain(|id| !there.live.contains(id) && !there.removed.contains(id));
+        if !gone.is_empty() {
+            wait();
+        }
+        let gone = self.still_gone(gone)?;
+        // Who can not remember notices less the next time.
+        let _ = self.update(&mut |memory| {
+            memory.told.extend(&gone);
+            memory.live.clone_from(&there.live);
+            Ok(())
+        });
+        Ok(gone)
     }
 
     /// Those of these archives that another look does not show either.
@@ -219,7 +243,7 @@ fn report(
 }
 
 /// These archives are gone, and nobody removed them.
-fn gone_error(gone: &BTreeSet<ArchiveId>) -> Error {
+pub fn gone_error(gone: &BTreeSet<ArchiveId>) -> Error {
     let what = "archives are gone and nobody removed them: the store was rolled back, or lost them";
     history(what).with("archives", gone.len()).with("ids", shown(gone))
 }

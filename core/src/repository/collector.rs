@@ -141,6 +141,11 @@ impl Collector {
         self.writer.ledger().look.exists(id)
     }
 
+    /// Whether there are segments that may be relied on.
+    pub fn knows_segments(&self) -> bool {
+        self.writer.index.read().segment_count() > 0
+    }
+
     /// Segments that exist and that no fragment names: left by a client that died, or of one that is writing.
     pub fn unnamed(&self) -> &BTreeSet<SegmentId> {
         &self.unnamed

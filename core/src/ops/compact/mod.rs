@@ -8,6 +8,7 @@
 mod needs;
 mod patience;
 mod plan;
+mod refuse;
 mod roots;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -18,6 +19,7 @@ use crate::error::{Error, ErrorKind, Result, is_finding};
 use crate::gc::{Damage, Doom, LostChunk, damage_records};
 use crate::id::{ChunkId, SegmentId};
 use crate::monitor::{Counters, Event, Monitor, Warning};
+use crate::ops::delete::{Remover, remove};
 use crate::ops::lease::wait_for_leases;
 use crate::repository::{Collector, Repository, WriterOptions};
 
@@ -36,6 +38,8 @@ pub struct CompactOptions {
     /// Archives and pendings, by the hexadecimal form of their ids, whose damage is accepted: what they alone
     /// need and what can not be found through them may be deleted.
     pub accept_damage: BTreeSet<String>,
+    /// Archives that are gone although nobody removed them are given up: what only they need may be deleted.
+    pub accept_lost: bool,
     /// After so many seconds an interrupted backup is given up: what only it needs may go with the next collection.
     /// If its client lives after all it has some more work, and loses nothing. The seconds are those since this machine
     /// saw it first; one that remembers nothing of the repository believes what the backup says of itself.
@@ -67,6 +71,7 @@ impl Default for CompactOptions {
             threshold_percent: 10,
             writer: WriterOptions::default(),
             accept_damage: BTreeSet::new(),
+            accept_lost: false,
             give_up_seconds: 14 * 24 * 3600,
             lease_wait: Duration::ZERO,
         }
@@ -110,8 +115,9 @@ pub fn plan(
 ) -> Result<Plan> {
     let roots = Roots::look(repository, clock)?;
     let collector = repository.collector(&options.writer)?;
+    refuse::short_lists(&collector, &roots, options.accept_lost)?;
     let needs = Needs::find(&collector, &roots, monitor)?;
-    refuse_damage(&roots, &needs, &options.accepts())?;
+    refuse::damage(&roots, &needs, &options.accepts())?;
     Ok(Plan::new(&collector, &roots, &needs, options, Choice::Waste))
 }
 
@@ -120,8 +126,9 @@ pub fn plan(
 ///
 /// # Errors
 /// `Damaged` if an archive can not be read as far as its tree goes: what it needs is unknown, so nothing is deleted
-/// unless that was accepted. `Locked` if somebody holds a lease: then nothing is deleted either. `PermissionDenied` with
-/// the fact `permissions` for a client that may not delete.
+/// unless that was accepted. `History` if archives are gone that nobody removed: a store whose lists are not whole looks
+/// like that, and so does one that was rolled back. `Locked` if somebody holds a lease: then nothing is deleted either.
+/// `PermissionDenied` with the fact `permissions` for a client that may not delete.
 pub fn compact(
     repository: &Repository,
     options: &CompactOptions,
@@ -188,8 +195,13 @@ fn collect(
     // G1, G2, G3
     let roots = Roots::look(repository, clock)?;
     let collector = repository.collector(&options.writer)?;
+    refuse::short_lists(&collector, &roots, options.accept_lost)?;
     let needs = Needs::find(&collector, &roots, monitor)?;
-    refuse_damage(&roots, &needs, &options.accepts())?;
+    refuse::damage(&roots, &needs, &options.accepts())?;
+    for id in &roots.lost {
+        let remover = Remover { reason: "it was gone, and was given up".to_owned(), ..Remover::default() };
+        remove(repository, id, None, &remover, clock)?;
+    }
     let plan = Plan::new(&collector, &roots, &needs, options, choice);
     let orphans = collector.orphans();
     let adopted = |doom: &&Doom| !doom.record.segments.is_disjoint(orphans);
@@ -248,7 +260,7 @@ pub(super) fn carry_out(
     let wait_twice = || clock.wait(lag * 2);
     let dooms = collector.doom(chosen)?;
     wait_twice();
-    let stuck = save_what_became_needed(repository, chosen, own, accepts, &options.writer, clock, monitor)?;
+    let stuck = save_what_became_needed(repository, chosen, own, accepts, options, clock, monitor)?;
     let deleted: BTreeSet<SegmentId> = chosen.difference(&stuck).copied().collect();
     // Whoever took a lease before the dooms were there did not see them.
     wait_for_leases(repository, options.lease_wait, clock, monitor)?;
@@ -256,18 +268,6 @@ pub(super) fn carry_out(
     // What stays because it can not be read stays doomed, by this doom unless by another one.
     lift(collector, &dooms, &stuck.difference(collector.orphans()).copied().collect())?;
     Ok((deleted, stuck))
-}
-
-/// Refuses to collect where it is unknown what is needed.
-fn refuse_damage(roots: &Roots, needs: &Needs, accepted: &Accepts<'_>) -> Result<()> {
-    let unreadable = roots.unreadable.iter().map(|(id, error)| (id, error.to_string()));
-    let broken = needs.broken.iter().map(|(id, error)| (id, error.to_string()));
-    match unreadable.chain(broken).find(|(id, _)| !accepted(id)) {
-        None => Ok(()),
-        Some((id, why)) => Err(Error::damaged("compact", "what an archive needs can not be found out")
-            .with("archive", id)
-            .with("because", why)),
-    }
 }
 
 /// Step G4: stores what is needed of the chosen segments again. What can not be read stays where it is.
@@ -300,16 +300,17 @@ fn save_what_became_needed(
     doomed: &BTreeSet<SegmentId>,
     mut own: BTreeSet<SegmentId>,
     accepts: &Accepts<'_>,
-    writer: &WriterOptions,
+    options: &CompactOptions,
     clock: &dyn Clock,
     monitor: &dyn Monitor,
 ) -> Result<BTreeSet<SegmentId>> {
     let roots = Roots::look(repository, clock)?;
+    refuse::archives_gone(&roots, options.accept_lost)?;
     loop {
-        let collector = repository.collector(writer)?;
+        let collector = repository.collector(&options.writer)?;
         collector.withdraw(doomed);
         let needs = Needs::find(&collector, &roots, monitor)?;
-        refuse_damage(&roots, &needs, accepts)?;
+        refuse::damage(&roots, &needs, accepts)?;
         let mut lost = BTreeMap::<ChunkId, Error>::new();
         let mut saved = false;
         for (id, class) in &needs.missing {

@@ -1,15 +1,16 @@
 //! Where everything that is needed hangs from: the live archives, and what clients announced.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::archive::content::DirectoryRef;
+use crate::archive::history::History;
 use crate::archive::record::{ArchiveRecord, PendingRecord};
 use crate::archive::stat::StatRef;
 use crate::clock::{Clock, Timestamp};
 use crate::error::{Error, ErrorKind, Result, is_finding};
 use crate::id::{ArchiveId, PendingId, write_hex};
 use crate::limits::RECORD_BYTES_MAX;
-use crate::repository::Repository;
+use crate::repository::{ArchiveNames, Repository};
 use crate::seal::Kind;
 
 /// The roots that one look found.
@@ -21,6 +22,10 @@ pub(super) struct Roots {
     pub pendings: BTreeMap<PendingId, PendingRecord>,
     /// Records that exist and do not open, by their ids in hexadecimal form.
     pub unreadable: Vec<(String, Error)>,
+    /// Archives that are gone although nobody removed them.
+    pub lost: BTreeSet<ArchiveId>,
+    /// All archives that were listed, and all that were removed.
+    names: ArchiveNames,
 }
 
 /// A tree, and who needs it.
@@ -48,12 +53,23 @@ impl Roots {
         roots.look_at_pendings(repository)?;
         clock.wait(lag * 2);
         roots.look_at_archives(repository)?;
+        let records: Vec<&ArchiveRecord> = roots.archives.values().collect();
+        roots.lost = History::of(repository).lost(&roots.names, &records, &|| clock.wait(lag * 2))?;
         Ok(roots)
     }
 
+    /// Whether there is nothing at all, and never was, as far as can be seen.
+    pub fn are_none(&self) -> bool {
+        let ArchiveNames { live, removed } = &self.names;
+        live.is_empty() && removed.is_empty() && self.pendings.is_empty() && self.unreadable.is_empty()
+    }
+
     fn look_at_archives(&mut self, repository: &Repository) -> Result<()> {
-        let new = repository.live_archives()?.into_iter().filter(|id| !self.archives.contains_key(id));
+        let ArchiveNames { live, removed } = repository.archive_names()?;
+        let new = live.iter().filter(|id| !self.archives.contains_key(id));
         let ids = new.map(|id| *id.as_bytes()).collect();
+        self.names.live.extend(live);
+        self.names.removed.extend(removed);
         for (id, plain) in repository.read_records(Kind::Archive, ids, RECORD_BYTES_MAX) {
             if let Some(record) = self.take(&id, plain.and_then(|plain| ArchiveRecord::decode(&plain)))? {
                 self.archives.insert(ArchiveId::from_bytes(id), record);

@@ -169,7 +169,9 @@ impl Run<'_> {
         if !victims.is_empty() {
             let quiet = Quiet(self.monitor);
             let accepts = |_: &str| true;
-            let options = CompactOptions { writer: self.options.writer.clone(), ..CompactOptions::default() };
+            // Nothing goes but what was stored again: no archive needs to be known for that.
+            let writer = self.options.writer.clone();
+            let options = CompactOptions { writer, accept_lost: true, ..CompactOptions::default() };
             let (deleted, stuck) = carry_out(
                 self.repository,
                 self.collector,
