@@ -65,15 +65,24 @@ fn damaged_repositories() {
     let place = Place::new();
     place.file("f", vec![3; 5000]);
     place.run(&["create", "one", "f"]).succeeded();
-    let config = place.path("repo/config");
+    let (config, copy) = (place.path("repo/config"), place.path("repo/spare/identity"));
     let whole = std::fs::read(&config).unwrap();
     for (damaged, what) in
         [(whole[..whole.len() / 2].to_vec(), "cut"), (flipped(&whole), "flipped"), (Vec::new(), "empty")]
     {
+        // The copy stands in, until that is damaged too.
         overwrite(&config, &damaged);
+        place.run(&["repo-list"]).succeeded();
+        overwrite(&copy, &damaged);
         place.run(&["repo-list"]).failed(16, "damaged data", "change nothing");
+        overwrite(&copy, &whole);
         assert!(!what.is_empty());
     }
+    let told = place.run(&["check"]).ended(1);
+    assert!(told.err.contains("object: config: "), "{told:#?}");
+    place.run(&["check", "--repair"]).succeeded();
+    assert_eq!(std::fs::read(&config).unwrap(), whole);
+    std::fs::remove_file(&copy).unwrap();
     std::fs::remove_file(&config).unwrap();
     place.run(&["repo-list"]).failed(15, "no config", "--repo");
     overwrite(&config, &whole);

@@ -78,7 +78,7 @@ enum Collects {
 }
 
 use Collects::{Cannot, Declines, Works};
-use ErrorKind::{Damaged, KeyNotFound, NotARepository, NotFound, PassphraseWrong};
+use ErrorKind::{Damaged, KeyNotFound, NotFound, PassphraseWrong};
 use Files::{Fails, Maybe, Named, Right, Unlisted, Unreadable};
 use Mended::{Asks, Needless, Not, Recorded, Stays, Whole};
 use Says::{Lost, Nothing, Object, Refuses};
@@ -90,8 +90,8 @@ const BREAK: &[Harm] = &[Truncate, Flip, Swap];
 
 #[rustfmt::skip]
 const TABLE: &[Row] = &[
-    (Config,          &[Delete],         Fails(NotARepository), Fails(NotARepository), Refuses(NotARepository), Not(NotARepository), Cannot(NotARepository)),
-    (Config,          &[Truncate, Flip], Fails(Damaged),     Fails(Damaged),     Refuses(Damaged),     Not(Damaged),     Cannot(Damaged)),
+    // Its copy stands in.
+    (Config,          &[Delete, Truncate, Flip], Right,      Right,              Object,               Whole,            Works),
     (Config,          &[Replay],         Fails(PassphraseWrong), Fails(PassphraseWrong), Refuses(PassphraseWrong), Not(PassphraseWrong), Cannot(PassphraseWrong)),
     (Key,             &[Delete, Truncate, Flip], Fails(KeyNotFound), Fails(KeyNotFound), Refuses(KeyNotFound), Not(KeyNotFound), Cannot(KeyNotFound)),
     (Key,             &[Replay],         Right,              Right,              Nothing,              Needless,         Works),

@@ -4,8 +4,9 @@
 //! that was copied before can be brought back. The configuration is read, but nobody
 //! vouches for it before a key opens the repository.
 
+use super::identity::read_config;
 use super::keys::SlotStore;
-use super::{Client, Config, FoundSlot, KeyLocation, read_config};
+use super::{Client, Config, FoundSlot, KeyLocation};
 use crate::backend::Store;
 use crate::crypto::key_slot::KeySlot;
 use crate::error::Result;

@@ -93,9 +93,10 @@ impl Repository {
         self.drop_pendings(pendings)
     }
 
-    /// Puts back the reserves that were given up on a full store, as far as there is room.
+    /// Puts back the reserves that were given up on a full store, and the copy of `config` where there is none, as far as
+    /// there is room.
     pub fn refill_reserves(&self) -> Result<()> {
-        match super::reserve::fill(&self.office.store) {
+        match self.copy_config().and_then(|()| super::reserve::fill(&self.office.store)) {
             Err(error) if error.kind() == ErrorKind::NoSpace => Ok(()),
             done => done,
         }

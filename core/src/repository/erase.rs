@@ -4,13 +4,14 @@
 //! that is gone; keys and then `config` go last, so that until then it is a repository, which can be looked at and
 //! erased again.
 
-use super::{ClosedRepository, Prefix, config_name};
+use super::identity::config_name;
+use super::{ClosedRepository, Prefix};
 use crate::backend::ObjectMeta;
 use crate::error::Result;
 use crate::id::parse_object_id;
 
-/// The namespaces of a repository, in the order in which they are erased; `config` comes after them.
-pub const ERASURE: [&str; 13] = [
+/// The namespaces of a repository, in the order in which they are erased; keys and `config` come after them.
+pub const ERASURE: [&str; 14] = [
     "archives",
     "pending",
     "index",
@@ -24,6 +25,7 @@ pub const ERASURE: [&str; 13] = [
     "locks",
     "reserve",
     "quarantine",
+    "spare",
 ];
 /// The namespace of key slots, which are erased last but `config`.
 pub const KEYS: &str = "keys";
@@ -64,6 +66,7 @@ fn is_ours(namespace: &str, name: &str) -> bool {
                 && hash.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
         }),
         "reserve" => name.bytes().all(|byte| byte.is_ascii_digit()),
+        "spare" => name == "identity",
         _ => id(name),
     }
 }
@@ -81,6 +84,7 @@ mod tests {
             ("index", &*fragment, &*id),
             ("removed", &*removal, &*id),
             ("reserve", "12", "x"),
+            ("spare", "identity", "x"),
             ("keys", &*id, "backup.key"),
             ("quarantine", "segments.ab.0123456789abcdef", "notes.txt"),
         ] {

@@ -28,6 +28,7 @@ mod commit;
 mod config;
 mod erase;
 mod hold;
+mod identity;
 mod inspect;
 mod keys;
 mod leases;
@@ -50,6 +51,7 @@ pub use collector::Collector;
 pub use commit::{NewArchive, Resolve};
 pub use config::{Config, FORMAT_VERSION};
 pub use erase::{ERASURE, KEYS};
+use identity::{about_config, config_name, read_config};
 pub use keys::{AskPassphrase, FoundSlot, KeyFiles, KeyLocation, NewSlot, OpenedBy};
 pub use memory::Memory;
 pub use namer::Namer;
@@ -89,6 +91,8 @@ pub struct Repository {
 pub(crate) struct Office {
     pub store: Store,
     pub config: Config,
+    /// The object it was read from.
+    pub config_bytes: Bytes,
     pub suite: Suite,
     pub keyring: Keyring,
     pub hasher: IdHasher,
@@ -157,7 +161,7 @@ impl Default for Client {
 impl Repository {
     /// Makes a new repository in an empty store and opens it.
     ///
-    /// The object `config` is written last: a store without it holds no repository.
+    /// The object `config` is written last, and then a copy of it: a store with neither holds no repository.
     /// Fails with `RepositoryExists` or, where foreign objects lie, `NotARepository`.
     pub fn create(store: Store, client: Client, new: &NewRepository<'_>, clock: &dyn Clock) -> Result<Self> {
         Self::create_with(store, client, new, clock, &mut Keyring::generate)
@@ -207,7 +211,10 @@ impl Repository {
             return Err(Error::new(ErrorKind::RepositoryExists, "create repository")
                 .with("reason", "someone else made one at the same moment"));
         }
-        Self::assemble(store, client, config, keyring, OpenedBy { id: key_id, location: new.slot.location }, None)
+        let opened_by = OpenedBy { id: key_id, location: new.slot.location };
+        let made = Self::assemble(store, client, (bytes.into(), config), keyring, opened_by, None)?;
+        made.restore_config(&identity::copy_name())?;
+        Ok(made)
     }
 
     /// Opens a repository. `ask` is called only if a slot needs a passphrase.
@@ -223,13 +230,13 @@ impl Repository {
         let slots = keys::SlotStore { store: &store, files: &client.key_files, repository: &config.id, suite };
         let (keyring, opened_by) = slots.open(ask)?;
         Config::verify(&bytes, &keyring).map_err(|error| about_config(error, &store))?;
-        Self::assemble(store, client, config, keyring, opened_by, unremembered)
+        Self::assemble(store, client, (bytes, config), keyring, opened_by, unremembered)
     }
 
     fn assemble(
         store: Store,
         client: Client,
-        config: Config,
+        (config_bytes, config): (Bytes, Config),
         keyring: Keyring,
         opened_by: OpenedBy,
         unremembered: Option<Error>,
@@ -239,7 +246,8 @@ impl Repository {
         let Client { key_files, state, trust } = client;
         // A client that can not remember meets the repository for the first time again.
         let _ = trust::Acquaintances { state: &*state, trust }.remember(&config, store.location());
-        let office = Office { store, config, suite, keyring, hasher, opened_by, key_files, state, unremembered };
+        let office =
+            Office { store, config, config_bytes, suite, keyring, hasher, opened_by, key_files, state, unremembered };
         Ok(Self { office: Arc::new(office) })
     }
 
@@ -374,10 +382,6 @@ fn check_protected(slot: &NewSlot<'_>, suite: Suite, operation: &'static str) ->
     Err(Error::new(ErrorKind::InvalidInput, operation).with("reason", "an encrypted repository needs a passphrase"))
 }
 
-fn config_name() -> ObjectName {
-    ObjectName::of_part("config")
-}
-
 /// The suite a key slot is sealed with: always a cipher, also where data is not encrypted.
 fn slot_suite(suite: Suite) -> Suite {
     if suite == Suite::None { Suite::Aes256Gcm } else { suite }
@@ -406,34 +410,4 @@ fn foreign(store: &Store) -> Result<Option<String>> {
         }
         Err(error) => Err(error),
     }
-}
-
-/// The object `config` and what it says.
-fn read_config(store: &Store) -> Result<(Bytes, Config)> {
-    let bytes = read_config_bytes(store)?;
-    let config = Config::decode(&bytes).map_err(|error| about_config(error, store))?;
-    Ok((bytes, config))
-}
-
-fn about_config(error: Error, store: &Store) -> Error {
-    error.with("object", "config").with("repository", store.location())
-}
-
-fn read_config_bytes(store: &Store) -> Result<Bytes> {
-    let name = config_name();
-    let missing = match store.get_bounded(&name, CONFIG_BYTES_MAX) {
-        Ok(bytes) => return Ok(bytes),
-        Err(error) if error.kind() == ErrorKind::LimitExceeded => {
-            return Err(about_config(Error::damaged("read config", "too long").because(error), store));
-        }
-        Err(error) => error,
-    };
-    if missing.kind() != ErrorKind::NotFound {
-        return Err(missing);
-    }
-    let error = |kind| Error::new(kind, "open repository").with("repository", store.location());
-    Err(match foreign(store)? {
-        None => error(ErrorKind::RepositoryNotFound),
-        Some(found) => error(ErrorKind::NotARepository).with("reason", "no config").with("found", found),
-    })
 }

@@ -5,6 +5,7 @@
 
 use bytes::Bytes;
 
+use super::identity::is_config;
 use super::{ObjectName, Prefix, Repository};
 use crate::backend::{ObjectMeta, Store};
 use crate::crypto::envelope::{Kind, verify_tail};
@@ -24,8 +25,9 @@ const PLAIN: [&str; 4] = ["reserve/", "gc/probe/", "gc/expired/", "quarantine/"]
 pub enum Named {
     /// Of this kind, with this id.
     Object(Kind, [u8; 16]),
-    /// One that is not sealed: the configuration, a reserve, a collector's probe, a client given up, a copy that a repair
-    /// kept.
+    /// The configuration, or the copy of it.
+    Config,
+    /// One that is not sealed: a reserve, a collector's probe, a client given up, a copy that a repair kept.
     Plain,
     /// Nothing of this program.
     Foreign,
@@ -35,7 +37,10 @@ impl Named {
     /// What `name` says.
     pub fn of(name: &ObjectName) -> Self {
         let text = name.as_str();
-        if text == "config" || PLAIN.iter().any(|namespace| text.starts_with(namespace)) {
+        if is_config(text) {
+            return Self::Config;
+        }
+        if PLAIN.iter().any(|namespace| text.starts_with(namespace)) {
             return Self::Plain;
         }
         let Some((namespace, last)) = text.rsplit_once('/') else { return Self::Foreign };
@@ -88,7 +93,7 @@ impl Repository {
 pub fn verify_stored(store: &Store, name: &ObjectName) -> Result<u64> {
     match Named::of(name) {
         Named::Object(kind, id) => Ok(read_object(store, name, kind, &id)?.len() as u64),
-        Named::Plain if name.as_str() == Kind::Config.namespace() => {
+        Named::Config => {
             let bytes = store.get_bounded(name, CONFIG_BYTES_MAX)?;
             verify_tail(&bytes).map_err(|error| error.with("object", name))?;
             Ok(bytes.len() as u64)
@@ -114,7 +119,7 @@ fn read_object(store: &Store, name: &ObjectName, kind: Kind, id: &[u8; 16]) -> R
 pub fn verify_object_bytes(name: &ObjectName, bytes: &[u8]) -> Result<()> {
     let verified = match Named::of(name) {
         Named::Object(kind, id) => verify_bytes(kind, &id, bytes),
-        Named::Plain if name.as_str() == "config" => verify_tail(bytes),
+        Named::Config => verify_tail(bytes),
         Named::Plain => Ok(()),
         Named::Foreign => Err(Error::damaged("verify object", "no object of a repository")),
     };
@@ -153,10 +158,11 @@ mod tests {
         ] {
             assert_eq!(named(&name), Named::Object(kind, [10; 16]), "{name}");
         }
-        for name in ["config", "reserve/3", "gc/probe/x", "quarantine/segments.x"] {
+        assert_eq!((named("config"), named("spare/identity")), (Named::Config, Named::Config));
+        for name in ["reserve/3", "gc/probe/x", "quarantine/segments.x"] {
             assert_eq!(named(name), Named::Plain, "{name}");
         }
-        for name in ["segments/x", "index/0a", "removed/x", "else", "gc/else/0a"] {
+        for name in ["segments/x", "index/0a", "removed/x", "else", "gc/else/0a", "spare/x"] {
             assert_eq!(named(name), Named::Foreign, "{name}");
         }
     }

@@ -91,6 +91,7 @@ fn lines(plan: &Plan) -> String {
     let mut each = |names: &mut dyn Iterator<Item = String>, what: &str| {
         lines.extend(names.map(|name| format!("{name}: {what}")));
     };
+    each(&mut plan.configs.iter().map(ToString::to_string), "put what opened the repository in its place");
     each(&mut plan.doomed.iter().map(|id| format!("segments/{id}")), "keep a copy; `gabion compact` deletes it");
     each(&mut plan.unindexed.iter().map(|id| format!("segments/{id}")), "name it in the index again");
     each(&mut plan.gone.iter().map(|id| format!("segments/{id}")), "it is gone: take it out of the index");
@@ -131,6 +132,7 @@ fn plan_json(plan: &Plan) -> Json {
     object.insert("rebuild_fragments".to_owned(), names(&plan.fragments));
     object.insert("discard".to_owned(), names(&[&plan.damaged[..], &plan.discarded].concat()));
     object.insert("dooms".to_owned(), names(&plan.dooms));
+    object.insert("configs".to_owned(), names(&plan.configs));
     let archives: Vec<Json> =
         plan.archives.iter().map(|record| json!({"name": record.name, "nfiles": record.root.files})).collect();
     object.insert("archives".to_owned(), Json::Array(archives));

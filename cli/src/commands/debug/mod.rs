@@ -16,6 +16,7 @@ use gabion_core::crypto::aead::Suite;
 use gabion_core::error::{Error, ErrorKind};
 use gabion_core::limits::{CHUNK_BYTES_MAX, OBJECT_BYTES_MAX};
 use gabion_core::monitor::{Event, Monitor as _, Warning};
+use gabion_core::repository::Named;
 use gabion_core::seal::{Kind, verify_tail};
 use gabion_core::segment::Class;
 use serde_json::{Map, Value as Json, json};
@@ -193,10 +194,13 @@ fn described(store: &Store, object: &ObjectMeta) -> Json {
 
 /// What an object is, by its name.
 fn kind(name: &ObjectName) -> Option<Kind> {
+    if Named::of(name) == Named::Config {
+        return Some(Kind::Config);
+    }
     let name = name.as_str();
     Kind::all().find(|kind| {
         let rest = name.strip_prefix(kind.namespace());
-        rest.is_some_and(|rest| if *kind == Kind::Config { rest.is_empty() } else { rest.starts_with('/') })
+        rest.is_some_and(|rest| rest.starts_with('/'))
     })
 }
 
@@ -224,6 +228,7 @@ mod tests {
     fn kinds_follow_from_names() {
         for (name, expected) in [
             ("config", Some(Kind::Config)),
+            ("spare/identity", Some(Kind::Config)),
             ("keys/00", Some(Kind::KeySlot)),
             ("gc/doom/00", Some(Kind::Doom)),
             ("index/0.00", Some(Kind::Index)),

@@ -25,7 +25,7 @@ impl Check<'_, '_> {
                     total += object.bytes;
                 }
                 Named::Object(..) => records.push(object.name),
-                Named::Plain => {}
+                Named::Config | Named::Plain => {}
                 Named::Foreign => {
                     let error = Error::new(ErrorKind::InvalidInput, "check object").with("reason", "unknown name");
                     self.find(About::Foreign(object.name.to_string()), error);
@@ -33,6 +33,9 @@ impl Check<'_, '_> {
             }
         }
         Counters::set(&self.monitor.counters().bytes_expected, total);
+        for (name, error) in self.repository.spoilt_configs()? {
+            self.damaged(&name, error);
+        }
         self.records(&records)?;
         self.index(&segments.iter().copied().collect())?;
         self.segments(segments)

@@ -41,6 +41,8 @@ pub struct Plan {
     pub dooms: Vec<ObjectName>,
     /// Archives whose records are gone, if they were looked for: those that are complete are put back.
     pub archives: Vec<ArchiveRecord>,
+    /// `config` or its copy: what opened the repository is put in their place.
+    pub configs: Vec<ObjectName>,
     /// What stays as it is.
     pub left: Vec<(ObjectName, Left)>,
 }
@@ -88,7 +90,11 @@ impl Plan {
 
     /// What becomes of a damaged object that is no segment.
     fn object(&mut self, name: &ObjectName) {
-        let Named::Object(kind, _) = Named::of(name) else { return };
+        let kind = match Named::of(name) {
+            Named::Object(kind, _) => kind,
+            Named::Config => return self.configs.push(name.clone()),
+            Named::Plain | Named::Foreign => return,
+        };
         match kind {
             Kind::Index => self.fragments.push(name.clone()),
             Kind::Pending | Kind::Lock | Kind::Damage => self.damaged.push(name.clone()),
@@ -117,6 +123,7 @@ impl Plan {
             && self.discarded.is_empty()
             && self.dooms.is_empty()
             && self.archives.is_empty()
+            && self.configs.is_empty()
     }
 
     /// Lost chunks that no damage record names yet.

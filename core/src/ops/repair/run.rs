@@ -58,6 +58,7 @@ pub fn repair(
     }
     repository.probe_delete()?;
     repository.probe_store(&|| clock.wait(repository.list_staleness()))?;
+    plan.configs.iter().try_for_each(|name| repository.restore_config(name))?;
     let mut done = Repaired::default();
     if options.no_collector {
         done.discarded += discard(repository, &still_damaged(repository, &plan.dooms)?, monitor)?;
