@@ -11,7 +11,7 @@ use gabion_core::compress::{Compression, Decompressor, FrameCodec};
 use gabion_core::crypto::aead::Suite;
 use gabion_core::crypto::key::Keyring;
 use gabion_core::crypto::key_slot::KeySlot;
-use gabion_core::gc::DoomRecord;
+use gabion_core::gc::{DamageRecord, DoomRecord, LeaseRecord};
 use gabion_core::id::{KeyId, RepositoryId, SegmentId};
 use gabion_core::index::Fragment;
 use gabion_core::limits::{MIB, RECORD_BYTES_MAX};
@@ -19,6 +19,7 @@ use gabion_core::pattern::{Pattern, Style, parse_exclude_file, parse_patterns_fi
 use gabion_core::repository::Config;
 use gabion_core::seal::{Kind, Sealer, append_tail, verify_tail};
 use gabion_core::segment::{Directory, open_directory, salvage_directory};
+use gabion_core::tar::{Piece, TarReader};
 
 /// A decoder under test.
 #[derive(Clone, Copy)]
@@ -30,23 +31,26 @@ pub struct Target {
 }
 
 /// All of them.
-pub const TARGETS: [Target; 16] = [
+pub const TARGETS: [Target; 19] = [
     Target { name: "archive", run: archive },
     Target { name: "chunker", run: chunker },
     Target { name: "compression", run: compression },
     Target { name: "config", run: config },
+    Target { name: "damage", run: damage },
     Target { name: "directory", run: directory },
     Target { name: "doom", run: doom },
     Target { name: "envelope", run: envelope },
     Target { name: "frame", run: frame },
     Target { name: "index", run: index },
     Target { name: "key_slot", run: key_slot },
+    Target { name: "lease", run: lease },
     Target { name: "location", run: location },
     Target { name: "node", run: node },
     Target { name: "patterns", run: patterns },
     Target { name: "pending", run: pending },
     Target { name: "removal", run: removal },
     Target { name: "segment", run: segment },
+    Target { name: "tar", run: tar },
 ];
 
 /// The repository whose objects these are, and keys that everybody knows.
@@ -87,6 +91,20 @@ pub fn removal(data: &[u8]) {
 /// The record of a collector.
 pub fn doom(data: &[u8]) {
     if let Ok(record) = DoomRecord::decode(data) {
+        same(record.encode(), data);
+    }
+}
+
+/// What is known of damage.
+pub fn damage(data: &[u8]) {
+    if let Ok(record) = DamageRecord::decode(data) {
+        same(record.encode(), data);
+    }
+}
+
+/// Who asks collectors to wait.
+pub fn lease(data: &[u8]) {
+    if let Ok(record) = LeaseRecord::decode(data) {
         same(record.encode(), data);
     }
 }
@@ -189,6 +207,18 @@ pub fn patterns(data: &[u8]) {
             pattern.matches(&line[..line.len().min(100)]);
         }
     }
+}
+
+/// A tar archive, with as much of its content as there is.
+pub fn tar(data: &[u8]) {
+    let (mut buffer, mut read) = ([0; 4096], 0);
+    let mut reader = TarReader::new(data, true);
+    while let Ok(Some(_)) = reader.next_member() {
+        while let Ok(Piece::Data(bytes)) = reader.read(&mut buffer) {
+            read += bytes;
+        }
+    }
+    assert!(read <= data.len(), "{read} bytes of {}", data.len());
 }
 
 fn text(data: &[u8]) -> &str {

@@ -88,17 +88,21 @@ fn decoders_take_anything() {
 #[test]
 fn corpora_hold_what_is_valid() {
     use gabion_core::archive::{ArchiveRecord, Node, PendingRecord, RemovalRecord};
-    use gabion_core::gc::DoomRecord;
+    use gabion_core::gc::{DamageRecord, DoomRecord, LeaseRecord};
     use gabion_core::index::Fragment;
     use gabion_core::segment::Directory;
+    use gabion_core::tar::TarReader;
 
     type Accepts = fn(&[u8]) -> bool;
-    let valid: [(&str, Accepts); 7] = [
+    let valid: [(&str, Accepts); 10] = [
         ("archive", |data| ArchiveRecord::decode(data).is_ok()),
         ("pending", |data| PendingRecord::decode(data).is_ok()),
         ("removal", |data| RemovalRecord::decode(data).is_ok()),
         ("node", |data| Node::decode(data).is_ok()),
         ("doom", |data| DoomRecord::decode(data).is_ok()),
+        ("damage", |data| DamageRecord::decode(data).is_ok()),
+        ("lease", |data| LeaseRecord::decode(data).is_ok()),
+        ("tar", |data| TarReader::new(data, true).next_member().is_ok_and(|member| member.is_some())),
         ("directory", |data| Directory::decode(data).is_ok()),
         ("index", |data| Fragment::decode(data[0], &data[1..]).is_ok()),
     ];
@@ -130,12 +134,13 @@ mod make {
     use gabion_core::crypto::kdf::KdfParams;
     use gabion_core::crypto::key_slot::{KeySlot, Protection};
     use gabion_core::crypto::random::simulation::seed_this_thread;
-    use gabion_core::gc::DoomRecord;
-    use gabion_core::id::SegmentId;
+    use gabion_core::gc::{DamageRecord, DoomRecord, LeaseRecord};
+    use gabion_core::id::{ArchiveId, ChunkId, SegmentId};
     use gabion_core::index::Fragment;
     use gabion_core::repository::ChunkSource;
     use gabion_core::seal::{Kind, Sealer};
     use gabion_core::segment::{Class, SegmentBuilder, open_directory};
+    use gabion_core::tar::{self, Format, Member, TarWriter};
     use gabion_tests::fuzz::REPOSITORY;
     use gabion_tests::{Notes, TreeOptions, make_tree};
 
@@ -150,6 +155,43 @@ mod make {
         texts();
         sealed();
         records();
+        control();
+        tar();
+    }
+
+    fn control() {
+        let time = crate::engine::clock().0;
+        let damage = DamageRecord {
+            time,
+            chunks: [(ChunkId::from_bytes([1; 32]), Class::Data), (ChunkId::from_bytes([2; 32]), Class::Tree)].into(),
+            segments: [SegmentId::from_bytes([3; 16])].into(),
+            archives: [ArchiveId::from_bytes([4; 16])].into(),
+            extensions: Extensions::none(),
+        };
+        write("damage", "two", &damage.encode().unwrap());
+        let lease = LeaseRecord {
+            host: "host".to_owned(),
+            user: "user".to_owned(),
+            process: 7,
+            purpose: "rsync".to_owned(),
+            since: time,
+            extensions: Extensions::none(),
+        };
+        write("lease", "one", &lease.encode().unwrap());
+    }
+
+    /// Archives as short as tar allows: what is behind the first block of content is cut off.
+    fn tar() {
+        for (name, format) in [("pax", Format::Pax), ("gnu", Format::Gnu)] {
+            let mut writer = TarWriter::new(Vec::new(), format);
+            for path in ["file".to_owned(), "a".repeat(120)] {
+                let mut member = Member::new(path.into_bytes(), tar::Kind::File);
+                (member.size, member.modified) = (9, (1, 5));
+                writer.member(&member).unwrap();
+                writer.content(b"some text").unwrap();
+            }
+            write("tar", name, &writer.finish().unwrap()[..6 * 512]);
+        }
     }
 
     fn texts() {
@@ -226,11 +268,7 @@ mod make {
         );
         write("key_slot", "passphrase", &slot.unwrap().1);
         let mut builder = SegmentBuilder::new(Class::Data);
-        builder.append(
-            0,
-            b"chunk",
-            &[gabion_core::segment::ChunkEntry { id: gabion_core::id::ChunkId::from_bytes([1; 32]), bytes: 5 }],
-        );
+        builder.append(0, b"chunk", &[gabion_core::segment::ChunkEntry { id: ChunkId::from_bytes([1; 32]), bytes: 5 }]);
         write("segment", "one", &builder.finish(&sealer).unwrap().bytes);
     }
 
