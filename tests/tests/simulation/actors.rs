@@ -11,7 +11,7 @@ use gabion_core::archive::removal::RemovalRecord;
 use gabion_core::backend::Store;
 use gabion_core::error::{Error, ErrorKind, Result};
 use gabion_core::id::{ArchiveId, ChunkId, PendingId};
-use gabion_core::ops::compact::{CompactOptions, compact};
+use gabion_core::ops::compact::{CompactOptions, compact, recompress};
 use gabion_core::ops::create::{Checkpoint, CreateOptions, Input, Plan, Wanted, create};
 use gabion_core::ops::delete::{Remover, delete};
 use gabion_core::ops::republish::{replace, restore};
@@ -38,6 +38,8 @@ pub enum Task {
     /// Take the client of some pending for dead.
     Expire,
     Compact,
+    /// Store everything that is needed again.
+    Recompress,
 }
 
 impl Task {
@@ -53,9 +55,10 @@ impl Task {
 
     /// Something a collector does.
     pub fn of_collector(random: &mut Random) -> Self {
-        match random.below(6) {
+        match random.below(8) {
             0 => Self::Expire,
             1 => Self::Delete,
+            2 => Self::Recompress,
             _ => Self::Compact,
         }
     }
@@ -127,6 +130,11 @@ pub fn perform(face: &Face, sources: &Sources, task: Task, random: &mut Random) 
             let done = compact(&repository, &options, &clock, &Notes::new())?;
             face.tell(format_args!("{done:?}"));
         }
+        Task::Recompress => {
+            let options = CompactOptions { writer: writer(), ..CompactOptions::default() };
+            let done = recompress(&repository, &options, &clock, &Notes::new())?;
+            face.tell(format_args!("{done:?}"));
+        }
     }
     Ok(())
 }
@@ -183,7 +191,7 @@ pub fn is_allowed(task: Task, error: &Error) -> bool {
         }
         Task::Undelete => matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Overtaken),
         // An archive that a client put and did not live to report or to take back may lack a part.
-        Task::Compact => error.kind() == ErrorKind::Damaged,
+        Task::Compact | Task::Recompress => error.kind() == ErrorKind::Damaged,
         Task::Delete | Task::Expire => false,
     }
 }
