@@ -4,9 +4,15 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use gabion_backends::layer::{CacheBackend, CachePlace};
+use gabion_backends::{Access, Location, OpenOptions};
+use gabion_core::archive::catalog::Catalog;
+use gabion_core::backend::Store;
+use gabion_core::id::ArchiveId;
+use gabion_core::ops::delete::{Remover, remove};
+use gabion_core::repository::{Client, NewRepository, Repository};
 use gabion_tests::{Method, Notes, Objects, Random, RecordingBackend};
 
-use crate::engine::{back_up, backed_up, new_repository, options, restore};
+use crate::engine::{back_up, backed_up, clock, collect, new_repository, open, options, restore};
 
 /// Files of noise, and as many small ones.
 fn source(place: &Path, files: u64) -> PathBuf {
@@ -122,4 +128,36 @@ fn a_restore_reads_every_frame_once() {
         objects.names("segments").unwrap().iter().map(|name| objects.get(name).unwrap().len() as u64).sum();
     let read = recorder.bytes(Method::GetRange, "segments");
     assert!(read <= stored, "{read} bytes read of {stored}");
+}
+
+/// How long everything takes in a directory in which many archives were removed:
+/// `GABION_TEST_REMOVALS=100000 cargo test --release -p gabion-tests --test scenarios -- --ignored --nocapture removals_of_years`
+#[test]
+#[ignore = "measures"]
+fn removals_of_years() {
+    let count = std::env::var("GABION_TEST_REMOVALS").map_or(10_000u128, |count| count.parse().unwrap());
+    let place = tempfile::tempdir().unwrap();
+    let source = source(place.path(), 5);
+    let folder = Location::Local(place.path().join("repository"));
+    let new = gabion_backends::open(&folder, Access::Create, &OpenOptions::default()).unwrap();
+    Repository::create(Store::new(new).unwrap(), Client::default(), &NewRepository::plain(), &clock()).unwrap();
+    let backend = gabion_backends::open(&folder, Access::Existing, &OpenOptions::default()).unwrap();
+    let made = back_up(Arc::clone(&backend), &source, &options(), &Notes::new()).unwrap();
+    let repository = open(Arc::clone(&backend)).unwrap();
+    let timed = |what: &str, removals: u128, work: &dyn Fn()| {
+        let began = std::time::Instant::now();
+        work();
+        println!("{removals} removals: {what} takes {:?}", began.elapsed());
+    };
+    for removals in [0, count] {
+        for number in 0..removals {
+            let archive = ArchiveId::from_bytes(number.to_be_bytes());
+            remove(&repository, &archive, Some(&made.record), &Remover::default(), &clock()).unwrap();
+        }
+        timed("a backup of nothing new", removals, &|| {
+            back_up(Arc::clone(&backend), &source, &options(), &Notes::new()).unwrap();
+        });
+        timed("listing archives", removals, &|| drop(Catalog::load(&repository).unwrap()));
+        timed("collecting", removals, &|| collect(Arc::clone(&backend), &Notes::new()).map(|_| ()).unwrap());
+    }
 }
