@@ -191,9 +191,10 @@ fn attempt(
     let history = History::of(repository);
     history.compare(&catalog, monitor)?;
     let (base, doubt, writer) = begin(repository, &catalog, session, options, start)?;
-    if let Some(base) = &base {
-        Counters::set(&monitor.counters().files_expected, base.reference.root.files);
-        Counters::set(&monitor.counters().bytes_expected, base.reference.root.bytes);
+    // Only the last archive of the series tells how much is to come: other bases are about something else.
+    if let Some(last) = catalog.series(&options.name).next_back() {
+        Counters::set(&monitor.counters().files_expected, last.record.root.files);
+        Counters::set(&monitor.counters().bytes_expected, last.record.root.bytes);
     }
 
     let mut traversal = match &input {
