@@ -48,6 +48,8 @@ fn main() -> ExitCode {
 }
 
 fn start() -> u8 {
+    #[cfg(unix)]
+    signals::await_report();
     let Started { words, variables, borg } = match compat::translate(Started::of_process()) {
         Ok(Translated::Run(started)) => started,
         Ok(Translated::Answer(text)) => return report::answer(&text),

@@ -4,8 +4,19 @@
 //! The handlers only set flags, or call `_exit`.
 
 use std::io;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, LazyLock};
+
+/// Whether SIGUSR1 came, from the start of the process on.
+#[cfg(unix)]
+static REPORT: LazyLock<Arc<AtomicBool>> = LazyLock::new(Arc::default);
+
+/// Keeps SIGUSR1 from ending the process. What it asks for is told as soon as there is something to tell of.
+#[cfg(unix)]
+pub fn await_report() {
+    // Without it the signal does what it did: it ends a process that nothing else keeps from working.
+    let _ = signal_hook::flag::register(signal_hook::consts::SIGUSR1, Arc::clone(&REPORT));
+}
 
 /// What signals have asked for.
 #[derive(Clone, Debug, Default)]
@@ -21,15 +32,17 @@ impl Signals {
         use signal_hook::consts::{SIGINT, SIGTERM};
         use signal_hook::flag;
 
-        let signals = Self::default();
+        let signals = Self {
+            #[cfg(unix)]
+            report: Arc::clone(&REPORT),
+            ..Self::default()
+        };
         for signal in [SIGINT, SIGTERM] {
             // in this order: the first signal finds the flag not set yet
             flag::register_conditional_shutdown(signal, 128 + signal, Arc::clone(&signals.stop))?;
             flag::register_usize(signal, Arc::clone(&signals.number), usize::try_from(signal).unwrap_or(0))?;
             flag::register(signal, Arc::clone(&signals.stop))?;
         }
-        #[cfg(unix)]
-        flag::register(signal_hook::consts::SIGUSR1, Arc::clone(&signals.report))?;
         Ok(signals)
     }
 
@@ -65,6 +78,7 @@ mod tests {
 
     #[test]
     fn signals_set_flags() {
+        await_report();
         let signals = Signals::install().unwrap();
         assert!(!signals.interrupted() && !signals.take_report());
         assert_eq!(signals.number(), None);

@@ -3,7 +3,7 @@
 //! A named pipe that is backed up like a file stops the program where the test wants it.
 
 use std::fs::File;
-use std::io::Write as _;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::process::{Child, Command, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -14,7 +14,9 @@ use crate::place::{Place, Run};
 fn at_the_pipe(place: &Place) -> (Child, File) {
     place.file("d/a", vec![1; 700_000]);
     place.file("d/b", "b");
-    assert!(Command::new("mkfifo").arg(place.path("d/z")).status().unwrap().success());
+    if !place.path("d/z").exists() {
+        assert!(Command::new("mkfifo").arg(place.path("d/z")).status().unwrap().success());
+    }
     place.settle();
     let mut command = place.command(&["create", "--read-special", "-v", "one", "d"]);
     let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
@@ -63,4 +65,37 @@ fn the_second_signal_ends_at_once() {
     };
     assert_eq!(status.code(), Some(130));
     assert_eq!(place.archives(), [""; 0]);
+}
+
+#[test]
+fn progress_is_told_to_who_asks_for_it() {
+    let place = Place::new();
+    // What another archive of this machine holds says nothing of this one, what the last of the series holds does.
+    place.file("small", "x");
+    place.run(&["create", "other", "small"]).succeeded();
+    for progress in ["2 files, 700.00 kB", "2 of 3 files, 700.00 kB"] {
+        let (mut child, pipe) = at_the_pipe(&place);
+        let mut told = BufReader::new(child.stderr.take().unwrap());
+        send(&child, Signal::USR1);
+        let mut line = String::new();
+        while !line.contains(" files, ") {
+            line.clear();
+            assert_ne!(told.read_line(&mut line).unwrap(), 0, "it ended without a word");
+        }
+        assert!(line.starts_with(progress), "{line}");
+        drop(pipe);
+        let mut rest = String::new();
+        told.read_to_string(&mut rest).unwrap();
+        assert!(child.wait().unwrap().success(), "{rest}");
+    }
+    assert_eq!(place.archives(), ["other", "one", "one"]);
+}
+
+/// The command for the passphrase is run while the repository is opened.
+#[test]
+fn nobody_is_killed_by_asking_for_progress() {
+    let place = Place::bare();
+    place.run_with(&[("GABION_PASSPHRASE", "x")], &["repo-create"]).succeeded();
+    let asking = [("GABION_PASSCOMMAND", "sh -c 'kill -USR1 $PPID; echo x'")];
+    place.run_with(&asking, &["repo-list"]).succeeded();
 }
