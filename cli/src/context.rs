@@ -241,7 +241,7 @@ impl Context {
         let mut warnings = Warnings::default();
         // That it can not be told is told by whatever the command met.
         let Ok(Some(health)) = self.health() else { return warnings };
-        let speaker = Reporter::new(self.settings(), Signals::default());
+        let speaker = self.speaker();
         for missing in health.missing.iter().chain(&health.missing_inside) {
             speaker.log(Level::Warning, Some(exit_code::STORE_MISSING), &missing.to_string());
             warnings.add(exit_code::STORE_MISSING);
@@ -289,7 +289,7 @@ impl Context {
         if self.common.level() != Level::Debug {
             return;
         }
-        let speaker = Reporter::new(self.settings(), Signals::default());
+        let speaker = self.speaker();
         for line in requests::lines(&self.trace.stores(), self.units) {
             speaker.log(Level::Debug, None, &line);
         }
@@ -409,6 +409,11 @@ impl Context {
             letters: self.borg.as_ref().map_or(letter, Borg::letters),
             ..Settings::default()
         }
+    }
+
+    /// A voice for what is said before and after the work, when a signal still ends the process.
+    pub fn speaker(&self) -> Reporter {
+        Reporter::new(Settings { progress: false, ..self.settings() }, Signals::default())
     }
 
     /// The voice of a command. From now on a first signal asks to stop; before, it ends the process,

@@ -53,8 +53,7 @@ impl Resources {
         let chunk_bytes = chunker.map_or(CHUNK_BYTES_MAX, |chunker| chunker.max_bytes());
         let budget = self.memory_budget.map_or_else(|| Memory::default_budget(chunk_bytes, workers), |budget| budget.0);
         let memory = Memory::within(budget, chunk_bytes, workers).map_err(|_| too_little(chunk_bytes))?;
-        let reporter = context.reporter(context.settings())?;
-        reporter.log(Level::Debug, None, &described(&memory));
+        context.speaker().log(Level::Debug, None, &described(&memory));
         Ok(writer.within(&memory))
     }
 }

@@ -109,8 +109,18 @@ fn the_log_is_json_lines() {
     assert_eq!(warning["msgid"], "BackupFileNotFoundError");
     assert!(warning["time"].is_f64() && warning["name"] == "gabion");
     assert_eq!(messages.last().unwrap()["message"], "terminating with warning status, rc 107");
-    let progress = of_type(&log, "archive_progress");
-    assert_eq!(progress.last().unwrap()["finished"], true);
+    let ends = |err: &str, kind: &str| {
+        let log = lines(err);
+        of_type(&log, kind).iter().filter(|line| line["finished"] == true).count()
+    };
+    assert_eq!(ends(&run.err, "archive_progress"), 1);
+    let also =
+        |arguments: &[&str]| place.run(&[&["--log-json", "--progress", "--debug"], arguments].concat()).succeeded();
+    for arguments in [&["repo-list"][..], &["info", "one"], &["rename", "one", "1"], &["repo-info"]] {
+        assert!(!also(arguments).err.contains("progress_"), "{arguments:?}");
+    }
+    let extracted = also(&["extract", "--target", "out", "1"]).err;
+    assert_eq!((ends(&extracted, "progress_percent"), ends(&extracted, "archive_progress")), (1, 0));
 }
 
 #[test]

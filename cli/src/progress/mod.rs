@@ -53,6 +53,8 @@ impl Form {
 /// What kind of work is done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Work {
+    /// Nothing that takes long enough to tell how far it is; who asks by a signal gets a line.
+    Untold,
     /// An archive is made: `archive_progress`.
     Archive,
     /// Something with a known end: `progress_percent`.
@@ -86,7 +88,7 @@ pub struct Settings {
     pub form: Form,
     /// Of which work.
     pub work: Work,
-    /// Whether to show progress.
+    /// Whether to show progress, if the work has any.
     pub progress: bool,
     /// Whether to tell what becomes of each file.
     pub list: bool,
@@ -105,7 +107,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             form: Form::Plain,
-            work: Work::Archive,
+            work: Work::Untold,
             progress: false,
             list: false,
             filter: None,
@@ -113,6 +115,12 @@ impl Default for Settings {
             units: Units::default(),
             letters: lines::letter,
         }
+    }
+}
+
+impl Settings {
+    fn shows_progress(&self) -> bool {
+        self.progress && self.work != Work::Untold
     }
 }
 
@@ -168,7 +176,7 @@ impl Reporter {
 
     /// Speaks to standard error.
     pub fn new(settings: Settings, signals: Signals) -> Self {
-        let bar = (settings.progress && settings.form == Form::Terminal)
+        let bar = (settings.shows_progress() && settings.form == Form::Terminal)
             .then(|| ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr()));
         let clock = Box::new(gabion_core::clock::SystemClock);
         let mut reporter = Self::silent(settings, signals, Box::new(std::io::stderr()), bar, clock);
@@ -273,7 +281,7 @@ impl Shared {
     /// Shows how far the work is; `elapsed` is the time since it began.
     fn tick(&self, elapsed: Duration) {
         let wanted = self.signals.take_report();
-        if !wanted && !self.settings.progress {
+        if !wanted && !self.settings.shows_progress() {
             return;
         }
         let mut voice = lock(&self.voice);
@@ -319,6 +327,9 @@ impl Shared {
     fn progress_json(&self, snapshot: &Snapshot, finished: bool) -> String {
         let now = self.clock.now();
         match self.settings.work {
+            Work::Untold => {
+                lines::log_message(Level::Info, None, &lines::plain(snapshot, self.settings.units, true), now)
+            }
             Work::Archive => lines::archive_progress(snapshot, now, finished),
             Work::Steps { msgid, label } => lines::steps(snapshot, self.operation, msgid, label, now, finished),
         }
@@ -370,7 +381,7 @@ impl Shared {
         if let Some(bar) = voice.bar.take() {
             bar.finish_and_clear();
         }
-        if self.settings.progress && self.settings.form == Form::Json {
+        if self.settings.shows_progress() && self.settings.form == Form::Json {
             let snapshot = self.snapshot(&mut voice.rate, self.started.elapsed());
             voice.line(&self.progress_json(&snapshot, true));
         }

@@ -88,7 +88,8 @@ fn unwanted_levels_are_silent_but_count() {
 
 #[test]
 fn drivers_get_one_object_per_line() {
-    let settings = Settings { form: Form::Json, list: true, progress: true, ..Settings::default() };
+    let settings =
+        Settings { form: Form::Json, work: Work::Archive, list: true, progress: true, ..Settings::default() };
     let (reporter, listener, _) = reporter(settings);
     file(&reporter, FileStatus::Added, b"a\nb");
     warn(&reporter, Warning::Item, ErrorKind::NotFound);
@@ -119,8 +120,24 @@ fn progress_is_shown_only_if_wanted_or_asked_for() {
 }
 
 #[test]
+fn work_without_progress_tells_none_unless_asked() {
+    for (form, line) in [(Form::Plain, "0 files, 0 B, 0 B/s"), (Form::Json, "\"levelname\":\"INFO\"")] {
+        let (reporter, listener, signals) = reporter(Settings { form, progress: true, ..Settings::default() });
+        reporter.shared.tick(Duration::from_secs(1));
+        assert!(listener.take().is_empty());
+        signals.ask_report();
+        reporter.shared.tick(Duration::from_secs(2));
+        let told = listener.take();
+        assert!(told.len() == 1 && told[0].contains(line), "{told:?}");
+        reporter.finish();
+        assert!(listener.take().is_empty());
+    }
+}
+
+#[test]
 fn lines_that_stay_come_seldom() {
-    let (reporter, listener, signals) = reporter(Settings { progress: true, ..Settings::default() });
+    let (reporter, listener, signals) =
+        reporter(Settings { progress: true, work: Work::Archive, ..Settings::default() });
     for (second, asked, lines) in [(1, false, 1), (2, false, 0), (3, true, 1), (7, false, 0), (8, false, 1)] {
         if asked {
             signals.ask_report();
@@ -132,7 +149,7 @@ fn lines_that_stay_come_seldom() {
 
 #[test]
 fn a_bar_follows_what_is_known() {
-    let settings = Settings { form: Form::Terminal, progress: true, ..Settings::default() };
+    let settings = Settings { form: Form::Terminal, work: Work::Archive, progress: true, ..Settings::default() };
     let (reporter, listener, _) = reporter(settings);
     let bar = lock(&reporter.shared.voice).bar.clone().unwrap();
     Counters::add(&reporter.counters().bytes, 50);
