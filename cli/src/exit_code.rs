@@ -9,7 +9,7 @@ use std::error::Error as StdError;
 use std::fmt;
 
 use gabion_backends::ssh::errors::{CLIENT_SENT, REFUSED_PATH, SERVER_SENT, SERVER_SPEAKS};
-use gabion_core::error::{Error, ErrorKind};
+use gabion_core::error::{Error, ErrorKind, LOCAL_PATH};
 use gabion_core::monitor::Warning;
 
 /// A return code and the name drivers know it by.
@@ -96,6 +96,10 @@ pub const TABLE: &[Code] = &[
     Code { rc: 122, msgid: "RepositoryHistoryWarning" },
 ];
 
+/// A path to take that fitted nothing.
+pub const NEVER_MATCHED: Code = code(101);
+/// Any warning without a code of its own.
+pub const WARNING: Code = code(1);
 /// Any error without a code of its own.
 pub const ERROR: Code = code(2);
 /// A check that found damage.
@@ -213,13 +217,16 @@ fn code_of_kind(kind: ErrorKind) -> Option<Code> {
     })
 }
 
-/// The code of a warning; `kind` is that of the error it came with.
-pub fn of_warning(warning: Warning, kind: ErrorKind) -> Code {
-    match (warning, kind) {
+/// The code of a warning and the error it came with.
+pub fn of_warning(warning: Warning, error: &Error) -> Code {
+    // The codes of files are about files of this machine, not about what is stored.
+    let stored = ["chunk", "object"].into_iter().any(|fact| error.context(fact).is_some());
+    match (warning, error.kind()) {
         (Warning::FileChanged, _) => const { code(100) },
-        (Warning::PatternNeverMatched, _) => const { code(101) },
-        (Warning::Repository, _) => const { code(1) },
+        (Warning::PatternNeverMatched, _) => NEVER_MATCHED,
+        (Warning::Repository, _) => WARNING,
         (Warning::History, _) => const { code(122) },
+        (_, _) if stored => const { code(102) },
         (_, ErrorKind::SourceChanged) => const { code(103) },
         (_, ErrorKind::PermissionDenied) => const { code(105) },
         (_, ErrorKind::Io | ErrorKind::NoSpace) => const { code(106) },
@@ -239,9 +246,15 @@ pub fn of_error(error: &anyhow::Error) -> Code {
     error.chain().find_map(code).unwrap_or(ERROR)
 }
 
-/// Facts that tell more than the kind: what servers and their clients hold against each other.
-const FACTS: [(&str, Code); 4] =
-    [(REFUSED_PATH, code(83)), (SERVER_SPEAKS, code(84)), (CLIENT_SENT, code(85)), (SERVER_SENT, code(86))];
+/// Facts that tell more than the kind: what servers and their clients hold against each other, and files of this
+/// machine that are no part of a repository.
+const FACTS: [(&str, Code); 5] = [
+    (REFUSED_PATH, code(83)),
+    (SERVER_SPEAKS, code(84)),
+    (CLIENT_SENT, code(85)),
+    (SERVER_SENT, code(86)),
+    (LOCAL_PATH, ERROR),
+];
 
 fn of_engine(error: &Error) -> Code {
     if let Some((_, code)) = FACTS.iter().find(|(fact, _)| error.context(fact).is_some()) {
@@ -333,7 +346,9 @@ mod tests {
         }
         assert_eq!(of_error(&Failure::new(NO_PASSPHRASE, "none").into()).msgid, "NoPassphraseFailure");
         assert_eq!(of_error(&anyhow::anyhow!("anything")), ERROR);
-        for (fact, rc) in [(REFUSED_PATH, 83), (SERVER_SPEAKS, 84), (CLIENT_SENT, 85), (SERVER_SENT, 86)] {
+        for (fact, rc) in
+            [(REFUSED_PATH, 83), (SERVER_SPEAKS, 84), (CLIENT_SENT, 85), (SERVER_SENT, 86), (LOCAL_PATH, 2)]
+        {
             assert_eq!(of_error(&Error::new(ErrorKind::Connection, "test").with(fact, "x").into()).rc, rc);
         }
         assert_eq!(of_error(&Error::damaged("read config", "tail").with("object", "config").into()).rc, 16);
@@ -353,8 +368,10 @@ mod tests {
             (Warning::Item, ErrorKind::LimitExceeded, 102),
             (Warning::Attribute, ErrorKind::Unsupported, 104),
         ] {
-            assert_eq!(of_warning(warning, kind).rc, rc, "{warning:?} {kind:?}");
+            assert_eq!(of_warning(warning, &Error::new(kind, "test")).rc, rc, "{warning:?} {kind:?}");
         }
+        let lost = Error::new(ErrorKind::NotFound, "read chunk").with("chunk", "x");
+        assert_eq!(of_warning(Warning::Item, &lost).msgid, "BackupError");
     }
 
     #[test]

@@ -14,7 +14,7 @@ use std::fs;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
-use gabion_core::error::{Error, ErrorKind, Result};
+use gabion_core::error::{Error, ErrorKind, LOCAL_PATH, Result};
 use gabion_core::local_state::LocalState;
 
 const MARK: &[u8] = b"GABION KEY ";
@@ -35,7 +35,7 @@ impl KeyFile {
 
     /// The names and bytes of the slots in the file.
     fn read(&self) -> Result<Slots> {
-        let failed = |error| Error::from_io("read key file", error).with("path", self.path.display());
+        let failed = |error| Error::from_io("read key file", error).with(LOCAL_PATH, self.path.display());
         let invalid = || Error::new(ErrorKind::KeyInvalid, "read key file").with("path", self.path.display());
         let bytes = match fs::metadata(&self.path).map(|file| file.len()) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Slots::new()),
@@ -108,7 +108,8 @@ impl LocalState for KeyFile {
         }
         slots.retain(|(found, _)| found != name);
         slots.push((name.to_owned(), value.to_vec()));
-        self.write(&slots).map_err(|error| Error::from_io("write key file", error).with("path", self.path.display()))
+        self.write(&slots)
+            .map_err(|error| Error::from_io("write key file", error).with(LOCAL_PATH, self.path.display()))
     }
 
     fn remove(&self, name: &str) -> Result<()> {
@@ -119,7 +120,7 @@ impl LocalState for KeyFile {
             return Ok(());
         }
         let done = if slots.is_empty() { fs::remove_file(&self.path) } else { self.write(&slots) };
-        done.map_err(|error| Error::from_io("remove key file", error).with("path", self.path.display()))
+        done.map_err(|error| Error::from_io("remove key file", error).with(LOCAL_PATH, self.path.display()))
     }
 
     fn list(&self) -> Result<Vec<String>> {

@@ -9,14 +9,15 @@ use std::io::Read as _;
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::PathBuf;
 
+use anyhow::Context as _;
 use clap::builder::ValueParser;
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches};
 use gabion_core::error::Error;
-use gabion_core::monitor::Warning;
 use gabion_core::ops::recreate::TagRules;
 use gabion_core::pattern::{Line, Matcher, Pattern, Rule, Style, parse_exclude_file, parse_patterns_file};
 
 use crate::exit_code;
+use crate::output::text::printable;
 use crate::progress::{Level, Reporter};
 
 const HEADING: &str = "Include and exclude";
@@ -120,17 +121,19 @@ impl Compiled {
 /// Tells of paths that fitted nothing, and of patterns that took too long, when everything was decided.
 pub fn report(matcher: &Matcher, reporter: &Reporter) {
     for path in matcher.never_matched() {
-        let code = exit_code::of_warning(Warning::PatternNeverMatched, gabion_core::error::ErrorKind::NotFound);
-        reporter.log(Level::Warning, Some(code), &format!("include pattern `{path}` never matched"));
+        reporter.log(
+            Level::Warning,
+            Some(exit_code::NEVER_MATCHED),
+            &format!("include pattern `{path}` never matched"),
+        );
     }
     report_effort(matcher, reporter);
 }
 
 fn report_effort(matcher: &Matcher, reporter: &Reporter) {
     for pattern in matcher.gave_up() {
-        let code = exit_code::of_warning(Warning::Repository, gabion_core::error::ErrorKind::PatternInvalid);
         let message = format!("pattern `{pattern}` took too many steps; paths it was given up on count as not fitting");
-        reporter.log(Level::Warning, Some(code), &message);
+        reporter.log(Level::Warning, Some(exit_code::WARNING), &message);
     }
 }
 
@@ -148,9 +151,7 @@ fn read(file: &OsStr) -> anyhow::Result<Vec<u8>> {
         std::io::stdin().read_to_end(&mut text)?;
         return Ok(text);
     }
-    std::fs::read(file).map_err(|error| {
-        Error::from_io("read file of patterns", error).with("path", file.to_string_lossy().escape_debug()).into()
-    })
+    std::fs::read(file).with_context(|| format!("can not read patterns from {}", printable(file.as_bytes())))
 }
 
 fn in_file(error: Error, file: &OsStr) -> Error {

@@ -125,13 +125,74 @@ fn patterns_and_formats_that_make_no_sense() {
     place.run(&["list", "one", "-e", "re:("]).failed(4, "re:(", "help patterns");
     place.run(&["create", "one", "f", "--pattern", "f"]).failed(4, "must start with", "help patterns");
     place.run(&["create", "one", "f", "--exclude-from", "bad"]).failed(4, "line: 2, file: bad", "help patterns");
-    place.run(&["create", "one", "f", "--exclude-from", "gone"]).failed(17, "gone", "");
+    place.run(&["create", "one", "f", "--exclude-from", "gone"]).failed(
+        2,
+        "can not read patterns from gone: No such file",
+        "",
+    );
     place.run(&["list", "one", "xx:y"]).failed(4, "unknown pattern style", "help patterns");
     place.run(&["list", "one", "--format", "{sice}"]).failed(4, "invalid format key `sice`, known are:", "");
     place.run(&["repo-list", "--format", "{"]).failed(4, "stands alone", "");
     place.run(&["repo-list", "-a", "date:soon"]).failed(4, "not a date", "");
     assert!(place.run(&["list", "-v", "one", "nowhere"]).succeeded().err.contains("never matched"));
     place.run(&["extract", "--dry-run", "one", "f", "nowhere"]).ended(101);
+}
+
+/// A repository of a later version of the program, which this one would misunderstand.
+#[test]
+fn a_repository_with_an_unknown_feature() {
+    let place = Place::new();
+    let path = place.path("repo/config");
+    let old = std::fs::read(&path).unwrap();
+    // line, length of the record, record, MAC; then hash and length of all of it
+    let line = old.iter().position(|byte| *byte == b'\n').unwrap() + 1;
+    let record = &old[line + 4..old.len() - 72];
+    let (before, lists) = record.split_at(record.len() - 4);
+    assert_eq!(lists, [0x90, 0x90, 0x90, 0x80]);
+    let later = [before, &[0x91, 0xa1, b'x', 0x90, 0x90, 0x80]].concat();
+    let length = u32::try_from(later.len()).unwrap().to_le_bytes();
+    let mut new = [&old[..line], &length, &later, &old[old.len() - 72..old.len() - 40]].concat();
+    new.extend_from_slice(blake3::hash(&new).as_bytes());
+    new.extend_from_slice(&(new.len() as u64 + 8).to_le_bytes());
+    overwrite(&path, &new);
+    place.run(&["repo-list"]).failed(25, "feature: x", "");
+    let told = place.run(&["repo-list", "--log-json"]).ended(25).err;
+    assert!(told.contains(r#""msgid":"MandatoryFeatureUnsupported""#), "{told}");
+}
+
+/// Codes and message ids of repositories are not for other files of this machine.
+#[test]
+fn places_of_this_machine_that_can_not_be_used() {
+    let place = Place::new();
+    place.file("f", "x");
+    place.run(&["create", "one", "f"]).succeeded();
+    for arguments in [
+        &["create", "two", "f", "--patterns-from", "gone"][..],
+        &["extract", "one", "--target", "/proc/x"],
+        &["extract", "one", "--target", "f"],
+    ] {
+        place.run(arguments).failed(2, "", "");
+        let told = place.run(&[&["--log-json"], arguments].concat()).ended(2).err;
+        assert!(told.contains(r#""msgid":"Error""#), "{told}");
+    }
+}
+
+/// Data that is missing is no file that is missing.
+#[test]
+fn files_whose_data_is_lost() {
+    let place = Place::new();
+    place.file("d/f", "some text ".repeat(20_000));
+    place.run(&["create", "-C", "none", "one", "d"]).succeeded();
+    let mut largest = (0, place.path("repo"));
+    for folder in std::fs::read_dir(place.path("repo/segments")).unwrap() {
+        for segment in std::fs::read_dir(folder.unwrap().path()).unwrap() {
+            let segment = segment.unwrap();
+            largest = largest.max((segment.metadata().unwrap().len(), segment.path()));
+        }
+    }
+    std::fs::remove_file(largest.1).unwrap();
+    let run = place.run(&["extract", "--log-json", "--target", "out", "one"]).ended(102);
+    assert!(run.err.contains(r#""msgid":"BackupError""#) && !run.err.contains("BackupFileNotFoundError"), "{run:#?}");
 }
 
 #[test]

@@ -211,6 +211,9 @@ impl Error {
     }
 }
 
+/// The fact that tells which file of this machine an error is about, where that is no part of a repository.
+pub const LOCAL_PATH: &str = "local path";
+
 /// Whether an error says something about what is stored, and not about the moment or about who asks.
 ///
 /// A refusal is one: who may only write is not given everything, and what the file system does not give may be a lasting

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, LOCAL_PATH, Result};
 
 /// Makes a new value of an old one, if there is one.
 pub type Change<'a> = dyn FnMut(Option<&[u8]>) -> Result<Vec<u8>> + 'a;
@@ -96,13 +96,16 @@ impl LocalState for DirectoryState {
         match fs::read(self.directory.join(name)) {
             Ok(value) => Ok(Some(value)),
             Err(error) if error.kind() == Io::NotFound => Ok(None),
-            Err(error) => Err(Error::from_io("read local state", error).with("name", name)),
+            Err(error) => {
+                Err(Error::from_io("read local state", error).with(LOCAL_PATH, self.directory.join(name).display()))
+            }
         }
     }
 
     fn put(&self, name: &str, value: &[u8]) -> Result<()> {
         check_name(name)?;
-        let failed = |error| Error::from_io("write local state", error).with("name", name);
+        let failed =
+            |error| Error::from_io("write local state", error).with(LOCAL_PATH, self.directory.join(name).display());
         fs::create_dir_all(&self.directory).map_err(failed)?;
         // No other thread and no other process writes there.
         let number = TEMPORARIES.fetch_add(1, Ordering::Relaxed);
@@ -117,7 +120,8 @@ impl LocalState for DirectoryState {
 
     /// One process after the other, by a lock on a file beside the values. Where there are no locks it goes without.
     fn update(&self, name: &str, change: &mut Change<'_>) -> Result<()> {
-        let failed = |error| Error::from_io("write local state", error).with("name", name);
+        let failed =
+            |error| Error::from_io("write local state", error).with(LOCAL_PATH, self.directory.join(name).display());
         fs::create_dir_all(&self.directory).map_err(failed)?;
         let guard = fs::OpenOptions::new().create(true).truncate(false).write(true).open(self.directory.join(".lock"));
         let guard = guard.map_err(failed)?;
@@ -131,21 +135,22 @@ impl LocalState for DirectoryState {
         check_name(name)?;
         match fs::remove_file(self.directory.join(name)) {
             Err(error) if error.kind() != Io::NotFound => {
-                Err(Error::from_io("remove local state", error).with("name", name))
+                Err(Error::from_io("remove local state", error).with(LOCAL_PATH, self.directory.join(name).display()))
             }
             _ => Ok(()),
         }
     }
 
     fn list(&self) -> Result<Vec<String>> {
+        let failed = |error| Error::from_io("list local state", error).with(LOCAL_PATH, self.directory.display());
         let entries = match fs::read_dir(&self.directory) {
             Ok(entries) => entries,
             Err(error) if error.kind() == Io::NotFound => return Ok(Vec::new()),
-            Err(error) => return Err(Error::from_io("list local state", error)),
+            Err(error) => return Err(failed(error)),
         };
         let mut names = Vec::new();
         for entry in entries {
-            let entry = entry.map_err(|error| Error::from_io("list local state", error))?;
+            let entry = entry.map_err(failed)?;
             names.extend(entry.file_name().into_string().ok().filter(|name| check_name(name).is_ok()));
         }
         names.sort();

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context as _, Result};
-use gabion_core::error::{Error, ErrorKind};
+use gabion_core::error::{Error, ErrorKind, LOCAL_PATH};
 use rustix::io::Errno;
 use rustix::mount::{UnmountFlags, unmount};
 
@@ -42,7 +42,7 @@ pub fn run(_context: &Context, args: &Args) -> Result<Warnings> {
         Err(Errno::PERM) => return by_helper(&place),
         Err(errno) => errno,
     };
-    let error = Error::from_io("unmount", errno.into()).with("path", args.mountpoint.display());
+    let error = Error::from_io("unmount", errno.into()).with(LOCAL_PATH, args.mountpoint.display());
     if errno != Errno::BUSY {
         return Err(error.into());
     }
@@ -51,7 +51,7 @@ pub fn run(_context: &Context, args: &Args) -> Result<Warnings> {
 
 /// The place itself may not answer any more, what is above it does.
 fn resolved(mountpoint: &Path) -> Result<PathBuf> {
-    let failed = |error| Error::from_io("unmount", error).with("path", mountpoint.display());
+    let failed = |error| Error::from_io("unmount", error).with(LOCAL_PATH, mountpoint.display());
     match mountpoint.canonicalize() {
         Ok(place) => Ok(place),
         Err(error) if error.raw_os_error() == Some(Errno::NOTCONN.raw_os_error()) => {

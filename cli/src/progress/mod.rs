@@ -248,7 +248,7 @@ impl Monitor for Reporter {
         match event {
             Event::File { status, path } => self.shared.file(*status, path),
             Event::Warning { warning, path, error } => {
-                let code = exit_code::of_warning(*warning, error.kind());
+                let code = exit_code::of_warning(*warning, error);
                 let place = if path.is_empty() { String::new() } else { format!("{}: ", printable(path)) };
                 self.shared.log(Level::Warning, Some(code), &format!("{place}{error}"));
             }

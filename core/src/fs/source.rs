@@ -20,7 +20,7 @@ use super::platform::{self, Subject};
 use super::stat::Stat;
 use super::{changed, check_name, failed, unnamed};
 use crate::archive::metadata::{Attributes, FileType};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, LOCAL_PATH, Result};
 use crate::limits::LINK_TARGET_BYTES_MAX;
 
 const DIRECTORY: OFlags = OFlags::DIRECTORY.union(OFlags::CLOEXEC);
@@ -45,7 +45,7 @@ impl SourceDirectory {
             Err(Errno::PERM) => openat(CWD, path, DIRECTORY, Mode::empty()),
             other => other,
         };
-        let handle = handle.map_err(|errno| unnamed("open directory", errno).with("path", path.display()))?;
+        let handle = handle.map_err(|errno| unnamed("open directory", errno).with(LOCAL_PATH, path.display()))?;
         Ok(Self { handle })
     }
 
@@ -218,7 +218,7 @@ pub fn source_parent(path: &Path) -> Result<(SourceDirectory, Vec<u8>)> {
         Err(Errno::ACCESS) => openat(CWD, parent, DIRECTORY | platform::SEARCH, Mode::empty()),
         other => other,
     };
-    let handle = handle.map_err(|errno| unnamed(operation, errno).with("path", path.display()))?;
+    let handle = handle.map_err(|errno| unnamed(operation, errno).with(LOCAL_PATH, path.display()))?;
     Ok((SourceDirectory { handle }, name.as_bytes().to_vec()))
 }
 

@@ -20,7 +20,7 @@ use super::stat::Stat;
 use super::target_file::TargetFile;
 use super::{changed, check_name, failed, unnamed};
 use crate::archive::metadata::{Attributes, FileType, Metadata, flag};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, LOCAL_PATH, Result};
 use crate::limits::LINK_TARGET_BYTES_MAX;
 
 const DIRECTORY: OFlags = OFlags::DIRECTORY.union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
@@ -38,7 +38,7 @@ impl Target {
     /// Opens the directory `path`, and makes it with its parents if it is missing. Symbolic links
     /// in `path` are followed: the user named it.
     pub fn open(path: &Path) -> Result<Self> {
-        let failed = |error| Error::from_io("open target directory", error).with("path", path.display());
+        let failed = |error| Error::from_io("open target directory", error).with(LOCAL_PATH, path.display());
         std::fs::create_dir_all(path).map_err(failed)?;
         let handle = openat(CWD, path, OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty());
         let handle = handle.map_err(|errno| failed(errno.into()))?;
