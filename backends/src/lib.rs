@@ -31,7 +31,7 @@ mod variables;
 use std::time::Duration;
 
 pub use erasure::ErasureBackend;
-pub use local::LocalBackend;
+pub use local::{LocalBackend, Sharing};
 pub use location::{Location, Named, Names};
 pub use open::{Access, OpenOptions, Opened, open, open_for_scrub};
 pub use parity::ParityBackend;

@@ -27,7 +27,7 @@ use crate::scrub::{PlainStore, Scrub};
 #[cfg(feature = "sftp")]
 use crate::sftp::SftpBackend;
 use crate::ssh::{SshBackend, SshOptions};
-use crate::{ErasureBackend, LocalBackend, Location, ParityBackend, Variables};
+use crate::{ErasureBackend, LocalBackend, Location, ParityBackend, Sharing, Variables};
 
 /// What is expected at a location.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,6 +68,8 @@ pub struct OpenOptions {
     pub require_all_stores: bool,
     /// How servers behind ssh are reached.
     pub ssh: SshOptions,
+    /// Who may have access to what stores in directories make.
+    pub sharing: Sharing,
     /// Environment variables that stores listen to: credentials and the like.
     pub variables: Variables,
 }
@@ -158,8 +160,10 @@ impl Opener<'_> {
     /// A store with its own layers.
     fn store(&self, location: &Location, access: Access) -> Result<Arc<dyn Backend>> {
         let store: Arc<dyn Backend> = match (location, access) {
-            (Location::Local(path), Access::Create) => Arc::new(LocalBackend::create(path)?),
-            (Location::Local(path), _) => Arc::new(LocalBackend::open(path)?),
+            (Location::Local(path), Access::Create) => {
+                Arc::new(LocalBackend::create_shared(path, self.options.sharing)?)
+            }
+            (Location::Local(path), _) => Arc::new(LocalBackend::open_shared(path, self.options.sharing)?),
             (Location::Memory, _) => Arc::new(MemoryBackend::new()),
             (Location::Parity(..) | Location::Erasure(..) | Location::Named(_), _) => {
                 return self.redundant(location, access).map(|opened| opened.backend);

@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result};
 use gabion_backends::layer::{CachePlace, RetryOptions, Trace};
 use gabion_backends::scrub::{Health, Scrub};
 use gabion_backends::ssh::{SshCommand, SshOptions};
-use gabion_backends::{Access, Location, OpenOptions, Opened, Variables, open_for_scrub};
+use gabion_backends::{Access, Location, OpenOptions, Opened, Sharing, Variables, open_for_scrub};
 use gabion_core::archive::catalog::Catalog;
 use gabion_core::archive::history::History;
 use gabion_core::backend::Store;
@@ -217,6 +217,7 @@ impl Context {
             cache,
             require_all_stores: self.common.require_all_stores,
             ssh: self.ssh()?,
+            sharing: Sharing::Umask,
             variables: self.environment.store_variables(),
         })
     }

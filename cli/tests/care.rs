@@ -4,7 +4,7 @@ use std::process::Stdio;
 
 use serde_json::Value;
 
-use crate::place::{Place, Run};
+use crate::place::{Place, Run, tree};
 
 /// A repository with one archive, `a`.
 fn one() -> Place {
@@ -64,6 +64,27 @@ fn room_is_set_aside() {
     told(&["compact"]);
     assert_eq!(told(&["repo-space"]), "Reserved: 1048576 B\n");
     assert_eq!(place.run(&["repo-space", "--reserve", "much"]).rc, 2);
+}
+
+/// Others may read a repository if the umask lets them, and not otherwise.
+#[test]
+fn a_repository_obeys_the_umask() {
+    let place = Place::bare();
+    place.file("f", "x");
+    for (umask, folder, object) in [(None, 0o700, 0o600), (Some("0027"), 0o750, 0o640), (Some("0"), 0o777, 0o666)] {
+        let repo = umask.unwrap_or("usual");
+        let with = |arguments: &[&str]| {
+            let umask = umask.map(|umask| format!("--umask={umask}"));
+            let words = ["-r", repo].into_iter().chain(umask.as_deref()).chain(arguments.iter().copied());
+            place.run(&words.collect::<Vec<_>>()).succeeded();
+        };
+        with(&["repo-create", "-e", "none"]);
+        with(&["create", "one", "f"]);
+        for (name, mode, _) in tree(&place.path(repo)) {
+            let expected = if place.path(repo).join(&name).is_dir() { folder } else { object };
+            assert_eq!(mode & 0o7777, expected, "{repo}/{name}");
+        }
+    }
 }
 
 #[test]

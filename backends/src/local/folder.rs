@@ -11,10 +11,8 @@ use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, fstat, fsync, mkdira
 use rustix::io::{Errno, retry_on_intr};
 
 use super::filesystem::{self, Traits};
-use super::layout;
+use super::{Sharing, layout};
 
-/// Permissions of folders; the umask takes from them.
-const FOLDER_MODE: Mode = Mode::RWXU;
 const FOLDER_FLAGS: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 
 /// The error of a system call.
@@ -26,6 +24,8 @@ pub(super) fn failed(operation: &'static str, errno: Errno) -> Error {
 #[derive(Debug)]
 pub(super) struct Root {
     handle: OwnedFd,
+    /// Who may have access to what is made.
+    pub sharing: Sharing,
     /// Folders, by their parts, that are known to survive a power cut: their parent was flushed after they were
     /// seen. Another process may have made a folder and not got round to that yet.
     durable: Mutex<HashSet<Vec<String>>>,
@@ -40,14 +40,14 @@ pub(super) type Leftover = (Vec<String>, String);
 const LEFTOVERS_MAX: usize = 10_000;
 
 /// Makes the directory `path` unless it exists. What lies above it must exist.
-pub(super) fn make_root(path: &Path) -> Result<()> {
+pub(super) fn make_root(path: &Path, sharing: Sharing) -> Result<()> {
     let operation = "create repository folder";
     let above = match path.parent() {
         Some(above) if above.as_os_str().is_empty() => Path::new("."),
         Some(above) => above,
         None => return Ok(()),
     };
-    match mkdirat(CWD, path, FOLDER_MODE) {
+    match mkdirat(CWD, path, sharing.of_folders()) {
         Ok(()) => {
             let above = openat(CWD, above, FOLDER_FLAGS, Mode::empty()).map_err(|errno| failed(operation, errno))?;
             flush_folder(&above).map_err(|errno| failed(operation, errno).with("path", path.display()))
@@ -60,10 +60,10 @@ pub(super) fn make_root(path: &Path) -> Result<()> {
 
 impl Root {
     /// Opens the directory `path`. Only here may a symbolic link lead the way: it is the user's own word.
-    pub fn open(path: &Path) -> Result<Self> {
+    pub fn open(path: &Path, sharing: Sharing) -> Result<Self> {
         let operation = "open repository folder";
         match retry_on_intr(|| openat(CWD, path, FOLDER_FLAGS, Mode::empty())) {
-            Ok(handle) => Ok(Self { handle, durable: Mutex::default(), leftovers: Mutex::default() }),
+            Ok(handle) => Ok(Self { handle, sharing, durable: Mutex::default(), leftovers: Mutex::default() }),
             Err(errno) => Err(match errno {
                 Errno::NOENT => Error::new(ErrorKind::RepositoryNotFound, operation),
                 Errno::NOTDIR => Error::new(ErrorKind::NotARepository, operation).with("reason", "not a directory"),
@@ -162,7 +162,7 @@ impl Root {
             made.extend(layout::fan_out().filter(|folder| folder != name && !there.contains(folder)));
         }
         for folder in &made {
-            match mkdirat(parent, folder.as_str(), FOLDER_MODE) {
+            match mkdirat(parent, folder.as_str(), self.sharing.of_folders()) {
                 Ok(()) | Err(Errno::EXIST) => {}
                 Err(errno) => return Err(told(errno)),
             }

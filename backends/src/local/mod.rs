@@ -34,6 +34,7 @@ use gabion_core::backend::{
 };
 use gabion_core::error::{Error, ErrorKind, Result};
 use gabion_core::limits::OBJECT_BYTES_MAX;
+use rustix::fs::Mode;
 use tokio::runtime::Handle;
 
 pub(crate) use location::file_path;
@@ -44,6 +45,29 @@ use walk::Walk;
 
 /// Calls worth having under way at once: enough to hide the wait for the disk's cache.
 const CONCURRENCY: usize = 4;
+
+/// Who may have access to the folders and files that a store in a directory makes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Sharing {
+    /// Their owner alone, and not even he where the umask of the process says so.
+    #[default]
+    Private,
+    /// Whoever the umask of the process leaves it to: a program that sets none gives away what it stores.
+    Umask,
+}
+
+impl Sharing {
+    fn of_folders(self) -> Mode {
+        match self {
+            Self::Private => Mode::RWXU,
+            Self::Umask => Mode::RWXU | Mode::RWXG | Mode::RWXO,
+        }
+    }
+
+    fn of_objects(self) -> Mode {
+        self.of_folders() & !(Mode::XUSR | Mode::XGRP | Mode::XOTH)
+    }
+}
 
 /// A repository in a directory.
 #[derive(Debug)]
@@ -62,8 +86,13 @@ impl LocalBackend {
     /// become a repository is not decided here. Errors: `NotFound` with the fact `path` if the directory above does
     /// not exist, `NotARepository` if `path` is something else than a directory.
     pub fn create(path: &Path) -> Result<Self> {
-        folder::make_root(path)?;
-        let backend = Self::open(path)?;
+        Self::create_shared(path, Sharing::default())
+    }
+
+    /// As [`LocalBackend::create`], with a word on who may have access.
+    pub fn create_shared(path: &Path, sharing: Sharing) -> Result<Self> {
+        folder::make_root(path, sharing)?;
+        let backend = Self::open_shared(path, sharing)?;
         backend.root.prepare_if_empty()?;
         Ok(backend)
     }
@@ -71,7 +100,12 @@ impl LocalBackend {
     /// Opens the directory `path`. Errors: `RepositoryNotFound` if it does not exist, `NotARepository` if it is
     /// something else than a directory.
     pub fn open(path: &Path) -> Result<Self> {
-        let root = Root::open(path)?;
+        Self::open_shared(path, Sharing::default())
+    }
+
+    /// As [`LocalBackend::open`], with a word on who may have access to what is made from now on.
+    pub fn open_shared(path: &Path, sharing: Sharing) -> Result<Self> {
+        let root = Root::open(path, sharing)?;
         let traits = root.traits()?;
         let location = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
         Ok(Self {

@@ -13,11 +13,10 @@ use rustix::fs::{
 };
 use rustix::io::{Errno, pread, retry_on_intr, write};
 
+use super::Sharing;
 use super::folder::{Root, failed, flush_folder};
 use super::layout::{self, Spot};
 
-/// Permissions of objects; the umask takes from them.
-const OBJECT_MODE: Mode = Mode::RUSR.union(Mode::WUSR);
 /// `NONBLOCK`: waiting for the other end of a planted pipe is no way to read an object.
 const READ_FLAGS: OFlags = OFlags::RDONLY.union(OFlags::NOFOLLOW).union(OFlags::NONBLOCK).union(OFlags::CLOEXEC);
 const WRITE_FLAGS: OFlags =
@@ -32,7 +31,7 @@ pub(super) fn put(root: &Root, name: &ObjectName, payload: &Payload) -> Result<(
     let spot = call.spot()?;
     call.check_length(payload.len() as u64)?;
     let folder = root.make(call.operation, &spot.folders).map_err(|error| call.told(error))?;
-    let temporary = call.write_beside(&folder, payload)?;
+    let temporary = call.write_beside(&folder, payload, root.sharing)?;
     let renamed = call.publish(&folder, &temporary, &spot.file, payload);
     if !renamed.as_ref().is_ok_and(|renamed| *renamed) {
         // What has to be told is why, not how the cleaning went.
@@ -52,7 +51,7 @@ pub(super) fn replace(root: &Root, name: &ObjectName, payload: &Payload, exchang
     call.check_length(payload.len() as u64)?;
     let folder = call.find(root, &spot)?.ok_or_else(|| call.error(ErrorKind::NotFound))?;
     call.stat(&folder, &spot.file)?;
-    let temporary = call.write_beside(&folder, payload)?;
+    let temporary = call.write_beside(&folder, payload, root.sharing)?;
     let exchanged = renameat_with(&folder, temporary.as_str(), &folder, spot.file.as_str(), RenameFlags::EXCHANGE);
     let removed = unlinkat(&folder, temporary.as_str(), AtFlags::empty());
     match exchanged {
@@ -190,9 +189,9 @@ impl Call<'_> {
     }
 
     /// Writes and flushes a file that is no object yet; leaves nothing if that fails.
-    fn write_beside(self, folder: &OwnedFd, payload: &Payload) -> Result<String> {
+    fn write_beside(self, folder: &OwnedFd, payload: &Payload, sharing: Sharing) -> Result<String> {
         let temporary = layout::temporary_name().map_err(|error| self.told(error))?;
-        let opened = retry_on_intr(|| openat(folder, temporary.as_str(), WRITE_FLAGS, OBJECT_MODE));
+        let opened = retry_on_intr(|| openat(folder, temporary.as_str(), WRITE_FLAGS, sharing.of_objects()));
         let file = opened.map_err(|errno| self.failed(errno))?;
         let written = write_all(&file, payload).map_err(|errno| self.failed(errno));
         let flushed = written.and_then(|()| retry_on_intr(|| fsync(&file)).map_err(|errno| self.unflushed(errno)));

@@ -28,7 +28,7 @@ use super::protocol::{
     VERSION, encode_failure, read_greeting, read_header, read_onto, server_greeting, write_frame,
 };
 use crate::layer::{PermitBackend, QuotaBackend, VerifyBackend};
-use crate::{Access, LocalBackend};
+use crate::{Access, LocalBackend, Sharing};
 
 const OPERATION: &str = "serve";
 /// Frames that wait to be written.
@@ -49,6 +49,8 @@ pub struct ServeOptions {
     pub permissions: Permissions,
     /// Bytes of all objects of the repository.
     pub quota: Option<u64>,
+    /// Who may have access to what the client stores.
+    pub sharing: Sharing,
     /// Where relative paths begin.
     pub home: Option<PathBuf>,
     /// The version of the program, for the client's messages.
@@ -186,8 +188,8 @@ fn open(path: &std::path::Path, access: Access, options: &ServeOptions) -> Resul
         options.permissions.require_all("create repository")?;
     }
     let local = match access {
-        Access::Create => LocalBackend::create(path)?,
-        _ => LocalBackend::open(path)?,
+        Access::Create => LocalBackend::create_shared(path, options.sharing)?,
+        _ => LocalBackend::open_shared(path, options.sharing)?,
     };
     check_top(path, options.permissions)?;
     let mut store: Arc<dyn Backend> = Arc::new(VerifyBackend::new(Arc::new(local)));

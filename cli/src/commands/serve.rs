@@ -4,6 +4,7 @@ use std::io::IsTerminal as _;
 use std::path::PathBuf;
 
 use anyhow::Result;
+use gabion_backends::Sharing;
 use gabion_backends::ssh::{ServeOptions, serve};
 use gabion_core::backend::Permissions;
 
@@ -45,6 +46,7 @@ pub fn run(context: &Context, args: &Args) -> Result<Warnings> {
         restrict_to_repositories: args.restrict_to_repository.clone(),
         permissions: args.permissions,
         quota: args.quota.as_deref().map(units::parse).transpose()?,
+        sharing: Sharing::Umask,
         home: context.environment.path("HOME"),
         program: env!("CARGO_PKG_VERSION").to_owned(),
     };
