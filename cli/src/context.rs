@@ -28,7 +28,7 @@ use crate::compat::Borg;
 use crate::directories::Directories;
 use crate::environment::{Environment, is_yes};
 use crate::exit_code::{self, Failure, Warnings};
-use crate::key_file::KeyFile;
+use crate::key_file::{KeyFile, NoKeyFiles};
 use crate::output::format::Manner;
 use crate::output::units::Units;
 use crate::passphrase::{self, Person as _, Secret, Terminal};
@@ -303,14 +303,17 @@ impl Context {
 
     /// The client's key files and memory.
     pub fn client(&self) -> Result<Client> {
+        let (key_files, state): (KeyFiles, Arc<dyn LocalState>) = match self.directories() {
+            Ok(found) => (Arc::new(DirectoryState::new(found.keys)), Arc::new(DirectoryState::new(found.data))),
+            Err(error) => {
+                let message = format!("{error}; going on without key files, and nothing is remembered");
+                self.speaker().log(Level::Warning, None, &message);
+                (Arc::new(NoKeyFiles { reason: error.to_string() }), Arc::new(MemoryState::default()))
+            }
+        };
         let key_files: KeyFiles = match self.environment.key_file() {
             Some(path) => Arc::new(KeyFile::new(path)),
-            None => Arc::new(DirectoryState::new(self.directories()?.keys)),
-        };
-        // Without a home nothing is remembered, which costs time at most.
-        let state: Arc<dyn LocalState> = match self.directories() {
-            Ok(directories) => Arc::new(DirectoryState::new(directories.data)),
-            Err(_) => Arc::new(MemoryState::default()),
+            None => key_files,
         };
         Ok(Client { key_files, state, trust: self.environment.trust()? })
     }

@@ -119,7 +119,7 @@ pub const VARIABLES: &[Variable] = &[
     variable("B2_APPLICATION_KEY_ID", "opendal+b2: the key's id"),
     variable("B2_APPLICATION_KEY", "opendal+b2: the key"),
     variable("NO_COLOR", "if not empty, no colours"),
-    variable("HOME", "the home directory"),
+    variable("HOME", "the home directory (default: that of the user in /etc/passwd)"),
     variable("XDG_CACHE_HOME", "see GABION_CACHE_DIR"),
     variable("XDG_CONFIG_HOME", "see GABION_CONFIG_DIR"),
     variable("XDG_DATA_HOME", "see GABION_DATA_DIR"),
@@ -144,6 +144,15 @@ impl Environment {
         let known = |name: &OsStr| VARIABLES.iter().find(|variable| name == variable.name);
         let taken = pairs.into_iter().filter_map(|(name, value)| Some((known(&name)?.name, value)));
         Self(taken.map(|(name, value)| (name, Zeroizing::new(value.into_encoded_bytes()))).collect())
+    }
+
+    /// Where no home directory is named, as services and containers have it, takes what `find` finds.
+    pub fn find_home(&mut self, find: impl FnOnce() -> Option<PathBuf>) {
+        if self.path("HOME").is_none()
+            && let Some(home) = find()
+        {
+            self.0.insert("HOME", Zeroizing::new(home.into_os_string().into_encoded_bytes()));
+        }
     }
 
     /// The same with Borg's own variables in the place of ours: what is meant for a repository of Borg.
@@ -410,6 +419,15 @@ mod tests {
         assert!(help().lines().all(|line| line.len() < 150));
         let known = |name: &&str| VARIABLES.iter().any(|variable| variable.name == *name);
         assert!(Variables::NAMES.iter().all(known));
+    }
+
+    #[test]
+    fn a_home_is_looked_for_only_where_none_is_named() {
+        for (pairs, home) in [(&[("HOME", "/u")][..], "/u"), (&[("HOME", "")], "/found"), (&[], "/found")] {
+            let mut environment = of(pairs);
+            environment.find_home(|| Some("/found".into()));
+            assert_eq!(environment.path("HOME"), Some(home.into()), "{pairs:?}");
+        }
     }
 
     #[test]

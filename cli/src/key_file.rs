@@ -128,6 +128,31 @@ impl LocalState for KeyFile {
     }
 }
 
+/// No key files, for want of a place.
+#[derive(Debug)]
+pub struct NoKeyFiles {
+    /// Why there is no place.
+    pub reason: String,
+}
+
+impl LocalState for NoKeyFiles {
+    fn get(&self, _: &str) -> Result<Option<Vec<u8>>> {
+        Ok(None)
+    }
+
+    fn put(&self, _: &str, _: &[u8]) -> Result<()> {
+        Err(Error::new(ErrorKind::InvalidInput, "write key file").with("reason", &self.reason))
+    }
+
+    fn remove(&self, _: &str) -> Result<()> {
+        Ok(())
+    }
+
+    fn list(&self) -> Result<Vec<String>> {
+        Ok(Vec::new())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,6 +1,7 @@
 //! The program `gabion`: reads the command line, runs one command, and turns
 //! what happened into an exit code.
 
+mod account;
 mod archives;
 mod args;
 mod child;
@@ -36,6 +37,7 @@ mod words;
 use std::panic::AssertUnwindSafe;
 use std::process::ExitCode;
 
+use account::Account;
 use args::{Command, Common};
 use compat::{Started, Translated};
 use context::{Context, Surroundings};
@@ -58,6 +60,7 @@ fn start() -> u8 {
         }
     };
     let mut environment = Environment::new(variables);
+    environment.find_home(|| Account::of_process()?.home);
     let Invocation { cli, command, repository } = match invocation::read(words, &mut environment, borg.is_some()) {
         Ok(invocation) => invocation,
         Err(Refusal::Usage(error)) => return report::usage(error),

@@ -3,6 +3,7 @@
 use gabion_core::clock::Timestamp;
 use jiff::tz::TimeZone;
 
+use crate::account::Account;
 use crate::environment::Environment;
 use crate::exit_code::{Failure, INVALID_PLACEHOLDER, PLACEHOLDER_ERROR};
 use crate::output::format::{Piece, Spec, pieces};
@@ -99,6 +100,22 @@ fn unknown(key: &str, text: &str) -> Failure {
     )
 }
 
+/// Without a name it is the number.
+fn user_name(environment: &Environment) -> String {
+    let name = Account::of_process().map(|account| account.name);
+    name.or_else(|| environment.login_name().map(str::to_owned)).unwrap_or_else(user_number)
+}
+
+#[cfg(unix)]
+fn user_number() -> String {
+    rustix::process::getuid().as_raw().to_string()
+}
+
+#[cfg(not(unix))]
+fn user_number() -> String {
+    "unknown".to_owned()
+}
+
 #[cfg(unix)]
 fn node_name() -> String {
     rustix::system::uname().nodename().to_string_lossy().into_owned()
@@ -122,27 +139,6 @@ fn full_name(node: &str, hosts: &str) -> String {
         names.into_iter().find(belongs)
     });
     full.unwrap_or(node).to_owned()
-}
-
-#[cfg(unix)]
-fn user_name(environment: &Environment) -> String {
-    let uid = rustix::process::getuid().as_raw();
-    let users = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
-    let name = name_of_uid(uid, &users).or(environment.login_name());
-    name.map_or_else(|| uid.to_string(), str::to_owned)
-}
-
-#[cfg(not(unix))]
-fn user_name(environment: &Environment) -> String {
-    environment.login_name().unwrap_or("unknown").to_owned()
-}
-
-fn name_of_uid(uid: u32, users: &str) -> Option<&str> {
-    users.lines().find_map(|line| {
-        let mut fields = line.split(':');
-        let name = fields.next()?;
-        (fields.nth(1)?.parse() == Ok(uid)).then_some(name)
-    })
 }
 
 #[cfg(test)]
@@ -198,13 +194,6 @@ mod tests {
         {
             assert_eq!(full_name(node, hosts), full);
         }
-    }
-
-    #[test]
-    fn users_are_found_by_number() {
-        let users = "root:x:0:0:root:/root:/bin/sh\nbad line\nleo:x:1000:1000::/home/leo:/bin/sh\n";
-        assert_eq!(name_of_uid(1000, users), Some("leo"));
-        assert_eq!(name_of_uid(7, users), None);
     }
 
     #[test]

@@ -62,6 +62,62 @@ fn files_that_may_not_be_read_are_warnings() {
     assert!(listed.contains("d/open\n") && !listed.contains("secret"), "{listed}");
 }
 
+/// Neither the environment nor the table of users has one, as in a container.
+#[test]
+fn without_a_home_work_goes_on_without_a_memory() {
+    let place = Place::bare();
+    place.file("f", "x");
+    let program = program_of_everybody(&place);
+    let stranger = ["setpriv", "--reuid=54321", "--regid=54321", "--clear-groups"];
+    let test = "without_a_home_work_goes_on_without_a_memory";
+    if !can(test, &[&stranger[..], &[&program, "--version"]].concat()) {
+        return;
+    }
+    let run = |arguments: &[&str]| {
+        let mut command = Command::new(stranger[0]);
+        place.surround(&mut command);
+        command.env_remove("HOME").env("GABION_PASSPHRASE", "x");
+        Run::of(command.args(&stranger[1..]).arg(&program).args(arguments))
+    };
+    run(&["repo-create"]).succeeded();
+    let made = run(&["create", "one", "f"]).succeeded();
+    assert!(made.err.starts_with("no home directory: set HOME or ") && made.err.lines().count() == 1, "{made:#?}");
+    assert_eq!(run(&["list", "--short", "one"]).succeeded().out, "f\n");
+    // a key that would be kept nowhere is refused
+    run(&["-r", "other", "repo-create", "--key-location", "keyfile"]).failed(4, "no home directory", "");
+}
+
+/// Everything that an ordinary user may restore comes back; what only root may is a warning at most.
+#[test]
+fn ordinary_users_restore_what_they_may() {
+    use std::os::unix::fs::MetadataExt as _;
+
+    let place = Place::bare();
+    place.file("d/mine", "x");
+    place.file("d/tool", "y");
+    std::fs::set_permissions(place.path("d/tool"), std::fs::Permissions::from_mode(0o4750)).unwrap();
+    std::os::unix::fs::symlink("mine", place.path("d/link")).unwrap();
+    let program = program_of_everybody(&place);
+    if !can("ordinary_users_restore_what_they_may", &[&NOBODY[..], &[&program, "--version"]].concat()) {
+        return;
+    }
+    place.run(&["--umask", "0022", "repo-create", "-e", "none"]).succeeded();
+    place.run(&["--umask", "0022", "create", "one", "d"]).succeeded();
+    let mut command = Command::new(NOBODY[0]);
+    place.surround(&mut command);
+    command.env("HOME", place.path("nobody"));
+    let run = Run::of(command.args(&NOBODY[1..]).arg(&program).args(["extract", "--target", "out", "one"])).succeeded();
+    assert_eq!(run.err, "", "that files belong to who restores them is no news");
+    let about = |name: &str| std::fs::symlink_metadata(place.path("out/d").join(name)).unwrap();
+    assert_eq!(
+        (about("mine").uid(), about("mine").mtime()),
+        (65534, std::fs::metadata(place.path("d/mine")).unwrap().mtime())
+    );
+    assert_eq!(about("tool").mode() & 0o7777, 0o750, "nobody's file does not run as somebody else");
+    assert!(about("link").is_symlink());
+    assert_eq!(std::fs::read(place.path("out/d/tool")).unwrap(), b"y");
+}
+
 /// A helper unmounts for users, and says that it has also where a file is open and the mount has no end.
 #[test]
 fn a_mount_of_a_user_ends_by_a_signal_while_a_file_is_open() {
