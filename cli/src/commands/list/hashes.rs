@@ -12,14 +12,20 @@ use crate::progress::Reporter;
 
 type Make = fn() -> Box<dyn Hash>;
 
-const ALL: [(&str, Make); 8] = [
+const ALL: [(&str, Make); 14] = [
     ("blake3", || Box::new(blake3::Hasher::new())),
     ("blake2b", of::<blake2::Blake2b512>),
     ("blake2s", of::<blake2::Blake2s256>),
+    ("md5", of::<md5::Md5>),
+    ("sha1", of::<sha1::Sha1>),
     ("sha224", of::<sha2::Sha224>),
     ("sha256", of::<sha2::Sha256>),
     ("sha384", of::<sha2::Sha384>),
     ("sha512", of::<sha2::Sha512>),
+    ("sha3_224", of::<sha3::Sha3_224>),
+    ("sha3_256", of::<sha3::Sha3_256>),
+    ("sha3_384", of::<sha3::Sha3_384>),
+    ("sha3_512", of::<sha3::Sha3_512>),
     ("xxh64", || Box::new(Xxh64::new(0))),
 ];
 
@@ -113,6 +119,9 @@ mod tests {
             ("sha256", "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"),
             ("blake2s", "508c5e8c327c14e2e1a72ba34eeb452f37458b209ed63a294d999b4c86675982"),
             ("xxh64", "44bc2cf5ad770999"),
+            ("md5", "900150983cd24fb0d6963f7d28e17f72"),
+            ("sha1", "a9993e364706816aba3e25717850c26c9cd0d89d"),
+            ("sha3_256", "3a985da74fe225b2045c172d6bd390bd855f086e3e9d525b46bfe24511431532"),
             ("sha224", "23097d223405d8228642a477bda255b32aadbce4bda0b3f7e36c9da7"),
         ] {
             let chosen = Hashes::named(["path", name, name].into_iter());
@@ -123,6 +132,6 @@ mod tests {
             assert_eq!((*found, &*hash.finish()), (name, expected));
         }
         let lengths: Vec<usize> = ALL.iter().map(|(_, make)| make().finish().len()).collect();
-        assert_eq!(lengths, [64, 128, 64, 56, 64, 96, 128, 16]);
+        assert_eq!(lengths, [64, 128, 64, 32, 40, 56, 64, 96, 128, 56, 64, 96, 128, 16]);
     }
 }

@@ -26,8 +26,8 @@ const SHORT_FORMAT: &str = "{path}{NL}";
 /// List the files of an archive.
 ///
 /// Keys of --format: type mode uid gid user group path target hlid inode flags size num_chunks mtime ctime atime isomtime
-/// isoctime isoatime fingerprint health extra archiveid archivename; the hashes blake3 blake2b blake2s sha224 sha256 sha384
-/// sha512 xxh64, for which content is read; and NL NUL SPACE TAB CR LF.
+/// isoctime isoatime fingerprint health extra archiveid archivename; the hashes blake3 blake2b blake2s md5 sha1 sha224 sha256
+/// sha384 sha512 sha3_224 sha3_256 sha3_384 sha3_512 xxh64, for which content is read; and NL NUL SPACE TAB CR LF.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Print paths only
