@@ -39,7 +39,7 @@ pub enum FileStatus {
     Excluded,
     /// Would be stored, in a dry run.
     Included,
-    /// Written to the target.
+    /// Written to the target, whatever it is.
     Extracted,
 }
 

@@ -113,7 +113,7 @@ impl<W: Write> Export<'_, W> {
         if let Some(first) = entry.hard_link.and_then(|id| self.links.get(&id)) {
             (member.kind, member.target) = (Kind::HardLink, first.clone());
             self.writer.member(&member)?;
-            self.told(item, FileStatus::HardLink);
+            self.told(item, FileStatus::Extracted);
             return Ok(());
         }
         match entry.attributes.load(self.reader) {

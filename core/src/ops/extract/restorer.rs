@@ -174,7 +174,7 @@ impl<'a> Restorer<'a> {
             };
             if linked {
                 self.worker.count(&item.entry, item.entry.size);
-                self.monitor.event(&Event::File { status: FileStatus::HardLink, path: &item.path });
+                self.monitor.event(&Event::File { status: FileStatus::Extracted, path: &item.path });
             } else {
                 // Every name carries the content, so it is restored even where it can not be a link.
                 self.worker.entry(&item.entry, &item.path, &place);
