@@ -36,6 +36,12 @@ fn create_answers_in_json() {
     }
     assert_eq!(archive["chunker_params"], parsed(r#"["fastcdc",19,23,21,2]"#));
     assert_eq!(root["encryption"], parsed(r#"{"encryption":"none","id_hash":"blake3"}"#));
+    let of_repository = parsed(&place.run(&["repo-info", "--json"]).succeeded().out);
+    let of_archive = parsed(&place.run(&["info", "--json", "one"]).succeeded().out);
+    assert!(root["cache"]["stats"]["unique_size"].is_u64(), "{root:#}");
+    assert_eq!((&root["cache"], &root["cache"]), (&of_repository["cache"], &of_archive["cache"]));
+    assert_eq!(root["cache"]["path"], place.path("home/.cache/gabion").to_str().unwrap());
+    assert_eq!(of_repository["security_dir"], place.path("home/.local/share/gabion").to_str().unwrap());
     let repository = &root["repository"];
     assert_eq!(repository["location"], place.path("repo").to_str().unwrap());
     assert_eq!(repository["last_modified"], archive["end"]);

@@ -38,6 +38,9 @@ pub fn run(context: &Context, args: &Args) -> Result<Warnings> {
     let reporter = context.reporter(context.settings())?;
     let catalog = context.catalog(&repository, &reporter)?;
     let mut root = show::repository(context, &repository, &catalog)?;
+    if args.json {
+        root.insert("cache".to_owned(), show::cache(context, &catalog, &repository.session()?));
+    }
     let archives: Vec<Archive> = match &args.name {
         Some(name) => vec![archives::find(context, catalog, name)?],
         None => args.filter.select(context, catalog)?.into_iter().map(|listed| listed.archive).collect(),

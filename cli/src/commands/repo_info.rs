@@ -58,12 +58,6 @@ pub fn run(context: &Context, args: &Args) -> Result<Warnings> {
 }
 
 impl Facts<'_> {
-    /// Bytes of all files in all archives.
-    fn original_bytes(&self) -> u64 {
-        let bytes = self.catalog.archives.iter().map(|archive| archive.record.statistics.bytes);
-        bytes.fold(0, u64::saturating_add)
-    }
-
     fn text(&self, context: &Context, requests: Option<Vec<StoreTrace>>) -> Result<String> {
         let (config, units) = (self.repository.config(), context.units);
         let (segments, stored) = self.session.segments();
@@ -82,7 +76,7 @@ impl Facts<'_> {
         table.extend(self.slots.iter().map(|slot| ("Key", key::describe(slot, context.zone()))));
         table.extend([
             ("Archives", format!("{}{}", self.catalog.archives.len(), unreadable(self.catalog.unreadable.len()))),
-            ("Original size", units.format(self.original_bytes())),
+            ("Original size", units.format(show::original_bytes(&self.catalog))),
             ("Stored size", units.format(stored)),
             ("Unique chunks", self.session.chunk_count().to_string()),
             ("Segments", segments.to_string()),
@@ -125,15 +119,10 @@ impl Facts<'_> {
             };
             encryption.insert("keyfile".to_owned(), json!(path));
         }
-        let (segments, stored) = self.session.segments();
-        let chunks = self.session.chunk_count();
-        let stats = json!({
-            "total_chunks": chunks,
-            "total_unique_chunks": chunks,
-            "total_size": self.original_bytes(),
-            "unique_size": stored,
-        });
-        root.insert("cache".to_owned(), json!({ "stats": stats }));
+        let (segments, _) = self.session.segments();
+        root.insert("cache".to_owned(), show::cache(context, &self.catalog, &self.session));
+        let memory = context.directories().ok().map(|directories| directories.data.display().to_string());
+        root.insert("security_dir".to_owned(), json!(memory));
         root.insert("keys".to_owned(), self.slots.iter().map(|slot| key::object(slot, zone)).collect());
         let damaged = self.session.damaged_fragments().iter().map(|(name, _)| name.to_string()).collect::<Vec<_>>();
         let capabilities = self.repository.object_store().capabilities();

@@ -2,7 +2,7 @@
 
 use gabion_core::archive::catalog::{Archive, Catalog};
 use gabion_core::clock::Timestamp;
-use gabion_core::repository::Repository;
+use gabion_core::repository::{Repository, Session};
 use jiff::tz::TimeZone;
 use serde_json::{Map, Value as Json, json};
 
@@ -143,6 +143,26 @@ pub fn repository(context: &Context, repository: &Repository, catalog: &Catalog)
     root.insert("repository".to_owned(), Json::Object(about));
     root.insert("encryption".to_owned(), encryption);
     Ok(root)
+}
+
+/// `cache`: where copies are kept, and what the repository holds as the index knows it.
+pub fn cache(context: &Context, catalog: &Catalog, session: &Session) -> Json {
+    let chunks = session.chunk_count();
+    let (_, stored) = session.segments();
+    let stats = json!({
+        "total_chunks": chunks,
+        "total_unique_chunks": chunks,
+        "total_size": original_bytes(catalog),
+        "unique_size": stored,
+    });
+    let path = context.directories().ok().map(|directories| directories.cache.display().to_string());
+    json!({ "path": path, "stats": stats })
+}
+
+/// Bytes of all files in all archives.
+pub fn original_bytes(catalog: &Catalog) -> u64 {
+    let bytes = catalog.archives.iter().map(|archive| archive.record.statistics.bytes);
+    bytes.fold(0, u64::saturating_add)
 }
 
 /// The text of an answer: indented, so that people can read it too.

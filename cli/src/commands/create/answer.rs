@@ -52,6 +52,7 @@ fn table(rows: &[(&str, String)], reporter: &Reporter) {
 pub(crate) fn json(context: &Context, repository: &Repository, archive: &Archive, reporter: &Reporter) -> Result<()> {
     let catalog = context.catalog(repository, reporter)?;
     let mut root = show::repository(context, repository, &catalog)?;
+    root.insert("cache".to_owned(), show::cache(context, &catalog, &repository.session()?));
     root.insert("archive".to_owned(), Json::Object(show::details(archive, context.zone())));
     print(root)
 }
