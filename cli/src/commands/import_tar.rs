@@ -37,7 +37,7 @@ pub struct Args {
     #[arg(long)]
     list: bool,
     /// Of these tell only those with one of these letters
-    #[arg(long, value_name = "STATUSCHARS", requires = "list")]
+    #[arg(long, value_name = "STATUSCHARS")]
     filter: Option<String>,
     /// Print one JSON object about the archive
     #[arg(long)]

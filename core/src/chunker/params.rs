@@ -157,7 +157,7 @@ fn parse(text: &str) -> Result<Method, &'static str> {
             Ok(Method::Fixed { size: block(size)?, header: header.ok_or("the header is longer than a chunk may be")? })
         }
         ["fastcdc" | "buzhash" | "fixed", ..] => Err("wrong number of parameters"),
-        _ => Err("no chunker of this name"),
+        _ => Err("the chunker is none of fastcdc, buzhash, fixed"),
     }
 }
 

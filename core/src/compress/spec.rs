@@ -132,7 +132,7 @@ fn parse_algorithm(parts: &[&str]) -> Result<Algorithm, &'static str> {
         ["lzma", level] => small_level(level).map(Algorithm::Lzma),
         ["none" | "lz4", _, ..] => Err("this codec has no level"),
         ["zstd" | "zlib" | "lzma", ..] => Err("something follows the level"),
-        _ => Err("no codec of this name here"),
+        _ => Err("the codec is none of none, lz4, zstd, zlib, lzma"),
     }
 }
 

@@ -121,8 +121,11 @@ impl FromStr for Suite {
 
     fn from_str(name: &str) -> Result<Self> {
         let row = ROWS.iter().find(|row| row.name == name);
-        row.map(|row| row.suite)
-            .ok_or_else(|| Error::new(ErrorKind::InvalidInput, "choose suite").with("suite", name.escape_debug()))
+        row.map(|row| row.suite).ok_or_else(|| {
+            Error::new(ErrorKind::InvalidInput, "choose suite")
+                .with("suite", name.escape_debug())
+                .with("known", ROWS.iter().map(|row| row.name).collect::<Vec<_>>().join(" "))
+        })
     }
 }
 

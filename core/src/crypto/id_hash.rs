@@ -98,8 +98,11 @@ impl FromStr for IdHash {
 
     fn from_str(name: &str) -> Result<Self> {
         let row = ROWS.iter().find(|row| row.name == name);
-        row.map(|row| row.hash)
-            .ok_or_else(|| Error::new(ErrorKind::InvalidInput, "choose id hash").with("id hash", name.escape_debug()))
+        row.map(|row| row.hash).ok_or_else(|| {
+            Error::new(ErrorKind::InvalidInput, "choose id hash")
+                .with("id hash", name.escape_debug())
+                .with("known", ROWS.iter().map(|row| row.name).collect::<Vec<_>>().join(" "))
+        })
     }
 }
 
