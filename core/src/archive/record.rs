@@ -26,6 +26,8 @@ use super::stat::StatRef;
 
 /// Stands at the end of a command line that was cut. A list of paths that was cut ends with an empty path.
 pub const CUT_MARK: &str = "[...]";
+/// Bytes of the command line that are cut only where cutting the list of paths is not enough.
+const COMMAND_LINE_BYTES_KEPT: usize = 8 * 1024;
 
 /// An archive. Stored as an array of its fields, at most 63 KiB.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -150,7 +152,7 @@ impl BaseRef {
 }
 
 impl ArchiveRecord {
-    /// The bytes of the record. A command line, then a list of paths, is cut so that it fits.
+    /// The bytes of the record. A command line and a list of paths are cut so that it fits.
     ///
     /// What exceeds a bound of a field is `InvalidInput`; what still does not fit is `LimitExceeded`.
     pub fn encode(&self) -> Result<Vec<u8>> {
@@ -170,11 +172,18 @@ impl ArchiveRecord {
     fn fitting(&self) -> Result<Self> {
         let mut record = self.clone();
         let mut excess = codec::encode(self, usize::MAX)?.len().saturating_sub(ARCHIVE_RECORD_BYTES_MAX);
-        if excess > 0 {
-            excess = cut(&mut record.command_line, excess, String::len, CUT_MARK.to_owned());
+        let mut cut_command = |excess| cut(&mut record.command_line, excess, String::len, CUT_MARK.to_owned());
+        let words: usize = self.command_line.iter().map(|word| word.len() + 1).sum();
+        // Paths stand in the command line, too: of both the beginning stays.
+        let spare = words.saturating_sub(COMMAND_LINE_BYTES_KEPT).min(excess);
+        if spare > 0 {
+            excess = excess - spare + cut_command(spare);
         }
         if excess > 0 {
-            cut(&mut record.paths, excess, |path| path.len(), ByteBuf::new());
+            excess = cut(&mut record.paths, excess, |path| path.len(), ByteBuf::new());
+        }
+        if excess > 0 {
+            cut_command(excess);
         }
         Ok(record)
     }
