@@ -395,12 +395,21 @@ impl Context {
 
     /// A passphrase for something new.
     pub fn new_passphrase(&self) -> Result<Passphrase> {
-        Ok(to_passphrase(&passphrase::new(&self.environment, &mut Terminal)?))
+        self.warned(&passphrase::new(&self.environment, &mut Terminal)?)
     }
 
     /// A passphrase that replaces another one.
     pub fn changed_passphrase(&self) -> Result<Passphrase> {
-        Ok(to_passphrase(&passphrase::changed(&self.environment, &mut Terminal)?))
+        self.warned(&passphrase::changed(&self.environment, &mut Terminal)?)
+    }
+
+    /// People are asked again for an empty passphrase; what the environment says is taken.
+    fn warned(&self, secret: &Secret) -> Result<Passphrase> {
+        if secret.is_empty() {
+            let message = "the new passphrase is empty: whoever has the key can use it";
+            self.speaker().log(Level::Warning, None, message);
+        }
+        Ok(to_passphrase(secret))
     }
 
     /// How a command speaks, as far as the common options say.

@@ -50,6 +50,17 @@ fn keys_come_and_go_but_for_the_last() {
 }
 
 #[test]
+fn an_empty_passphrase_is_told() {
+    let place = Place::bare();
+    let mut command = place.command(&["repo-create"]);
+    let made = Run::of(command.env("GABION_PASSPHRASE", "")).succeeded();
+    assert!(made.err.contains("the new passphrase is empty"), "{made:?}");
+    let changed = ["key", "change-passphrase"];
+    let changed = Run::of(place.command(&changed).env("GABION_PASSPHRASE", "").env("GABION_NEW_PASSPHRASE", "x"));
+    assert!(!changed.succeeded().err.contains("empty"));
+}
+
+#[test]
 fn a_passphrase_is_changed_only_by_who_knows_it() {
     let place = encrypted();
     let before = keys(&place, "one");
