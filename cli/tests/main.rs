@@ -37,4 +37,5 @@ mod signals;
 mod sshd;
 mod stores;
 mod tar;
+mod terminal;
 mod trust;
