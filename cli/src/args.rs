@@ -18,7 +18,7 @@ const STYLES: Styles = Styles::styled()
 
 /// Deduplicating, compressing, encrypting backups.
 #[derive(Debug, Parser)]
-#[command(name = "gabion", version, propagate_version = false, max_term_width = 100, styles = STYLES)]
+#[command(name = "gabion", version = env!("PROGRAM_VERSION"), propagate_version = false, max_term_width = 100, styles = STYLES)]
 #[command(subcommand_required = true, arg_required_else_help = true, disable_help_subcommand = true)]
 #[command(after_help = "The environment variables are listed by `gabion help environment`.")]
 pub struct Cli {

@@ -73,7 +73,10 @@ impl Placeholders {
     }
 
     fn value(&self, key: &str) -> Option<String> {
-        let (major, minor) = (env!("CARGO_PKG_VERSION_MAJOR"), env!("CARGO_PKG_VERSION_MINOR"));
+        let version = env!("PROGRAM_VERSION");
+        // Without what says that it comes before a version, or after.
+        let number = version.split(['-', '+']).next().unwrap_or(version);
+        let first = |parts| number.split('.').take(parts).collect::<Vec<_>>().join(".");
         Some(match key {
             "hostname" => self.hostname.clone(),
             "fqdn" => self.fqdn.clone(),
@@ -81,10 +84,10 @@ impl Placeholders {
             "user" => self.user.clone(),
             "pid" => self.pid.to_string(),
             "unixtime" => self.now.seconds.to_string(),
-            "gabionversion" | "borgversion" => env!("CARGO_PKG_VERSION").to_owned(),
-            "gabionmajor" | "borgmajor" => major.to_owned(),
-            "gabionminor" | "borgminor" => format!("{major}.{minor}"),
-            "gabionpatch" | "borgpatch" => format!("{major}.{minor}.{}", env!("CARGO_PKG_VERSION_PATCH")),
+            "gabionversion" | "borgversion" => version.to_owned(),
+            "gabionmajor" | "borgmajor" => first(1),
+            "gabionminor" | "borgminor" => first(2),
+            "gabionpatch" | "borgpatch" => first(3),
             _ => return None,
         })
     }
@@ -158,7 +161,7 @@ mod tests {
 
     #[test]
     fn values_are_put_in() {
-        let version = env!("CARGO_PKG_VERSION");
+        let version = env!("PROGRAM_VERSION");
         for (text, expected) in [
             ("plain", "plain"),
             ("{hostname}-{user}", "pc-leo"),
@@ -171,7 +174,7 @@ mod tests {
             ("{{now}}", "{now}"),
             ("{user:>5}", "  leo"),
             ("{gabionversion}", version),
-            ("{borgpatch}", version),
+            ("{borgpatch}", version.split(['-', '+']).next().unwrap()),
         ] {
             assert_eq!(placeholders().replace(text).unwrap(), expected, "{text}");
         }

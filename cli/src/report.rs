@@ -86,7 +86,7 @@ pub fn notes(common: &Common, notes: &[String]) {
 
 /// Tells the version of the program.
 pub fn version(common: &Common) {
-    speaker(common).say(&format!("gabion {}", env!("CARGO_PKG_VERSION")));
+    speaker(common).say(&format!("gabion {}", env!("PROGRAM_VERSION")));
 }
 
 /// Tells how the command ended, and returns the code for it.

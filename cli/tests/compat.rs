@@ -69,7 +69,7 @@ fn log(run: &Run) -> Vec<Value> {
 #[test]
 fn the_version_is_that_of_a_borg() {
     let borg = Borg::new();
-    let version = env!("CARGO_PKG_VERSION");
+    let version = env!("PROGRAM_VERSION");
     for line in ["--version", "-V", "--log-json --version", "--version --log-json --debug --show-rc"] {
         assert_eq!(borg.out(line), format!("borg 2.0.0b23 (gabion {version})\n"), "{line}");
     }

@@ -105,7 +105,7 @@ fn typeset(place: &Place, pages: &[String]) {
 #[test]
 fn the_version_is_told() {
     let place = Place::bare();
-    let version = env!("CARGO_PKG_VERSION");
+    let version = env!("PROGRAM_VERSION");
     assert_eq!(place.run(&["version"]).succeeded().out, format!("gabion {version}\n"));
     let root: Value = serde_json::from_str(&place.run(&["version", "--json"]).succeeded().out).unwrap();
     assert_eq!((&root["version"], root["format_version"].is_u64()), (&version.into(), true));

@@ -76,7 +76,7 @@ fn the_last_line_tells_the_return_code() {
     let place = Place::new();
     let run = place.run(&["--show-rc", "--show-version", "repo-list"]).succeeded();
     let lines: Vec<&str> = run.err.lines().collect();
-    assert_eq!(lines, [concat!("gabion ", env!("CARGO_PKG_VERSION")), "terminating with success status, rc 0"]);
+    assert_eq!(lines, [concat!("gabion ", env!("PROGRAM_VERSION")), "terminating with success status, rc 0"]);
     let run = place.run(&["list", "--show-rc", "none"]).ended(31);
     assert_eq!(run.err.lines().last(), Some("terminating with error status, rc 31"));
 }

@@ -110,5 +110,5 @@ fn see_also(roff: &mut Roff, above: Option<&str>) {
 }
 
 fn source() -> String {
-    format!("gabion {}", env!("CARGO_PKG_VERSION"))
+    format!("gabion {}", env!("PROGRAM_VERSION"))
 }

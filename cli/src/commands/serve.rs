@@ -48,7 +48,7 @@ pub fn run(context: &Context, args: &Args) -> Result<Warnings> {
         quota: args.quota.as_deref().map(units::parse).transpose()?,
         sharing: Sharing::Umask,
         home: context.environment.path("HOME"),
-        program: env!("CARGO_PKG_VERSION").to_owned(),
+        program: env!("PROGRAM_VERSION").to_owned(),
     };
     serve(std::io::stdin(), std::io::stdout(), &options)?;
     Ok(Warnings::default())

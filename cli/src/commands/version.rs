@@ -24,7 +24,7 @@ pub fn run(args: &Args) -> Result<Warnings> {
     if args.json {
         out.write_all(answer(object())?.as_bytes())?;
     } else {
-        writeln!(out, "gabion {}", env!("CARGO_PKG_VERSION"))?;
+        writeln!(out, "gabion {}", env!("PROGRAM_VERSION"))?;
     }
     out.flush()?;
     Ok(Warnings::default())
@@ -34,7 +34,7 @@ pub fn run(args: &Args) -> Result<Warnings> {
 pub fn object() -> serde_json::Map<String, Json> {
     let mut object = serde_json::Map::new();
     object.insert("program".to_owned(), json!("gabion"));
-    object.insert("version".to_owned(), json!(env!("CARGO_PKG_VERSION")));
+    object.insert("version".to_owned(), json!(env!("PROGRAM_VERSION")));
     object.insert("format_version".to_owned(), json!(FORMAT_VERSION));
     object
 }

@@ -107,11 +107,7 @@ pub fn translate(started: Started) -> Result<Translated, Failure> {
     let mut variables = environment::translated(variables, generation);
     let line = line::Line::parse(&words);
     if line.asks_for_version() {
-        return Ok(Translated::Answer(format!(
-            "borg {} (gabion {})\n",
-            generation.version(),
-            env!("CARGO_PKG_VERSION")
-        )));
+        return Ok(Translated::Answer(format!("borg {} (gabion {})\n", generation.version(), env!("PROGRAM_VERSION"))));
     }
     let mut rewriting = options::rewritten(line)?;
     verbs::settle(&mut rewriting, &variables)?;
