@@ -23,6 +23,7 @@ mod machine;
 mod memory;
 mod mount;
 mod output;
+mod package;
 mod pages;
 mod place;
 mod privileged;

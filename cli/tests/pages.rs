@@ -10,7 +10,8 @@ use tempfile::TempDir;
 
 use crate::place::{PROGRAM, Place};
 
-fn project() -> PathBuf {
+/// The top of the project.
+pub fn project() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
