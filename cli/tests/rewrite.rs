@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::place::Place;
+use crate::place::{PROGRAM, Place, Run};
 
 /// A repository with two archives of one name and one of another.
 fn three() -> Place {
@@ -110,5 +110,31 @@ fn where_the_room_goes_is_told() {
     assert_eq!((names, &root["by_name"]["archives"]), (vec!["a", "b"], &3.into()));
     assert!(root["by_name"]["total"]["stored_size"].as_u64() > Some(0), "{root:#}");
     let text = place.run(&["analyze", "--by-name"]).succeeded().out;
-    assert!(text.contains("a (2 archives, ") && !text.contains('█'), "{text}");
+    let told: Vec<Vec<&str>> = text.lines().map(|line| line.split_whitespace().collect()).collect();
+    assert_eq!(told[1], ["Archives", "Original", "Stored", "Only", "there", "Series"]);
+    assert_eq!((told[2][0], told[2].last(), told[3][0], told[3].last()), ("2", Some(&"a"), "1", Some(&"b")), "{text}");
+}
+
+#[test]
+fn on_a_terminal_bars_are_drawn() {
+    let place = three();
+    for words in ["repo-info", "analyze", "analyze --by-name"] {
+        let told = place.run(&words.split(' ').collect::<Vec<_>>()).succeeded().out;
+        assert!(!told.contains('█'), "programs read it: {told}");
+        // `script` lends the command a terminal, whose lines end in \r\n.
+        let mut script = std::process::Command::new("script");
+        place.surround(script.args(["-qec", &format!("{PROGRAM} {words} 2>/dev/null"), "/dev/null"]));
+        let shown = Run::of(&mut script).succeeded().out.replace('\r', "");
+        let bars = |line: &&str| line.contains('█');
+        assert!(shown.lines().any(|line| bars(&line)), "{shown}");
+        let same = |text: &str| text.replace(['█', '░'], "").split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+        assert_eq!(same(&shown), same(&told), "{words}");
+    }
+    let root: Value = serde_json::from_str(&place.run(&["repo-info", "--json"]).succeeded().out).unwrap();
+    let series: Vec<_> =
+        root["series"].as_array().unwrap().iter().map(|one| (&one["name"], &one["archives"])).collect();
+    assert_eq!(series, [(&"a".into(), &2.into()), (&"b".into(), &1.into())]);
+    let (original, added) = (&root["series"][0]["original_size"], &root["series"][0]["deduplicated_size"]);
+    assert_eq!(original.as_u64(), Some(5001 + 205_001), "{root:#}");
+    assert!(added.as_u64() > Some(0) && added.as_u64() < original.as_u64(), "{root:#}");
 }

@@ -1,7 +1,7 @@
 //! `gabion analyze`
 
 use std::collections::BTreeSet;
-use std::io::{IsTerminal as _, Write as _};
+use std::io::Write as _;
 
 use anyhow::Result;
 use gabion_core::archive::catalog::Archive;
@@ -14,16 +14,14 @@ use crate::archives::ArchiveFilter;
 use crate::context::Context;
 use crate::exit_code::Warnings;
 use crate::output::archive::{self, answer};
+use crate::output::chart::{Line, chart};
 use crate::output::json::put_bytes;
 use crate::output::rows::rows;
 use crate::output::sink::Sink;
-use crate::output::text::printable;
 use crate::progress::{Reporter, Settings, Work};
 
 /// Directories that are told to people.
 const HOTSPOTS_TOLD: usize = 20;
-/// Columns of the longest bar.
-const BAR_COLUMNS: u64 = 40;
 
 /// Show where the room of a repository goes.
 ///
@@ -31,7 +29,8 @@ const BAR_COLUMNS: u64 = 40;
 /// archive needs (which `compact` frees), and the directories in which most new content came after the first archive of each
 /// name. With --by-name: what the archives of each name need, and what they share with others.
 ///
-/// Sizes are those of content, and, as stored, those after compression.
+/// Sizes are those of content, and, as stored, those after compression. On a terminal bars show which are large; of a series,
+/// its files as long as they are, and dark what is stored of them.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Examples:\n  gabion analyze\n  gabion analyze -a 'sh:home*' --older 6m\n  gabion analyze --by-name --json"
@@ -176,12 +175,17 @@ fn sizes_text(context: &Context, sizes: &DedupSizes) -> String {
 }
 
 fn hotspots_text(context: &Context, hotspots: &[Hotspot]) -> String {
-    let Some(first) = hotspots.first() else { return String::new() };
-    let mut text = "\nMost new content came in:\n".to_owned();
-    for hotspot in hotspots.iter().take(HOTSPOTS_TOLD) {
-        let path = if hotspot.path.is_empty() { "/".into() } else { printable(&hotspot.path) };
-        text += &line(context, hotspot.bytes, first.bytes, &path);
+    if hotspots.is_empty() {
+        return String::new();
     }
+    let lines = hotspots.iter().take(HOTSPOTS_TOLD).map(|hotspot| Line {
+        cells: vec![context.units.format(hotspot.bytes)],
+        bytes: hotspot.bytes,
+        dark: hotspot.bytes,
+        name: if hotspot.path.is_empty() { b"/".to_vec() } else { hotspot.path.clone() },
+    });
+    let mut text =
+        "\nMost new content came in:\n".to_owned() + &chart(&["Bytes", "Directory"], &lines.collect::<Vec<_>>());
     if hotspots.len() > HOTSPOTS_TOLD {
         text += &format!("... and {} more directories\n", hotspots.len() - HOTSPOTS_TOLD);
     }
@@ -189,14 +193,20 @@ fn hotspots_text(context: &Context, hotspots: &[Hotspot]) -> String {
 }
 
 fn names_text(context: &Context, names: &ByName) -> String {
-    let longest = names.series.iter().map(|series| series.deduplicated.stored_bytes).max().unwrap_or(0);
-    let mut text = "Stored, each chunk once, by the name of archives:\n".to_owned();
-    for series in &names.series {
-        let only = context.units.format(series.exclusive.stored_bytes);
-        let name = printable(series.name.as_bytes());
-        let what = format!("{name} ({} archives, {only} only there)", series.archives);
-        text += &line(context, series.deduplicated.stored_bytes, longest, &what);
-    }
+    let lines = names.series.iter().map(|series| Line {
+        cells: vec![
+            series.archives.to_string(),
+            context.units.format(series.source_bytes),
+            context.units.format(series.deduplicated.stored_bytes),
+            context.units.format(series.exclusive.stored_bytes),
+        ],
+        bytes: series.source_bytes,
+        dark: series.deduplicated.stored_bytes,
+        name: series.name.clone().into_bytes(),
+    });
+    let heads = ["Archives", "Original", "Stored", "Only there", "Series"];
+    let mut text =
+        "Stored, each chunk once, by the name of archives:\n".to_owned() + &chart(&heads, &lines.collect::<Vec<_>>());
     text.push('\n');
     text + &rows(&[
         ("Several names need", size_text(context, &names.shared)),
@@ -204,15 +214,4 @@ fn names_text(context: &Context, names: &ByName) -> String {
         ("All there is", size_text(context, &names.total)),
         ("Missing chunks", names.missing.to_string()),
     ])
-}
-
-/// A size, on a terminal as a bar too, and what has it.
-fn line(context: &Context, bytes: u64, longest: u64, what: &str) -> String {
-    let size = context.units.format(bytes);
-    if !std::io::stdout().is_terminal() {
-        return format!("{size:>12}  {what}\n");
-    }
-    let columns = u128::from(bytes) * u128::from(BAR_COLUMNS) / u128::from(longest.max(1));
-    let bar = "█".repeat(usize::try_from(columns).unwrap_or(0));
-    format!("{size:>12}  {bar:<width$}  {what}\n", width = BAR_COLUMNS as usize)
 }

@@ -1,5 +1,6 @@
 //! `gabion repo-info`
 
+use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::time::Duration;
 
@@ -14,12 +15,16 @@ use serde_json::json;
 use super::key;
 use crate::context::Context;
 use crate::exit_code::Warnings;
+use crate::output::chart::{Line, chart};
 use crate::output::rows::rows;
 use crate::output::sink::Sink;
 use crate::output::{archive as show, time};
 use crate::requests;
 
-/// Show what a repository is, what it holds, and what it survives
+/// Show what a repository is, what it holds, and what it survives.
+///
+/// The archives of each name, a series, are told with the size of their files and what was new and stored when they were made; on a
+/// terminal a bar shows the one dark within the other. What they need now is told by `gabion analyze --by-name`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Print one JSON object
@@ -28,6 +33,19 @@ pub struct Args {
     /// Tell what this command asked the store for, by kind of request: what a provider may charge for
     #[arg(long)]
     costs: bool,
+}
+
+/// Series that are told to people.
+const SERIES_TOLD: usize = 20;
+
+/// The archives of one name.
+#[derive(Default)]
+struct Series {
+    name: String,
+    archives: usize,
+    original_bytes: u64,
+    /// What was new and stored when they were made.
+    added_bytes: u64,
 }
 
 /// All that is told.
@@ -58,6 +76,43 @@ pub fn run(context: &Context, args: &Args) -> Result<Warnings> {
 }
 
 impl Facts<'_> {
+    /// All series, the one that added most first.
+    fn series(&self) -> Vec<Series> {
+        let mut names: BTreeMap<&str, Series> = BTreeMap::new();
+        for record in self.catalog.archives.iter().map(|archive| &archive.record) {
+            let series =
+                names.entry(&record.name).or_insert_with(|| Series { name: record.name.clone(), ..Series::default() });
+            series.archives += 1;
+            series.original_bytes = series.original_bytes.saturating_add(record.statistics.bytes);
+            series.added_bytes = series.added_bytes.saturating_add(record.statistics.stored_bytes);
+        }
+        let mut series: Vec<Series> = names.into_values().collect();
+        series.sort_by_key(|series| std::cmp::Reverse(series.added_bytes));
+        series
+    }
+
+    fn series_text(&self, context: &Context) -> String {
+        let (series, units) = (self.series(), context.units);
+        let lines = series.iter().take(SERIES_TOLD).map(|series| Line {
+            cells: vec![
+                series.archives.to_string(),
+                units.format(series.original_bytes),
+                units.format(series.added_bytes),
+            ],
+            bytes: series.original_bytes,
+            dark: series.added_bytes,
+            name: series.name.clone().into_bytes(),
+        });
+        let mut text = match series.is_empty() {
+            true => String::new(),
+            false => format!("\n{}", chart(&["Archives", "Original", "Added", "Series"], &lines.collect::<Vec<_>>())),
+        };
+        if series.len() > SERIES_TOLD {
+            text += &format!("... and {} more series\n", series.len() - SERIES_TOLD);
+        }
+        text
+    }
+
     fn text(&self, context: &Context, requests: Option<Vec<StoreTrace>>) -> Result<String> {
         let (config, units) = (self.repository.config(), context.units);
         let (segments, stored) = self.session.segments();
@@ -100,7 +155,7 @@ impl Facts<'_> {
         table.push(("Survives", self.health.survives()));
         let told = requests.map(|stores| requests::lines(&stores, units));
         table.extend(told.into_iter().flatten().map(|line| ("Requests", line)));
-        Ok(rows(&table))
+        Ok(rows(&table) + &self.series_text(context))
     }
 
     fn json(&self, context: &Context, requests: Option<Vec<StoreTrace>>) -> Result<String> {
@@ -123,6 +178,15 @@ impl Facts<'_> {
         root.insert("cache".to_owned(), show::cache(context, &self.catalog, &self.session));
         let memory = context.directories().ok().map(|directories| directories.data.display().to_string());
         root.insert("security_dir".to_owned(), json!(memory));
+        let series = self.series().into_iter().map(|series| {
+            json!({
+                "name": series.name,
+                "archives": series.archives,
+                "original_size": series.original_bytes,
+                "deduplicated_size": series.added_bytes,
+            })
+        });
+        root.insert("series".to_owned(), series.collect());
         root.insert("keys".to_owned(), self.slots.iter().map(|slot| key::object(slot, zone)).collect());
         let damaged = self.session.damaged_fragments().iter().map(|(name, _)| name.to_string()).collect::<Vec<_>>();
         let capabilities = self.repository.object_store().capabilities();

@@ -1,6 +1,7 @@
 //! What people and programs read: sizes, times, formats, JSON.
 
 pub mod archive;
+pub mod chart;
 pub mod format;
 pub mod json;
 pub mod mode;
