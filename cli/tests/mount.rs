@@ -160,3 +160,32 @@ fn the_helper_of_mount_takes_the_repository_first() {
     place.run(&["umount", "mnt"]).succeeded();
     assert!(helper(&["repo"]).ended(2).err.contains("usage: gabionfs REPOSITORY MOUNTPOINT"));
 }
+
+#[test]
+fn a_line_of_fstab_is_enough() {
+    let helper = std::path::Path::new("/sbin/mount.fuse").exists();
+    assert!(helper || !gabion_tests::all_required(), "there is no mount.fuse");
+    if !can_mount("a_line_of_fstab_is_enough") || !helper || !rustix::process::geteuid().is_root() {
+        return;
+    }
+    let place = place();
+    let _cleared = Cleared(&place);
+    symlink(PROGRAM, place.path("gabionfs")).unwrap();
+    let mountpoint = place.path("mnt");
+    let mount = |options| {
+        // By its path, since mount(8) looks for it in the system's own folders only.
+        let source = format!("{}#{}", place.path("gabionfs").display(), place.path("repo").display());
+        let table = place.file("fstab", format!("{source} {} fuse {options} 0 0\n", mountpoint.display()));
+        let mut mount = Command::new("mount");
+        place.surround(mount.arg("--fstab").arg(table).arg(&mountpoint));
+        Run::of(mount.env_remove("GABION_REPO"))
+    };
+    mount("noauto,nofail,_netdev,allow_other,uid=7").succeeded();
+    let about = std::fs::metadata(place.path("mnt/first/d/a.txt")).unwrap();
+    assert_eq!(std::os::unix::fs::MetadataExt::uid(&about), 7);
+    assert_eq!(std::fs::read_to_string(place.path("mnt/second/d/a.txt")).unwrap(), "three");
+    let umount = Run::of(Command::new("umount").arg(&mountpoint));
+    umount.succeeded();
+    assert!(mount("noauto,nonsense").rc != 0);
+    assert_eq!(std::fs::read_dir(&mountpoint).unwrap().count(), 0);
+}
