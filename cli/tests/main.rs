@@ -7,6 +7,7 @@ mod care;
 mod compat;
 mod crowd;
 mod debug;
+mod demo;
 mod diff;
 mod errors;
 mod find;

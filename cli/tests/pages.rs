@@ -26,13 +26,13 @@ fn blocks<'a>(text: &'a str, kind: &str) -> Vec<&'a str> {
 }
 
 /// A machine of its own for the commands of a page: a home directory, disks, stand-ins for programs.
-struct Machine(TempDir);
+pub struct Machine(TempDir);
 
 /// Where pages have their files. In a script each stands for the same place below the directory of the machine.
 const ROOTS: [&str; 8] = ["/mnt/", "/tmp/", "/root/", "/home", "/etc", "/srv/", "/var/lib/", "/dev/vg0/"];
 
 impl Machine {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let machine = Self(tempfile::tempdir().unwrap());
         for folder in ["mnt/disk", "mnt/second", "mnt/1", "mnt/2", "mnt/3", "srv", "tmp", "bin", "root/.ssh"] {
             fs::create_dir_all(machine.path(folder)).unwrap();
@@ -42,7 +42,7 @@ impl Machine {
         machine
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub fn path(&self, name: &str) -> PathBuf {
         self.0.path().join(name)
     }
 
@@ -75,20 +75,25 @@ impl Machine {
         out
     }
 
-    /// Runs the script in one shell that ends with the first failure; what it said on standard output.
-    fn run(&self, script: &str) -> String {
+    /// A shell for the script, started with these options.
+    pub fn shell(&self, options: &str, script: &str) -> Command {
         let programs = Path::new(PROGRAM).parent().unwrap().display().to_string();
         let path = format!("{}:{programs}:{}", self.path("bin").display(), std::env::var("PATH").unwrap());
-        let output = Command::new("sh")
-            .args(["-euxc", &self.moved(script)])
+        let mut shell = Command::new("sh");
+        shell
+            .args([options, &self.moved(script)])
             .current_dir(self.0.path())
             .env("HOME", self.path("root"))
-            .env("PATH", path)
-            .env_remove("XDG_CONFIG_HOME")
-            .env_remove("XDG_CACHE_HOME")
-            .env_remove("XDG_DATA_HOME")
-            .output()
-            .unwrap();
+            .env("PATH", path);
+        for variable in ["XDG_CONFIG_HOME", "XDG_CACHE_HOME", "XDG_DATA_HOME"] {
+            shell.env_remove(variable);
+        }
+        shell
+    }
+
+    /// Runs the script in one shell that ends with the first failure; what it said on standard output.
+    fn run(&self, script: &str) -> String {
+        let output = self.shell("-euxc", script).output().unwrap();
         let said = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "{said}");
         String::from_utf8(output.stdout).unwrap()
