@@ -36,6 +36,17 @@ impl Code {
     /// Makes the recovery shards, one behind the other. `original` gives the shard of a number.
     pub fn recovery<'a>(self, shard_bytes: usize, original: impl Fn(usize) -> &'a [u8]) -> Result<Vec<u8>> {
         let mut out = vec![0; self.recoveries * shard_bytes];
+        self.recovery_into(&mut out, shard_bytes, original)?;
+        Ok(out)
+    }
+
+    /// As [`Code::recovery`], into `out`, which has room for just that.
+    pub fn recovery_into<'a>(
+        self,
+        out: &mut [u8],
+        shard_bytes: usize,
+        original: impl Fn(usize) -> &'a [u8],
+    ) -> Result<()> {
         let mut encoder = None;
         for lane in self.lanes(shard_bytes) {
             let encoder = match &mut encoder {
@@ -54,7 +65,7 @@ impl Code {
                 part_mut(shard, &lane)?.copy_from_slice(made);
             }
         }
-        Ok(out)
+        Ok(())
     }
 
     /// Gives the original shards that are missing back, in the order of their numbers. `shard` gives the shard of a

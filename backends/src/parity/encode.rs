@@ -31,24 +31,22 @@ fn copies(keys: &Keys, data: &[u8], geometry: &Geometry) -> Vec<u8> {
 
 fn with_parity(keys: &Keys, data: Bytes, geometry: &Geometry) -> Result<Payload> {
     let sectors = DataSectors::of(&data, geometry);
-    let parity = parity_of(&sectors, geometry)?;
-    let table = table(keys, &sectors, &parity, geometry);
+    // What lies behind the data: the end of its last sector, and all other sectors.
+    let start = HEADER_BYTES + data.len();
+    let mut tail = vec![0; geometry.stored_bytes() - start];
+    let place = |sector: usize| geometry.place(sector).start - start;
+    let parity = place(geometry.parity_sector(0))..place(geometry.parity_sector(geometry.parity));
+    geometry.code().recovery_into(&mut tail[parity.clone()], geometry.sector_bytes(), |number| sectors.get(number))?;
+    let table = table(keys, &sectors, &tail[parity], geometry);
     let root = keys.root(&table);
     let parts = table_parts(table, geometry)?;
-
-    let mut tail = vec![0; geometry.data_sectors() * geometry.sector_bytes() - HEADER_BYTES - data.len()];
-    tail.reserve_exact(geometry.stored_bytes() - HEADER_BYTES - data.len() - tail.len());
-    let mut parity = Some(parity);
     for (part, bytes) in parts.chunks_exact(geometry.table_part_bytes()).enumerate() {
-        if geometry.table_sector(part) >= geometry.parity_sector(0)
-            && let Some(parity) = parity.take()
-        {
-            tail.extend_from_slice(&parity);
-        }
         let number = 1 + part as u32;
         let behind = keys.behind_check(number, bytes);
-        tail.extend_from_slice(&Header { geometry: *geometry, number, root, behind }.encode(keys));
-        tail.extend_from_slice(bytes);
+        let sector = &mut tail[place(geometry.table_sector(part))..][..geometry.sector_bytes()];
+        let (header, rest) = sector.split_at_mut(HEADER_BYTES);
+        header.copy_from_slice(&Header { geometry: *geometry, number, root, behind }.encode(keys));
+        rest.copy_from_slice(bytes);
     }
     let header = Header { geometry: *geometry, number: 0, root, behind: [0; CHECK_BYTES] }.encode(keys);
     Ok(Payload::from_pieces(vec![header.to_vec().into(), data, tail.into()]))
