@@ -1,4 +1,4 @@
-//! What a place costs the program: `cargo bench -p gabion --bench stores -- latency`, or `parity`.
+//! What a place costs the program: `cargo bench -p gabion --bench stores -- latency`, `parity`, or `scrub`.
 //!
 //! Each line is the median of three rounds (`GABION_BENCH_ROUNDS`) over one gigabyte (`GABION_BENCH_MB`). Nothing is
 //! judged: times are those of this machine at this moment.
@@ -26,6 +26,9 @@ fn main() {
     }
     if wanted("parity") {
         parity();
+    }
+    if wanted("scrub") {
+        scrub();
     }
 }
 
@@ -66,6 +69,28 @@ fn tree(place: &Path, kind: Content) {
     }
 }
 
+/// What something took, in seconds: on the clock, and of the processors.
+#[derive(Clone, Copy)]
+struct Took {
+    wall: f64,
+    processor: f64,
+}
+
+impl Took {
+    fn of(work: impl FnOnce()) -> Self {
+        let (began, before) = (Instant::now(), of_children());
+        work();
+        Self { wall: began.elapsed().as_secs_f64(), processor: of_children() - before }
+    }
+}
+
+/// Processor time of all programs that have ended.
+fn of_children() -> f64 {
+    let stat = fs::read_to_string("/proc/self/stat").unwrap();
+    let ticks = stat.rsplit(')').next().unwrap().split_whitespace().skip(13).take(2);
+    ticks.map(|ticks| ticks.parse::<f64>().unwrap()).sum::<f64>() / 100.0
+}
+
 fn gabion(home: &Path, repository: &str, arguments: &[&str]) {
     let mut command = Command::new(PROGRAM);
     command.args(["-r", repository]).args(arguments).env("GABION_BASE_DIR", home).env("GABION_PASSPHRASE", "secret");
@@ -75,26 +100,29 @@ fn gabion(home: &Path, repository: &str, arguments: &[&str]) {
 }
 
 /// The medians of two things that are measured in turn.
-fn medians(mut one: impl FnMut() -> f64, mut other: impl FnMut() -> f64) -> (f64, f64) {
+fn medians(mut one: impl FnMut() -> Took, mut other: impl FnMut() -> Took) -> (Took, Took) {
     let rounds = number("GABION_BENCH_ROUNDS", 3);
-    let (mut ones, mut others): (Vec<f64>, Vec<f64>) = (0..rounds).map(|_| (one(), other())).unzip();
-    let median = |times: &mut Vec<f64>| {
-        times.sort_by(f64::total_cmp);
-        times[times.len() / 2]
-    };
-    (median(&mut ones), median(&mut others))
+    let (ones, others): (Vec<Took>, Vec<Took>) = (0..rounds).map(|_| (one(), other())).unzip();
+    (median(&ones), median(&others))
 }
 
-/// The time of a first backup into a repository that `place` names.
-fn create(source: &Path, place: impl Fn(&Path) -> String) -> f64 {
+fn median(all: &[Took]) -> Took {
+    let of = |figure: fn(&Took) -> f64| {
+        let mut figures: Vec<f64> = all.iter().map(figure).collect();
+        figures.sort_by(f64::total_cmp);
+        figures[figures.len() / 2]
+    };
+    Took { wall: of(|took| took.wall), processor: of(|took| took.processor) }
+}
+
+/// What a first backup into a repository that `place` names takes.
+fn create(source: &Path, place: impl Fn(&Path) -> String) -> Took {
     let directory = tempfile::tempdir().unwrap();
     let repository = place(directory.path());
     gabion(directory.path(), &repository, &["repo-create"]);
     // What was written before is not this round's business.
     assert!(Command::new("sync").status().unwrap().success());
-    let began = Instant::now();
-    gabion(directory.path(), &repository, &["create", "archive", source.to_str().unwrap()]);
-    began.elapsed().as_secs_f64()
+    Took::of(|| gabion(directory.path(), &repository, &["create", "archive", source.to_str().unwrap()]))
 }
 
 /// New data into a bucket, with and without a long way to it.
@@ -109,6 +137,7 @@ fn latency() {
         create(&source, |_| servers::url(proxy.port, "r"))
     };
     let (near, far) = medians(|| through(Fault::Pass), || through(Fault::Delay(LATENCY)));
+    let (near, far) = (near.wall, far.wall);
     println!("create to S3: {near:.2} s, with {LATENCY:?} more per request {far:.2} s, ratio {:.2}", far / near);
 }
 
@@ -120,6 +149,47 @@ fn parity() {
         tree(&source, kind);
         let at = |layer: &str| create(&source, |place| format!("{layer}{}", place.join("r").display()));
         let (plain, protected) = medians(|| at(""), || at("parity:10%:"));
-        println!("create, {word}: {plain:.2} s, with 10 % parity {protected:.2} s, ratio {:.2}", protected / plain);
+        let line = |what: &str, plain: f64, protected: f64| {
+            println!(
+                "create, {word}, {what}: {plain:.2} s, with 10 % parity {protected:.2} s, ratio {:.2}",
+                protected / plain
+            );
+        };
+        line("time", plain.wall, protected.wall);
+        line("processors", plain.processor, protected.processor);
+    }
+}
+
+/// A scrub of what is whole and has just been written, so that it is read from memory.
+fn scrub() {
+    let place = tempfile::tempdir().unwrap();
+    let source = place.path().join("tree");
+    tree(&source, Content::Noise);
+    let store = |number: u8| place.path().join(format!("store {number}")).display().to_string();
+    let six: Vec<String> = (1..=6).map(store).collect();
+    for repository in [store(0), format!("parity:10%:{}", store(7)), format!("erasure:4+2:{}", six.join(","))] {
+        gabion(place.path(), &repository, &["repo-create"]);
+        gabion(place.path(), &repository, &["create", "archive", source.to_str().unwrap()]);
+        let bytes = stored(place.path());
+        let rounds = number("GABION_BENCH_ROUNDS", 3);
+        let all: Vec<Took> = (0..rounds).map(|_| Took::of(|| gabion(place.path(), &repository, &["scrub"]))).collect();
+        let (took, scheme) = (median(&all), repository.split('/').next().unwrap());
+        let speed = |seconds: f64| bytes as f64 / 1e9 / seconds;
+        println!("scrub {scheme}: {:.2} GB/s, {:.2} GB/s per core that works", speed(took.wall), speed(took.processor));
+        (0..8).for_each(|number| drop(fs::remove_dir_all(store(number))));
+    }
+}
+
+/// Bytes of all stores below a place.
+fn stored(place: &Path) -> u64 {
+    let entries = fs::read_dir(place).unwrap().map(|entry| entry.unwrap().path());
+    let stores = entries.filter(|path| path.file_name().unwrap().to_str().unwrap().starts_with("store "));
+    stores.map(|store| bytes_below(&store)).sum()
+}
+
+fn bytes_below(path: &Path) -> u64 {
+    match path.is_dir() {
+        true => fs::read_dir(path).unwrap().map(|entry| bytes_below(&entry.unwrap().path())).sum(),
+        false => path.metadata().unwrap().len(),
     }
 }

@@ -57,6 +57,9 @@ pub fn for_error(error: &Error) -> Option<&'static str> {
             "see that the store is whole; `gabion check --repair` looks for what is lost, also with --find-lost-archives; \
              `gabion compact --accept-lost-archives` gives archives up"
         }
+        ErrorKind::InvalidInput if error.context("their split").is_some() => {
+            "a set keeps its numbers: for others make a new set with `gabion repo-create --other-repo`, and copy the archives with `gabion transfer`"
+        }
         ErrorKind::StoreMissing => {
             "bring the missing store back, or put an empty one in its place: `gabion scrub --repair --replace-store N`"
         }

@@ -60,13 +60,19 @@ fn place_of(location: &str, megabytes: u32) -> (Place, String) {
 }
 
 fn restores(place: &Place, location: &str, rc: i32) {
+    assert_eq!(restored(place, location), rc);
+}
+
+/// Restores, and tells how that ended: what comes is right in any case.
+fn restored(place: &Place, location: &str) -> i32 {
     let target = place.path("out");
     let _ = fs::remove_dir_all(&target);
-    place.run(&["-r", location, "extract", "--target", "out", "first"]).ended(rc);
+    let rc = place.run(&["-r", location, "extract", "--target", "out", "first"]).rc;
     for path in files(&place.path("tree")) {
         let restored = target.join(path.strip_prefix(place.path("tree").parent().unwrap()).unwrap());
         assert!(fs::read(&path).unwrap() == fs::read(&restored).unwrap(), "{}", restored.display());
     }
+    rc
 }
 
 fn scrub(place: &Place, location: &str, more: &[&str], rc: i32) -> Value {
@@ -234,6 +240,60 @@ fn stores_that_are_missing_are_told_everywhere() {
 }
 
 #[test]
+fn parts_of_no_object_are_told_and_removed_on_demand() {
+    let (place, location) = place("erasure:2+1:repo-1,repo-2,repo-3");
+    let segment = files(&place.path("repo-2/segments")).pop().unwrap();
+    let rest = segment.with_file_name("0".repeat(32));
+    fs::copy(&segment, &rest).unwrap();
+    let found = scrub(&place, &location, &[], 0);
+    assert_eq!((&found["leftovers"], &found["findings"][0]["state"]), (&1.into(), &"leftover".into()), "{found:#}");
+    for more in [&["--repair"][..], &["--repair", "--remove-leftovers", "--dry-run"]] {
+        assert_eq!(scrub(&place, &location, more, 0)["leftovers"], 1);
+    }
+    assert!(rest.exists());
+    let removed = scrub(&place, &location, &["--repair", "--remove-leftovers"], 0);
+    assert_eq!((&removed["removed"], &removed["leftovers"]), (&1.into(), &0.into()), "{removed:#}");
+    assert!(!rest.exists() && segment.exists());
+    restores(&place, &location, 0);
+}
+
+/// A scrub that fills a store, killed after each object: nothing is worse, and the next one ends it.
+#[test]
+fn a_store_that_is_filled_survives_kills() {
+    let (place, location) = place("erasure:2+1:repo-1,repo-2,repo-3");
+    let pristine: Vec<_> =
+        files(&place.path("repo-2")).into_iter().map(|path| (fs::read(&path).unwrap(), path)).collect();
+    let mut killed = 0;
+    for lines in 1..pristine.len() {
+        for (number, (_, path)) in pristine.iter().enumerate().filter(|(_, (_, path))| !path.ends_with("store")) {
+            match number % 3 {
+                0 => fs::remove_file(path).unwrap(),
+                1 => fs::write(path, b"ruin").unwrap(),
+                _ => drop(destroy_sectors(path, &mut Random::new(lines as u64))),
+            }
+        }
+        killed += usize::from(killed_after(&place, &["-r", &location, "scrub", "--repair"], lines));
+        // Some of the damage is gone, or all of it.
+        assert!([0, 121].contains(&restored(&place, &location)));
+        scrub(&place, &location, &["--repair"], 0);
+        for (bytes, path) in &pristine {
+            assert!(fs::read(path).unwrap() == *bytes, "{}", path.display());
+        }
+    }
+    assert!(killed > 2, "{killed} of {}", pristine.len());
+    // A new store joins, and the scrub is killed: the same command goes on.
+    for lines in 1..4 {
+        fs::remove_dir_all(place.path("repo-2")).unwrap();
+        fs::create_dir(place.path("repo-2")).unwrap();
+        let join = ["-r", &location, "scrub", "--repair", "--replace-store", "2"];
+        killed_after(&place, &join, lines);
+        assert!([0, 121].contains(&restored(&place, &location)));
+        place.run(&join).succeeded();
+        assert_eq!(scrub(&place, &location, &[], 0)["spare_stores"], 1);
+    }
+}
+
+#[test]
 fn a_backup_without_one_of_six_stores_is_completed_by_a_scrub() {
     let names: Vec<String> = (1..=6).map(|number| format!("repo-{number}")).collect();
     let (place, location) = place(&format!("erasure:4+2:{}", names.join(",")));
@@ -265,16 +325,30 @@ fn what_makes_no_sense_is_refused() {
     place.run(&["-r", &one, "repo-create", "-e", "none"]).succeeded();
     let run = place.run(&["-r", &one, "scrub", "--repair", "--replace-store", "1"]).ended(4);
     assert!(run.err.contains("only a set of stores"), "{run:?}");
-    let swapped = format!("erasure:1+1:{0}-2,{0}-1", place.path("repo").display());
-    let run = place.run(&["-r", &swapped, "repo-list"]).ended(4);
-    assert!(run.err.contains("not in their order"), "{run:?}");
+    let set = |text: &str| text.replace("repo", &place.path("repo").display().to_string());
+    let other = place.path("repo-9").display().to_string();
+    let foreign = format!("erasure:1+1:{other}-1,{other}-2");
+    place.run(&["-r", &foreign, "repo-create", "-e", "none"]).succeeded();
+    for (set, rc, words) in [
+        (set("erasure:1+1:repo-2,repo-1"), 4, &["not in their order", "is number: 2"][..]),
+        (set("erasure:1+1:repo-1,repo-1"), 4, &["the same store is named twice"]),
+        (set("erasure:1+1:repo-1,repo-9-2"), 4, &["as many stores belong to one set as to another"]),
+        (set("erasure:1+1:repo-1"), 4, &["named: 1", "wanted: 2 for 1+1"]),
+        // Numbers that are not those of the set: what to do instead is told, for --upgrade as for anything.
+        (set("erasure:1+2:repo-1,repo-2,repo-3"), 4, &["their split: 1+1", "wanted: 1+2", "gabion transfer"]),
+    ] {
+        for command in [&["repo-list"][..], &["scrub", "--repair"], &["scrub", "--upgrade"]] {
+            let run = place.run(&[&["-r", &set], command].concat()).ended(rc);
+            words.iter().for_each(|word| assert!(run.err.contains(word), "{set}: {word}: {run:?}"));
+        }
+    }
+    restores(&place, &location, 0);
 }
 
-/// The worked disaster of `docs/erasure.md`, as it stands there.
-#[test]
-fn the_disaster_of_the_page_ends_well() {
+/// Runs a script of `docs/erasure.md` as it stands there; what it printed, and where.
+fn script_of_the_page(name: &str) -> (Place, String) {
     let page = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/erasure.md")).unwrap();
-    let script = page.split_once("```sh disaster\n").unwrap().1.split_once("```").unwrap().0;
+    let script = page.split_once(&format!("```sh {name}\n")).unwrap().1.split_once("```").unwrap().0;
     let place = Place::bare();
     let here = |name: &str| place.path(name).display().to_string();
     place.file("home/Documents/letter", Random::new(3).bytes(200_000));
@@ -289,10 +363,20 @@ fn the_disaster_of_the_page_ends_well() {
     let mut child = command.spawn().unwrap();
     child.stdin.take().unwrap().write_all(script.as_bytes()).unwrap();
     let output = child.wait_with_output().unwrap();
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{said}");
-    let told = String::from_utf8_lossy(&output.stdout);
-    assert!(told.contains("the loss of any 2 of 6 stores"), "{told}\n{said}");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let letter = format!("{}{}/Documents/letter", here("restored"), here("home"));
     assert!(fs::read(letter).unwrap() == fs::read(place.path("home/Documents/letter")).unwrap());
+    (place, String::from_utf8(output.stdout).unwrap())
+}
+
+#[test]
+fn the_disaster_of_the_page_ends_well() {
+    let (_, told) = script_of_the_page("disaster");
+    assert!(told.contains("the loss of any 2 of 6 stores"), "{told}");
+}
+
+#[test]
+fn a_set_becomes_another_one_as_the_page_says() {
+    let (_, told) = script_of_the_page("another set");
+    assert!(told.contains("the loss of any 3 of 8 stores"), "{told}");
 }

@@ -257,6 +257,44 @@ fn a_set_loses_any_store_while_the_engine_works() {
     }
 }
 
+/// What looked like the rest of no object becomes one between any two calls of the scrub that removes it.
+#[test]
+fn an_object_that_comes_to_be_is_not_removed() {
+    let name = ObjectName::new("archives/ab").unwrap();
+    for turn in 1.. {
+        let stores: Vec<Objects> = (0..6).map(|_| Objects::new()).collect();
+        let engine = runtime();
+        let plain = set(stores.iter().map(Objects::backend), 4, Purpose::Create);
+        let payload = Payload::from(Random::new(turn).bytes(100_000));
+        engine.block_on(plain.put(&name, payload.clone(), PutMode::Write)).unwrap();
+        stores.iter().take(3).for_each(|store| store.remove(name.as_str()).unwrap());
+        let calls = Arc::new(AtomicUsize::new(0));
+        let hooked = stores.iter().map(|store| {
+            let (calls, plain, name, payload) = (Arc::clone(&calls), Arc::clone(&plain), name.clone(), payload.clone());
+            let hook = move |_: Method, about: &str| {
+                if about == name.as_str() && calls.fetch_add(1, Ordering::SeqCst) + 1 == turn as usize {
+                    // On a thread of its own: two that block on one thread take each other's wakings.
+                    let (plain, name, payload) = (Arc::clone(&plain), name.clone(), payload.clone());
+                    let put = move || runtime().block_on(plain.put(&name, payload, PutMode::Write));
+                    std::thread::spawn(put).join().unwrap().unwrap();
+                }
+            };
+            Arc::new(HookedBackend::new(store.backend(), hook)) as Arc<dyn Backend>
+        });
+        let watched = set(hooked.collect::<Vec<_>>(), 4, Purpose::Use);
+        let examined = engine.block_on(watched.examine(&name, Task::Clean)).unwrap();
+        if calls.load(Ordering::SeqCst) < turn as usize {
+            assert!(turn > 20 && matches!(examined.state, State::Removed), "{turn}: {examined:?}");
+            break;
+        }
+        assert!(!matches!(examined.state, State::Removed), "{turn}: {examined:?}");
+        let got = engine.block_on(plain.get(&name, ByteRange::WHOLE)).unwrap();
+        assert_eq!(got, payload.into_bytes(), "{turn}");
+        let whole = engine.block_on(plain.examine(&name, Task::Verify)).unwrap();
+        assert!(matches!(whole.state, State::Intact), "{turn}: {whole:?}");
+    }
+}
+
 /// Sets of which some stores are to be filled: a delete that happens between any two calls of the scrub wins, and so
 /// does one between whose calls the scrub happens.
 #[test]

@@ -79,7 +79,7 @@ impl Scrub for ErasureBackend {
             Verdict::Missing if sight.answers.iter().all(|answer| matches!(answer, Answer::Nothing)) => {
                 return Ok(Examined { state: State::Gone, ..sight.examined });
             }
-            Verdict::Missing => return Ok(Examined { state: State::Leftover, ..sight.examined }),
+            Verdict::Missing => return self.clean(name, set, task, sight).await,
             Verdict::Unknown => return Ok(sight.examined.lost(set.too_few("repair object").with("object", name))),
             Verdict::Spoilt => return Ok(sight.examined.lost(too_few_whole(name))),
         };
@@ -180,6 +180,30 @@ impl ErasureBackend {
             sight.answers.push(answer);
         }
         sight
+    }
+
+    /// Parts of an object that does not exist: they go if that is wished, and every store has answered.
+    ///
+    /// One goes after the other, and all stores are asked in between: what has become an object meanwhile stays one,
+    /// for every put has one part to spare, and is filled again.
+    async fn clean(&self, name: &ObjectName, set: &Set, task: Task, mut sight: Sight) -> Result<Examined> {
+        sight.examined.state = State::Leftover;
+        while task == Task::Clean && sight.answers.iter().all(|answer| !matches!(answer, Answer::Silence)) {
+            let rest = sight.answers.iter().position(|answer| !matches!(answer, Answer::Nothing));
+            let Some(store) = rest.and_then(|number| set.slots[number].store()) else {
+                sight.examined.state = State::Removed;
+                break;
+            };
+            if let Err(error) = store.delete(name).await {
+                sight.examined.trouble = Some(error);
+                break;
+            }
+            sight.answers = self.look_everywhere(name, set, Task::Verify).await.answers;
+            if !matches!(judge(&sight.answers, self.needed(), |part| part.header.generation), Verdict::Missing) {
+                return self.examine(name, Task::Repair).await;
+            }
+        }
+        Ok(sight.examined)
     }
 
     /// Puts what is wrong into words.

@@ -194,19 +194,23 @@ fn any_two_of_six_stores_may_be_lost_and_are_filled_again() {
 
 #[test]
 fn three_of_six_stores_are_one_too_many() {
-    for lost in [[0, 1, 2], [1, 3, 5], [3, 4, 5]] {
-        let stores = Stores::new(4, 2);
-        lost.iter().for_each(|store| fs::remove_dir_all(stores.path(*store)).unwrap());
+    let stores = Stores::new(4, 2);
+    let away = |store: u8| stores.place.path().join(format!("away {store}"));
+    for lost in (0_u32..(1 << 6) - 1).filter(|lost| lost.count_ones() >= 3) {
+        let lost: Vec<u8> = (0..6).filter(|store| lost & (1 << store) != 0).collect();
+        lost.iter().for_each(|store| fs::rename(stores.path(*store), away(*store)).unwrap());
         let set = stores.open(Purpose::Use);
         for result in [stores.get(&set, SEGMENT).map(drop), stores.list(&set).map(drop)] {
             let error = result.unwrap_err();
             assert_eq!(error.kind(), ErrorKind::StoreMissing);
             let told = error.to_string();
-            for store in lost {
+            for store in &lost {
                 assert!(told.contains(&format!("store {} (", store + 1)), "{told}");
             }
         }
+        lost.iter().for_each(|store| fs::rename(away(*store), stores.path(*store)).unwrap());
     }
+    stores.expect_all(&stores.open(Purpose::Use), "all are back");
 }
 
 /// Of each object the parts of three stores are spoilt in one way or another, one of them by rot.
@@ -423,6 +427,51 @@ fn a_deleted_object_stays_deleted() {
     assert!(matches!(stores.examine(&set, SEGMENT, Task::Repair).state, State::Leftover));
     assert!(stores.file(3, SEGMENT).exists());
     assert_eq!(stores.list(&set).unwrap(), [SMALL]);
+}
+
+#[test]
+fn what_is_left_of_no_object_goes_when_it_is_told_to_and_all_stores_are_there() {
+    let stores = Stores::new(4, 2);
+    (0..3).for_each(|store| fs::remove_file(stores.file(store, SEGMENT)).unwrap());
+    fs::write(stores.file(4, SEGMENT), b"no part at all").unwrap();
+    let state = |task| stores.examine(&stores.open(Purpose::Use), SEGMENT, task).state;
+    for task in [Task::Verify, Task::Repair, Task::Upgrade] {
+        assert!(matches!(state(task), State::Leftover), "{task:?}");
+    }
+    // A store that is away may have what makes an object of it; and even if not, it would keep its part.
+    let away = stores.place.path().join("away");
+    fs::rename(stores.path(0), &away).unwrap();
+    assert!(matches!(state(Task::Clean), State::Lost(_)));
+    fs::remove_file(stores.file(3, SEGMENT)).unwrap();
+    assert!(matches!(state(Task::Clean), State::Leftover));
+    fs::rename(&away, stores.path(0)).unwrap();
+    assert!((4..6).all(|store| stores.file(store, SEGMENT).exists()));
+
+    assert!(matches!(state(Task::Clean), State::Removed));
+    assert!((0..6).all(|store| !stores.file(store, SEGMENT).exists()));
+    assert!(matches!(state(Task::Clean), State::Gone));
+    // What exists is repaired, as ever.
+    fs::remove_file(stores.file(2, SMALL)).unwrap();
+    let set = stores.open(Purpose::Use);
+    assert!(matches!(stores.examine(&set, SMALL, Task::Clean).state, State::Repaired));
+    assert_eq!(stores.list(&set).unwrap(), [SMALL]);
+}
+
+/// A store that is well is exchanged for another one: a disk for a larger one, a bucket for one elsewhere.
+#[test]
+fn a_store_that_is_there_may_be_replaced_too() {
+    let stores = Stores::new(4, 2);
+    let old = stores.place.path().join("old");
+    fs::rename(stores.path(2), &old).unwrap();
+    LocalBackend::create(&stores.path(2)).unwrap();
+    stores.repair(Purpose::Replace(2));
+    stores.expect_whole("one is another");
+    // The one that left is no part of the set any more.
+    fs::rename(stores.path(2), stores.place.path().join("new")).unwrap();
+    fs::rename(&old, stores.path(2)).unwrap();
+    let set = stores.open(Purpose::Use);
+    assert_eq!(stores.missing(&set), [3]);
+    stores.expect_all(&set, "without it");
 }
 
 #[test]

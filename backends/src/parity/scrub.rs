@@ -80,7 +80,7 @@ impl ParityBackend {
         let geometry = if task == Task::Upgrade { wished } else { geometry };
         let wanted = match task {
             Task::Verify => false,
-            Task::Repair => !damage.is_none(),
+            Task::Repair | Task::Clean => !damage.is_none(),
             Task::Upgrade => true,
         };
         if wanted {

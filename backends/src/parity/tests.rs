@@ -190,6 +190,11 @@ fn random_damage_to_a_segment_second_half() {
 }
 
 #[test]
+fn random_damage_to_the_longest_segment() {
+    random_damage(64 << 20, 10, patterns(16), 5);
+}
+
+#[test]
 fn random_damage_to_objects_of_other_sizes() {
     for (bytes, percent) in [(3, 10), (3968, 10), (3969, 10), (30_000, 1), (65_535, 10), (65_536, 10), (300_000, 100)] {
         random_damage(bytes, percent, patterns(300), bytes as u64);

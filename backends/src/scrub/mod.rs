@@ -31,6 +31,9 @@ pub enum Task {
     Verify,
     /// And repair it.
     Repair,
+    /// And repair it, and remove what is left of an object that does not exist. A put that is under way looks just like
+    /// that: this is for times when nobody writes.
+    Clean,
     /// And write it again if it is protected in another way than new objects are.
     Upgrade,
 }
@@ -68,6 +71,8 @@ pub enum State {
     /// Too few stores hold a part of it for it to exist: what is left of a put or a delete that was cut short, or of
     /// one that is under way.
     Leftover,
+    /// Such parts were there, and are not any more.
+    Removed,
     /// It was deleted meanwhile.
     Gone,
 }

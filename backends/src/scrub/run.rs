@@ -48,6 +48,8 @@ pub struct Scrubbed {
     pub upgraded: usize,
     /// Parts of objects that do not exist.
     pub leftovers: usize,
+    /// Objects that did not exist, whose parts were removed.
+    pub removed: usize,
     /// Objects that should have been written, and could not.
     pub troubles: usize,
     /// Bytes that were read.
@@ -74,6 +76,7 @@ impl Scrubbed {
             outdated: 0,
             upgraded: 0,
             leftovers: 0,
+            removed: 0,
             troubles: 0,
             read: 0,
             written: 0,
@@ -113,6 +116,7 @@ impl Scrubbed {
             State::Repaired => self.repaired += 1,
             State::Lost(_) => self.lost += 1,
             State::Leftover => self.leftovers += 1,
+            State::Removed => self.removed += 1,
             State::Gone => self.objects -= 1,
         }
     }

@@ -38,6 +38,10 @@ pub struct Args {
     /// Also write again what is protected in another way than new objects are: without parity, or with less or more
     #[arg(long)]
     upgrade: bool,
+    /// Also remove what is left of objects that were never whole, or were deleted. All stores must be there, and nothing
+    /// may write to the repository meanwhile: what a backup is putting looks just like that
+    #[arg(long, requires = "repair", conflicts_with = "upgrade")]
+    remove_leftovers: bool,
     /// Let the empty store at place N of the set take the place of one that is lost
     #[arg(long, value_name = "N", requires = "repair", conflicts_with_all = ["dry_run", "upgrade"])]
     replace_store: Option<u8>,
@@ -60,6 +64,7 @@ impl Args {
         match (self.dry_run, self.upgrade, self.repair) {
             (true, ..) | (false, false, false) => Task::Verify,
             (false, true, _) => Task::Upgrade,
+            (false, false, true) if self.remove_leftovers => Task::Clean,
             (false, false, true) => Task::Repair,
         }
     }
@@ -153,7 +158,7 @@ fn is_news(noted: &Noted<'_>) -> bool {
 fn level(noted: &Noted<'_>) -> Level {
     match noted.examined.state {
         State::Lost(_) => Level::Error,
-        State::Leftover => Level::Info,
+        State::Leftover | State::Removed => Level::Info,
         _ => Level::Warning,
     }
 }
@@ -173,6 +178,7 @@ fn word(state: &State) -> &'static str {
         State::Repaired => "repaired",
         State::Lost(_) => "lost",
         State::Leftover => "leftover",
+        State::Removed => "removed",
         State::Gone => "gone",
     }
 }
@@ -246,6 +252,7 @@ fn summary(scrubbed: &Scrubbed, findings: Vec<Json>) -> Result<String> {
     put("outdated", json!(scrubbed.outdated));
     put("lost", json!(scrubbed.lost));
     put("leftovers", json!(scrubbed.leftovers));
+    put("removed", json!(scrubbed.removed));
     put("not_written", json!(scrubbed.troubles));
     put("complete", json!(scrubbed.is_complete));
     put("spare_stores", json!(scrubbed.spare));
@@ -272,6 +279,9 @@ fn table(context: &Context, args: &Args, scrubbed: &Scrubbed) -> String {
     }
     if scrubbed.leftovers > 0 {
         table.push(("Parts of no object", scrubbed.leftovers.to_string()));
+    }
+    if scrubbed.removed > 0 {
+        table.push(("Removed parts of no object", scrubbed.removed.to_string()));
     }
     if scrubbed.written > 0 {
         table.push(("Written", units.format(scrubbed.written)));
