@@ -8,7 +8,7 @@ use gabion_core::backend::ObjectName;
 use gabion_core::error::{Error, Result};
 
 use super::encode::{DataSectors, parity_of};
-use super::layout::{CHECK_BYTES, Geometry, HEADER_BYTES, Header, Keys, SECTOR_BYTES, starts_with_magic};
+use super::layout::{CHECK_BYTES, Geometry, HEADER_BYTES, Header, Keys, SECTOR_BYTES, version};
 
 /// How much of an object is looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,7 +64,7 @@ pub(super) fn open(name: &ObjectName, stored: &Bytes, depth: Depth) -> Result<Op
 fn find_header(keys: &Keys, stored: &[u8]) -> Option<Header> {
     stored
         .chunks(SECTOR_BYTES)
-        .filter(|sector| starts_with_magic(sector))
+        .filter(|sector| version(sector).is_some())
         .find_map(|sector| Header::decode(sector, keys))
 }
 
@@ -119,7 +119,7 @@ impl Object<'_> {
         let (data, parity) = (geometry.data_sectors(), geometry.parity);
         let is_good = |number: usize| {
             let bytes = self.coded(number, first.as_deref());
-            bytes.is_some_and(|bytes| self.keys.sector_check(number, bytes) == *table.check(number))
+            bytes.is_some_and(|bytes| self.check(number, bytes) == *table.check(number))
         };
         let bad_data: BTreeSet<usize> = (0..data).filter(|number| !is_good(*number)).collect();
         // A first header that is damaged is damage of its sector, which the code does not cover.
@@ -144,6 +144,10 @@ impl Object<'_> {
         };
         let restored = geometry.code().originals(geometry.sector_bytes(), good)?;
         Ok((self.data_with(&restored, &table)?, damaged))
+    }
+
+    fn check(&self, number: usize, bytes: &[u8]) -> [u8; CHECK_BYTES] {
+        self.keys.sector_check(self.header.version, number, bytes)
     }
 
     /// The header that belongs at the head of an object with parity.
@@ -228,7 +232,7 @@ impl Object<'_> {
         let mut all = self.stored.get(..end.min(self.stored.len())).unwrap_or_default().to_vec();
         all.resize(end, 0);
         for (number, bytes) in restored {
-            if self.keys.sector_check(*number, bytes) != *table.check(*number) {
+            if self.check(*number, bytes) != *table.check(*number) {
                 return Err(beyond_repair("a sector that was restored is wrong"));
             }
             if let Some(place) = all.get_mut(geometry.place(*number)) {

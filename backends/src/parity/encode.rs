@@ -4,14 +4,19 @@ use bytes::Bytes;
 use gabion_core::backend::{ObjectName, Payload};
 use gabion_core::error::Result;
 
-use super::layout::{CHECK_BYTES, Geometry, HEADER_BYTES, Header, Keys};
+use super::layout::{CHECK_BYTES, Geometry, HEADER_BYTES, Header, Keys, Version};
 
 /// Protects data. The data itself is not copied.
 pub(super) fn encode(name: &ObjectName, data: Bytes, geometry: &Geometry) -> Result<Payload> {
+    encode_as(Version::Two, name, data, geometry)
+}
+
+/// As [`encode`], in a version of one's choice.
+pub(super) fn encode_as(version: Version, name: &ObjectName, data: Bytes, geometry: &Geometry) -> Result<Payload> {
     let keys = Keys::of(name);
     match geometry.is_copies() {
         true => Ok(Payload::from(copies(&keys, &data, geometry))),
-        false => with_parity(&keys, data, geometry),
+        false => with_parity(version, &keys, data, geometry),
     }
 }
 
@@ -23,13 +28,13 @@ fn copies(keys: &Keys, data: &[u8], geometry: &Geometry) -> Vec<u8> {
         out.extend_from_slice(data);
         out.resize(start - HEADER_BYTES + geometry.sector_bytes(), 0);
         let behind = keys.behind_check(number, &out[start..]);
-        let header = Header { geometry: *geometry, number, root: [0; 32], behind };
+        let header = Header { version: Version::One, geometry: *geometry, number, root: [0; 32], behind };
         out[start - HEADER_BYTES..start].copy_from_slice(&header.encode(keys));
     }
     out
 }
 
-fn with_parity(keys: &Keys, data: Bytes, geometry: &Geometry) -> Result<Payload> {
+fn with_parity(version: Version, keys: &Keys, data: Bytes, geometry: &Geometry) -> Result<Payload> {
     let sectors = DataSectors::of(&data, geometry);
     // What lies behind the data: the end of its last sector, and all other sectors.
     let start = HEADER_BYTES + data.len();
@@ -37,7 +42,7 @@ fn with_parity(keys: &Keys, data: Bytes, geometry: &Geometry) -> Result<Payload>
     let place = |sector: usize| geometry.place(sector).start - start;
     let parity = place(geometry.parity_sector(0))..place(geometry.parity_sector(geometry.parity));
     geometry.code().recovery_into(&mut tail[parity.clone()], geometry.sector_bytes(), |number| sectors.get(number))?;
-    let table = table(keys, &sectors, &tail[parity], geometry);
+    let table = table(version, keys, &sectors, &tail[parity], geometry);
     let root = keys.root(&table);
     let parts = table_parts(table, geometry)?;
     for (part, bytes) in parts.chunks_exact(geometry.table_part_bytes()).enumerate() {
@@ -45,10 +50,10 @@ fn with_parity(keys: &Keys, data: Bytes, geometry: &Geometry) -> Result<Payload>
         let behind = keys.behind_check(number, bytes);
         let sector = &mut tail[place(geometry.table_sector(part))..][..geometry.sector_bytes()];
         let (header, rest) = sector.split_at_mut(HEADER_BYTES);
-        header.copy_from_slice(&Header { geometry: *geometry, number, root, behind }.encode(keys));
+        header.copy_from_slice(&Header { version, geometry: *geometry, number, root, behind }.encode(keys));
         rest.copy_from_slice(bytes);
     }
-    let header = Header { geometry: *geometry, number: 0, root, behind: [0; CHECK_BYTES] }.encode(keys);
+    let header = Header { version, geometry: *geometry, number: 0, root, behind: [0; CHECK_BYTES] }.encode(keys);
     Ok(Payload::from_pieces(vec![header.to_vec().into(), data, tail.into()]))
 }
 
@@ -57,14 +62,14 @@ pub(super) fn parity_of(sectors: &DataSectors<'_>, geometry: &Geometry) -> Resul
     geometry.code().recovery(geometry.sector_bytes(), |number| sectors.get(number))
 }
 
-fn table(keys: &Keys, sectors: &DataSectors<'_>, parity: &[u8], geometry: &Geometry) -> Vec<u8> {
+fn table(version: Version, keys: &Keys, sectors: &DataSectors<'_>, parity: &[u8], geometry: &Geometry) -> Vec<u8> {
     let count = geometry.data_sectors();
     let mut table = Vec::with_capacity(geometry.table_bytes());
     for number in 0..count {
-        table.extend_from_slice(&keys.sector_check(number, sectors.get(number)));
+        table.extend_from_slice(&keys.sector_check(version, number, sectors.get(number)));
     }
     for (number, bytes) in (count..).zip(parity.chunks_exact(geometry.sector_bytes())) {
-        table.extend_from_slice(&keys.sector_check(number, bytes));
+        table.extend_from_slice(&keys.sector_check(version, number, bytes));
     }
     table
 }

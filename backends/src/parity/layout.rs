@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use gabion_core::backend::ObjectName;
 use gabion_core::limits::{KIB, OBJECT_BYTES_MAX};
+use xxhash_rust::xxh3::xxh3_128_with_seed;
 
 use super::Percent;
 use crate::reed_solomon::Code;
@@ -20,7 +21,6 @@ const SMALL_BYTES: u64 = 64 * KIB as u64;
 const SECTORS_MAX: usize = 32_768;
 const SHIFTS: Range<u8> = 12..21;
 const MAGIC: [u8; 4] = *b"GABP";
-const VERSION: u8 = 1;
 /// What a header's own checksum covers.
 const COVERED: usize = HEADER_BYTES - CHECK_BYTES;
 
@@ -128,9 +128,20 @@ impl Geometry {
     }
 }
 
+/// By what the checksums of sectors are made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(super) enum Version {
+    /// BLAKE3, like all other checksums; and copies, which have none.
+    One = 1,
+    /// XXH3: a sector is too short for BLAKE3 to be fast.
+    Two = 2,
+}
+
 /// What is said at the head of an object, of every part of its table, or of every copy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Header {
+    pub version: Version,
     pub geometry: Geometry,
     /// Which header this is: 0 for the first, 1 and so on for the parts of the table or the further copies.
     pub number: u32,
@@ -144,7 +155,7 @@ impl Header {
     pub fn encode(&self, keys: &Keys) -> [u8; HEADER_BYTES] {
         let mut bytes = [0; HEADER_BYTES];
         bytes[..4].copy_from_slice(&MAGIC);
-        bytes[4] = VERSION;
+        bytes[4] = self.version as u8;
         bytes[5] = self.geometry.sector_shift;
         bytes[8..12].copy_from_slice(&self.number.to_le_bytes());
         bytes[12..16].copy_from_slice(&(self.geometry.parity as u32).to_le_bytes());
@@ -159,7 +170,8 @@ impl Header {
     /// Reads a header; `None` if these bytes are none, or damaged, or of an object of another name.
     pub fn decode(bytes: &[u8], keys: &Keys) -> Option<Self> {
         let bytes: &[u8; HEADER_BYTES] = bytes.first_chunk()?;
-        if !starts_with_magic(bytes) || keys.header_check(&bytes[..COVERED]) != bytes[COVERED..] {
+        let version = version(bytes)?;
+        if keys.header_check(&bytes[..COVERED]) != bytes[COVERED..] {
             return None;
         }
         let geometry = Geometry {
@@ -168,6 +180,7 @@ impl Header {
             data_bytes: u64::from_le_bytes(bytes[16..24].try_into().ok()?),
         };
         let header = Self {
+            version,
             geometry,
             number: u32_at(bytes, 8)?,
             root: bytes[24..56].try_into().ok()?,
@@ -178,16 +191,21 @@ impl Header {
     }
 }
 
-/// Whether bytes begin as a header of this version does.
-pub(super) fn starts_with_magic(bytes: &[u8]) -> bool {
-    bytes.starts_with(&MAGIC) && bytes.get(4) == Some(&VERSION)
+/// The version that the first bytes of a header state; `None` if they are of none that is known.
+pub(super) fn version(bytes: &[u8]) -> Option<Version> {
+    match bytes.strip_prefix(&MAGIC)?.first()? {
+        1 => Some(Version::One),
+        2 => Some(Version::Two),
+        _ => None,
+    }
 }
 
 fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
     Some(u32::from_le_bytes(bytes.get(at..at + 4)?.try_into().ok()?))
 }
 
-/// Makes the checksums of one object: they hold for its name only. They guard against accident, not against people.
+/// Makes the checksums of one object: they hold for its name only. They guard against accident, not against people,
+/// who can make them as well: tags of the engine do that.
 pub(super) struct Keys {
     name: [u8; 32],
 }
@@ -202,8 +220,14 @@ impl Keys {
     }
 
     /// The checksum of a sector, data sectors counted before parity sectors.
-    pub fn sector_check(&self, number: usize, bytes: &[u8]) -> [u8; CHECK_BYTES] {
-        self.check(number as u64, bytes)
+    pub fn sector_check(&self, version: Version, number: usize, bytes: &[u8]) -> [u8; CHECK_BYTES] {
+        match version {
+            Version::One => self.check(number as u64, bytes),
+            Version::Two => {
+                let [a, b, c, d, e, f, g, h, ..] = self.key(number as u64);
+                xxh3_128_with_seed(bytes, u64::from_le_bytes([a, b, c, d, e, f, g, h])).to_le_bytes()
+            }
+        }
     }
 
     /// The checksum of what lies behind a header.
@@ -216,16 +240,20 @@ impl Keys {
         blake3::keyed_hash(&self.name, table).into()
     }
 
-    /// The number goes into the key, so that the hash works on whole blocks only.
     fn check(&self, number: u64, bytes: &[u8]) -> [u8; CHECK_BYTES] {
+        let hash = blake3::keyed_hash(&self.key(number), bytes);
+        let mut check = [0; CHECK_BYTES];
+        check.copy_from_slice(&hash.as_bytes()[..CHECK_BYTES]);
+        check
+    }
+
+    /// The number goes into the key, so that the hash works on whole blocks only.
+    fn key(&self, number: u64) -> [u8; 32] {
         let mut key = self.name;
         for (byte, number) in key.iter_mut().zip(number.to_le_bytes()) {
             *byte ^= number;
         }
-        let hash = blake3::keyed_hash(&key, bytes);
-        let mut check = [0; CHECK_BYTES];
-        check.copy_from_slice(&hash.as_bytes()[..CHECK_BYTES]);
-        check
+        key
     }
 }
 
@@ -270,9 +298,12 @@ mod tests {
     #[test]
     fn headers_go_both_ways_and_belong_to_a_name() {
         let keys = |name: &str| Keys::of(&ObjectName::new(name).unwrap());
-        let header = Header { geometry: geometry(100_000, 10), number: 3, root: [7; 32], behind: [8; 16] };
+        let version = Version::Two;
+        let header = Header { version, geometry: geometry(100_000, 10), number: 3, root: [7; 32], behind: [8; 16] };
         let bytes = header.encode(&keys("a/b"));
         assert_eq!(Header::decode(&bytes, &keys("a/b")), Some(header));
+        let first = Header { version: Version::One, ..header };
+        assert_eq!(Header::decode(&first.encode(&keys("a/b")), &keys("a/b")), Some(first));
         assert_eq!(Header::decode(&bytes, &keys("a/c")), None);
         assert_eq!(Header::decode(&bytes[..127], &keys("a/b")), None);
         for bit in 0..HEADER_BYTES * 8 {
@@ -295,7 +326,7 @@ mod tests {
             Geometry { sector_shift: 63, ..good },
             Geometry { sector_shift: 2, ..good },
         ] {
-            let header = Header { geometry: bad, number: 0, root: [0; 32], behind: [0; 16] };
+            let header = Header { version: Version::Two, geometry: bad, number: 0, root: [0; 32], behind: [0; 16] };
             assert_eq!(Header::decode(&header.encode(&keys), &keys), None, "{bad:?}");
         }
     }

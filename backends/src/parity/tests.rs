@@ -9,7 +9,7 @@ use gabion_core::backend::conformance::{Options, check};
 use tempfile::TempDir;
 use tokio::runtime::{Builder, Runtime};
 
-use super::layout::SECTOR_BYTES;
+use super::layout::{SECTOR_BYTES, Version};
 use super::*;
 use crate::LocalBackend;
 use crate::scrub::{DamageKind, Scrub, State, Task};
@@ -348,6 +348,26 @@ fn scrub_finds_everything_and_repairs_it() {
 }
 
 #[test]
+fn objects_of_the_first_version_are_read_and_repaired() {
+    let fixture = Fixture::new(500_000, 10);
+    let first = encode::encode_as(Version::One, &name(), fixture.data.clone(), &fixture.geometry).unwrap();
+    let mut first = first.into_bytes().to_vec();
+    assert!(first != fixture.stored);
+    fs::write(fixture.file(), &first).unwrap();
+    fixture.expect_data("as it was written");
+    assert!(matches!(fixture.examine(Task::Upgrade).state, State::Intact));
+    for sector in [0, 7, fixture.geometry.sectors() - 1] {
+        first[fixture.geometry.place(sector).end - 1] ^= 1;
+    }
+    fs::write(fixture.file(), &first).unwrap();
+    fixture.expect_data("damaged");
+    let repaired = fixture.examine(Task::Repair);
+    assert!(matches!(repaired.state, State::Repaired), "{repaired:?}");
+    assert_eq!(repaired.damage, [crate::scrub::Damage::new(DamageKind::Sectors, 3)]);
+    assert!(fs::read(fixture.file()).unwrap() == fixture.stored, "written anew, as new objects are");
+}
+
+#[test]
 fn scrub_keeps_what_it_can_not_repair() {
     let fixture = Fixture::new(500_000, 10);
     let sectors: Vec<usize> = (3..4 + fixture.geometry.parity).collect();
@@ -481,10 +501,14 @@ fn sealed_object() -> Vec<u8> {
 fn the_page_shows_what_this_layer_makes() {
     let page = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/erasure.md")).unwrap();
     let mut missing = String::new();
-    for (block, bytes) in [("parity-copies", 100_usize), ("parity-sectors", 100_000)] {
+    for (block, bytes, version) in [
+        ("parity-copies", 100_usize, Version::Two),
+        ("parity-sectors", 100_000, Version::Two),
+        ("parity-sectors-1", 100_000, Version::One),
+    ] {
         let data: Vec<u8> = (0..bytes).map(|at| (at % 251) as u8).collect();
         let geometry = Geometry::of(bytes as u64, Percent::new(10).unwrap());
-        let made = encode::encode(&name(), data.into(), &geometry).unwrap().into_bytes();
+        let made = encode::encode_as(version, &name(), data.into(), &geometry).unwrap().into_bytes();
         let head: String = made[..HEADER_BYTES].iter().map(|byte| format!("{byte:02x}")).collect();
         let made = format!("```golden {block}\n{head}\n{} bytes, BLAKE3 {}\n```\n", made.len(), blake3::hash(&made));
         if !page.contains(&made) {
