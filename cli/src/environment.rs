@@ -195,6 +195,11 @@ impl Environment {
         self.bytes(name).filter(|bytes| !bytes.is_empty()).map(|bytes| PathBuf::from(os_string(bytes)))
     }
 
+    /// Whether a variable of the table is set.
+    pub fn is_set(&self, name: &str) -> Result<bool, Failure> {
+        known(name).map(|name| self.0.contains_key(name))
+    }
+
     /// Sets a variable of the table unless it is set.
     pub fn set_default(&mut self, name: &str, value: Vec<u8>) -> Result<(), Failure> {
         self.0.entry(known(name)?).or_insert(Zeroizing::new(value));

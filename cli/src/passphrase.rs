@@ -79,7 +79,7 @@ fn from_environment(environment: &Environment) -> Result<Option<Secret>, Failure
         return Ok(Some(secret.clone()));
     }
     if let Some(command) = environment.passcommand()? {
-        return run(command).map(Some);
+        return output_of("GABION_PASSCOMMAND", command).map(Some);
     }
     match environment.passphrase_descriptor()? {
         Some(descriptor) => read_descriptor(descriptor).map(Some),
@@ -87,9 +87,9 @@ fn from_environment(environment: &Environment) -> Result<Option<Secret>, Failure
     }
 }
 
-/// Runs `command` without a shell and takes its output.
-fn run(command: &str) -> Result<Secret, Failure> {
-    let failed = |why: String| Failure::new(PASSCOMMAND_FAILURE, format!("GABION_PASSCOMMAND failed: {why}"));
+/// Runs the `command` for `variable` without a shell and takes its output, less one newline.
+pub fn output_of(variable: &str, command: &str) -> Result<Secret, Failure> {
+    let failed = |why: String| Failure::new(PASSCOMMAND_FAILURE, format!("{variable} failed: {why}"));
     let words = words::split(command).map_err(|failure| failed(failure.message))?;
     let [program, arguments @ ..] = &words[..] else { return Err(failed("it is empty".to_owned())) };
     let mut child = Command::new(program)
@@ -123,7 +123,7 @@ fn read_secret(source: impl Read) -> io::Result<Secret> {
     let mut secret = Zeroizing::new(Vec::with_capacity(SECRET_BYTES_MAX as usize + 1));
     source.take(SECRET_BYTES_MAX + 1).read_to_end(&mut secret)?;
     if secret.len() as u64 > SECRET_BYTES_MAX {
-        return Err(io::Error::other("too long for a passphrase"));
+        return Err(io::Error::other("too long for a secret"));
     }
     if secret.last() == Some(&b'\n') {
         secret.pop();
@@ -257,10 +257,10 @@ mod tests {
             ("printf %s $HOME", "$HOME"),
             ("echo 'x;y'", "x;y"),
         ] {
-            assert_eq!(&run(command).unwrap()[..], expected.as_bytes(), "{command}");
+            assert_eq!(&output_of("X", command).unwrap()[..], expected.as_bytes(), "{command}");
         }
         for command in ["false", "no-such-program-anywhere", "' '", "'", "head -c 70000 /dev/zero"] {
-            assert_eq!(run(command).unwrap_err().code.rc, 51, "{command}");
+            assert_eq!(output_of("X", command).unwrap_err().code.rc, 51, "{command}");
         }
     }
 

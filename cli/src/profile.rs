@@ -14,6 +14,7 @@ use zeroize::Zeroizing;
 use crate::environment::Environment;
 use crate::exit_code::Failure;
 use crate::hints;
+use crate::passphrase::output_of;
 use crate::routine::Routine;
 
 /// The name of the configuration file.
@@ -35,7 +36,7 @@ pub struct Profile {
     keyfile: Option<PathBuf>,
     /// Environment variables, unless they are set.
     #[serde(default)]
-    variables: BTreeMap<String, String>,
+    variables: BTreeMap<String, Value>,
     /// Options of every command.
     #[serde(default)]
     options: Vec<String>,
@@ -44,6 +45,32 @@ pub struct Profile {
     commands: BTreeMap<String, Vec<String>>,
     /// What `gabion run` does.
     pub run: Option<Routine>,
+}
+
+/// What a variable is set to.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
+#[serde(untagged, deny_unknown_fields, expecting = "expected a text, { file = \"...\" } or { command = \"...\" }")]
+enum Value {
+    Text(String),
+    /// The first line of a file.
+    File {
+        file: PathBuf,
+    },
+    /// What a command (no shell) prints.
+    Command {
+        command: String,
+    },
+}
+
+impl Value {
+    /// The value for the variable of this name.
+    fn read(&self, name: &str) -> Result<Vec<u8>, Failure> {
+        Ok(match self {
+            Self::Text(text) => text.clone().into_bytes(),
+            Self::File { file } => first_line(file)?.to_vec(),
+            Self::Command { command } => output_of(name, command)?.to_vec(),
+        })
+    }
 }
 
 #[derive(Debug, Deserialize)]
@@ -97,13 +124,15 @@ impl Profile {
 
     /// Sets its variables, whatever the environment says.
     pub fn override_variables(&self, environment: &mut Environment) -> Result<(), Failure> {
-        self.variables.iter().try_for_each(|(name, value)| environment.set(name, value.clone().into_bytes()))
+        self.variables.iter().try_for_each(|(name, value)| environment.set(name, value.read(name)?))
     }
 
     /// Sets what the environment does not say.
     pub fn complete(&self, environment: &mut Environment) -> Result<(), Failure> {
         for (name, value) in &self.variables {
-            environment.set_default(name, value.clone().into_bytes())?;
+            if !environment.is_set(name)? {
+                environment.set(name, value.read(name)?)?;
+            }
         }
         if let Some(path) = &self.keyfile {
             environment.set_default("GABION_KEY_FILE", path.clone().into_os_string().into_encoded_bytes())?;
@@ -178,6 +207,24 @@ mod tests {
     }
 
     #[test]
+    fn variables_come_from_files_and_commands_if_they_are_needed() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        fs::write(file.path(), "an id\n").unwrap();
+        let text = format!(
+            "[profiles.a]\nurl = \"/x\"\n[profiles.a.variables]\nAWS_ACCESS_KEY_ID = {{ file = {:?} }}\n\
+             AWS_SECRET_ACCESS_KEY = {{ command = \"printf 'a key'\" }}\nAWS_SESSION_TOKEN = {{ command = \"false\" }}\n",
+            file.path()
+        );
+        let profile = Profile::parse(&text, "a").unwrap();
+        let mut environment = Environment::new([("AWS_SESSION_TOKEN".into(), "set already".into())]);
+        profile.complete(&mut environment).unwrap();
+        let set = environment.store_variables();
+        assert_eq!((set.get("AWS_ACCESS_KEY_ID"), set.get("AWS_SECRET_ACCESS_KEY")), (Some("an id"), Some("a key")));
+        let failed = profile.override_variables(&mut environment).unwrap_err();
+        assert!(failed.message.starts_with("AWS_SESSION_TOKEN failed: `false` ended"), "{}", failed.message);
+    }
+
+    #[test]
     fn errors_name_the_line_and_no_secret() {
         for (text, name, told) in [
             (TEXT, "hoem", ": no profile `@hoem`, did you mean `@home`?"),
@@ -187,6 +234,7 @@ mod tests {
             ("[profiles.a]\nconnections = 3\n", "a", ":2: unknown field `connections`"),
             ("[profiles.a]\npasscommand = \"x\"\n", "a", ":1: missing field `url`"),
             ("[profiles.a]\nurl = 3\n", "a", ":2: invalid type"),
+            ("[profiles.a]\nurl = \"/x\"\nvariables = { HOME = { hunter2 = \"x\" } }\n", "a", ":3: expected a text"),
         ] {
             let why = Profile::parse(text, name).unwrap_err();
             assert!(why.starts_with(told) && !why.contains("hunter2"), "{text}: {why}");
