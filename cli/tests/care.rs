@@ -107,8 +107,9 @@ fn everything_is_compressed_anew() {
 fn a_repository_is_deleted_when_somebody_agrees() {
     let place = one();
     std::fs::write(place.path("repo/NOTES"), "mine").unwrap();
-    // what a writer left that was killed
+    // what writers left that were killed
     place.file(&format!("repo/segments/ab/.tmp-{}", "0f".repeat(16)), "half");
+    place.file(&format!("repo/archives/.old-{}", "0f".repeat(16)), "a ruin");
     let listed = place.run(&["repo-delete", "--dry-run", "--list"]).succeeded().out;
     assert!(
         listed.starts_with("a ") && listed.contains("Would delete repository") && listed.contains("1 archives"),

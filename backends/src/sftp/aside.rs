@@ -3,15 +3,22 @@
 //! It lies in a file `.old-<file>` beside its place until the new one is there. If the put or the connection ends before,
 //! whoever misses the object brings it back. No list shows the file.
 
+use std::sync::atomic::Ordering;
+
 use super::failure::{SftpResult, is_missing};
 use super::session::Session;
 
 /// What stands before the name of a file that stepped aside.
 const ASIDE: &str = ".old-";
 
-/// Whether the server renames over files, so that nothing ever steps aside.
-pub(super) fn is_needless(session: &Session) -> bool {
-    session.sftp.support_posix_rename()
+/// Whether nothing stepped aside: the server renames over files, and no list showed what another one left.
+fn is_needless(session: &Session) -> bool {
+    session.sftp.support_posix_rename() && !session.found_aside.load(Ordering::Relaxed)
+}
+
+/// Notes that a list shows a file that stepped aside.
+pub(super) fn note(session: &Session) {
+    session.found_aside.store(true, Ordering::Relaxed);
 }
 
 /// The name of the file that stepped aside, if this is what it is called since.
@@ -30,10 +37,10 @@ pub(super) async fn step(session: &Session, place: &str) -> SftpResult<()> {
     }
 }
 
-/// What stepped aside comes back, unless the place is taken or there is nothing.
-pub(super) async fn bring_back(session: &Session, place: &str) -> SftpResult<()> {
+/// What stepped aside comes back, unless the place is taken or there is nothing. Whether there may be something.
+pub(super) async fn bring_back(session: &Session, place: &str) -> SftpResult<bool> {
     if is_needless(session) {
-        return Ok(());
+        return Ok(false);
     }
     let mut fs = session.sftp.fs();
     let aside = path(place);
@@ -41,9 +48,9 @@ pub(super) async fn bring_back(session: &Session, place: &str) -> SftpResult<()>
         // Servers do not say why.
         Err(error) if !is_missing(&error) => {
             let is_stuck = fs.symlink_metadata(&aside).await.is_ok() && fs.symlink_metadata(place).await.is_err();
-            if is_stuck { Err(error) } else { Ok(()) }
+            if is_stuck { Err(error) } else { Ok(true) }
         }
-        _ => Ok(()),
+        _ => Ok(true),
     }
 }
 

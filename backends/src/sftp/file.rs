@@ -72,7 +72,7 @@ async fn publish(call: Call<'_>, temporary: &str, place: &str, payload: &Payload
             Err(error) => call.failed(error),
         };
         refusals += 1;
-        if aside::is_needless(call.session) || refusals == PUBLISHES_MAX {
+        if call.session.sftp.support_posix_rename() || refusals == PUBLISHES_MAX {
             return Err(refused);
         }
         match get(call.session, call.name, range).await {
@@ -237,7 +237,9 @@ impl Call<'_> {
             Ok(found) => return Ok(found),
             Err(error) => self.not_opened(path, error).await,
         };
-        if missing.kind() != ErrorKind::NotFound || aside::is_needless(self.session) {
+        let may_be_back = missing.kind() == ErrorKind::NotFound
+            && aside::bring_back(self.session, path).await.map_err(|error| self.failed(error))?;
+        if !may_be_back {
             return Err(missing);
         }
         aside::bring_back(self.session, path).await.map_err(|error| self.failed(error))?;

@@ -187,8 +187,12 @@ async fn find_missing(
         // A server says what it likes, and nothing is renamed but objects in their folders.
         !file.contains('/') && ObjectName::new(*file).is_ok() && entries.iter().all(|(there, _)| there != file)
     };
+    let aside: Vec<&str> = entries.iter().filter_map(|(file, _)| aside::name_of(file)).collect();
+    if !aside.is_empty() {
+        aside::note(session);
+    }
     let mut found = Vec::new();
-    for file in entries.iter().filter_map(|(file, _)| aside::name_of(file)).filter(is_missing_object) {
+    for file in aside.into_iter().filter(is_missing_object) {
         let place = format!("{}/{file}", path(session, folder));
         aside::bring_back(session, &place).await?;
         match session.sftp.fs().symlink_metadata(&place).await {

@@ -105,6 +105,8 @@ pub(super) struct Session {
     pub sftp: Sftp,
     /// The directory of the repository, without a slash at its end.
     pub root: String,
+    /// Whether a list showed what stepped aside for a put.
+    pub found_aside: AtomicBool,
     link: Arc<Link>,
 }
 
@@ -136,7 +138,7 @@ impl Session {
             }
         };
         let root = if target.path == "/" { "" } else { target.path.trim_end_matches('/') };
-        Ok(Arc::new(Self { sftp, root: root.to_owned(), link }))
+        Ok(Arc::new(Self { sftp, root: root.to_owned(), found_aside: AtomicBool::new(false), link }))
     }
 
     fn is_alive(&self) -> bool {

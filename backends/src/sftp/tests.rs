@@ -184,6 +184,26 @@ fn what_steps_aside_for_a_put_is_there_for_all_who_ask_until_the_new_one_is() {
 }
 
 #[test]
+fn what_a_server_without_renaming_left_comes_back_and_goes_where_another_one_renames() {
+    let Some(far) = Far::new("what_a_server_without_renaming_left_comes_back_and_goes_where_another_one_renames")
+    else {
+        return;
+    };
+    std::fs::rename(far.object(), far.aside()).unwrap();
+    let store = opened(&format!("exec {}", far.server), far.place.path()).unwrap();
+    let (name, archives) = (named("archives/a"), Prefix::new("archives").unwrap());
+    block_on(async {
+        let listed: Vec<_> = store.list(&archives).try_collect().await.unwrap();
+        assert_eq!(listed, [ObjectMeta { name: name.clone(), bytes: 13 }]);
+        assert_eq!(store.get(&name, ByteRange::WHOLE).await.unwrap(), &b"the only copy"[..]);
+        std::fs::write(far.aside(), "older").unwrap();
+        assert_eq!(store.list(&archives).try_collect::<Vec<_>>().await.unwrap(), listed);
+        store.delete(&name).await.unwrap();
+        assert_eq!(far.files(), 0);
+    });
+}
+
+#[test]
 fn a_place_that_others_take_or_free_meanwhile_is_taken_all_the_same() {
     let Some(far) = Far::new("a_place_that_others_take_or_free_meanwhile_is_taken_all_the_same") else { return };
     // Somebody else sets aside first; then somebody brings back what was set aside.

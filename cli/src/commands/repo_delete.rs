@@ -6,6 +6,7 @@ use std::path::Path;
 
 use anyhow::Result;
 use gabion_backends::{Access, Location};
+use gabion_core::backend::ObjectName;
 use gabion_core::error::{Error, ErrorKind};
 use gabion_core::id::RepositoryId;
 use gabion_core::ops::delete::is_protected;
@@ -126,7 +127,7 @@ fn remove_folders(path: &Path) {
         let top = namespace.split('/').next().unwrap_or(namespace);
         remove_empty(&path.join(top));
     }
-    remove_half_written(path);
+    remove_leftovers(path);
     // fails where something is left
     let _ = std::fs::remove_dir(path);
 }
@@ -139,23 +140,26 @@ fn remove_empty(directory: &Path) {
             remove_empty(&entry.path());
         }
     }
-    remove_half_written(directory);
+    remove_leftovers(directory);
     // fails where something is left
     let _ = std::fs::remove_dir(directory);
 }
 
-fn remove_half_written(directory: &Path) {
+fn remove_leftovers(directory: &Path) {
     let Ok(entries) = std::fs::read_dir(directory) else { return };
     for entry in entries.flatten() {
-        if entry.file_type().is_ok_and(|kind| kind.is_file()) && is_half_written(&entry.file_name()) {
+        if entry.file_type().is_ok_and(|kind| kind.is_file()) && is_leftover(&entry.file_name()) {
             // what stays shows when its folder is removed
             let _ = std::fs::remove_file(entry.path());
         }
     }
 }
 
-/// Whether a file is an object that was never complete, as stores in directories name these.
-fn is_half_written(name: &OsStr) -> bool {
-    let rest = name.to_str().and_then(|name| name.strip_prefix(".tmp-"));
-    rest.is_some_and(|id| id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit()))
+/// Whether a file is what a writer left, as stores in directories name that: an object that was never complete, or one
+/// that made room for another.
+fn is_leftover(name: &OsStr) -> bool {
+    let Some(name) = name.to_str() else { return false };
+    let is_id = |id: &str| id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit());
+    name.strip_prefix(".tmp-").is_some_and(is_id)
+        || name.strip_prefix(".old-").is_some_and(|object| ObjectName::new(object).is_ok())
 }
