@@ -2,11 +2,11 @@
 //!
 //! Each store has layers of its own, from the outside in: `retry`, `limit`, `trace`. So a repetition waits for its
 //! turn like any other call, and is counted. Above these is the `parity` of a store; `erasure` holds several of them.
-//! Around everything, once, is the `cache`.
+//! Around everything, once, are the `cache` and, if the user restricts this client, `permit`.
 
 use std::sync::Arc;
 
-use gabion_core::backend::{Backend, MemoryBackend};
+use gabion_core::backend::{Backend, MemoryBackend, Permissions};
 use gabion_core::error::{Error, ErrorKind, Result};
 
 use crate::erasure::{Member, Purpose, Split};
@@ -17,7 +17,8 @@ use crate::kv::RedbStore;
 #[cfg(feature = "redis")]
 use crate::kv::RedisStore;
 use crate::layer::{
-    Bandwidth, CacheBackend, CachePlace, LimitBackend, Limits, RetryBackend, RetryOptions, Trace, TraceBackend,
+    Bandwidth, CacheBackend, CachePlace, LimitBackend, Limits, PermitBackend, RetryBackend, RetryOptions, Trace,
+    TraceBackend,
 };
 #[cfg(feature = "s3")]
 use crate::object_store::ObjectStoreBackend;
@@ -66,6 +67,8 @@ pub struct OpenOptions {
     pub cache: Option<CachePlace>,
     /// Whether a put must reach all stores of a set; one more than reading needs otherwise.
     pub require_all_stores: bool,
+    /// What this client keeps to by itself; the store may permit less.
+    pub permissions: Permissions,
     /// How servers behind ssh are reached.
     pub ssh: SshOptions,
     /// Who may have access to what stores in directories make.
@@ -94,6 +97,10 @@ pub fn open_for_scrub(location: &Location, access: Access, options: &OpenOptions
     let backend = match &options.cache {
         Some(place) if location.is_remote() => Arc::new(CacheBackend::new(backend, place)),
         _ => backend,
+    };
+    let backend = match options.permissions {
+        Permissions::All => backend,
+        some => Arc::new(PermitBackend::new(backend, some)),
     };
     Ok(Opened { backend, scrub })
 }

@@ -218,6 +218,7 @@ impl Context {
             require_all_stores: self.common.require_all_stores,
             ssh: self.ssh()?,
             sharing: Sharing::Umask,
+            permissions: self.environment.permissions()?,
             variables: self.environment.store_variables(),
         })
     }

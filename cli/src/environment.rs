@@ -9,6 +9,7 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use gabion_backends::Variables;
+use gabion_core::backend::Permissions;
 use gabion_core::repository::Trust;
 use zeroize::Zeroizing;
 
@@ -31,6 +32,7 @@ const fn variable(name: &'static str, help: &'static str) -> Variable {
 /// All variables, in the order in which help shows them.
 pub const VARIABLES: &[Variable] = &[
     variable("GABION_REPO", "the repository, unless --repo is given"),
+    variable("GABION_REPO_PERMISSIONS", "what is done there: all (default), no-delete, write-only or read-only"),
     variable("GABION_PASSPHRASE", "the passphrase"),
     variable("GABION_PASSCOMMAND", "a command (no shell) whose output is the passphrase"),
     variable("GABION_PASSPHRASE_FD", "an open file descriptor to read the passphrase from"),
@@ -131,8 +133,14 @@ pub const VARIABLES: &[Variable] = &[
 const CACHE_BYTES: u64 = 2_000_000_000;
 
 /// Variables that are about one repository.
-const OF_REPOSITORY: [&str; 5] =
-    ["GABION_REPO", "GABION_PASSPHRASE", "GABION_PASSCOMMAND", "GABION_PASSPHRASE_FD", "GABION_KEY_FILE"];
+const OF_REPOSITORY: [&str; 6] = [
+    "GABION_REPO",
+    "GABION_REPO_PERMISSIONS",
+    "GABION_PASSPHRASE",
+    "GABION_PASSCOMMAND",
+    "GABION_PASSPHRASE_FD",
+    "GABION_KEY_FILE",
+];
 
 /// The values of [`VARIABLES`] that are set.
 #[derive(Clone, Default)]
@@ -227,6 +235,13 @@ impl Environment {
     /// The repository.
     pub fn repository(&self) -> Result<Option<&str>, Failure> {
         self.text("GABION_REPO")
+    }
+
+    /// What the user lets this program do in the repository.
+    pub fn permissions(&self) -> Result<Permissions, Failure> {
+        let Some(text) = self.text("GABION_REPO_PERMISSIONS")? else { return Ok(Permissions::All) };
+        let wrong = || format!("GABION_REPO_PERMISSIONS must be all, no-delete, write-only or read-only, not {text}");
+        text.parse().map_err(|_| Failure::command(wrong()))
     }
 
     /// The passphrase, raw bytes; an empty one is one too.

@@ -50,7 +50,8 @@ pub fn for_error(error: &Error) -> Option<&'static str> {
             "this client may only add: do it where the store is reached with all permissions"
         }
         ErrorKind::PermissionDenied => {
-            "check who owns it, its permissions, and whether its file system is mounted read-only"
+            "check who owns it, its permissions or the policy of these credentials, and whether its file system is mounted \
+             read-only"
         }
         ErrorKind::Damaged => for_damage(error.context("object").unwrap_or_default()),
         ErrorKind::History => {

@@ -27,6 +27,7 @@ mod output;
 mod package;
 mod pages;
 mod place;
+mod policies;
 mod privileged;
 mod reference;
 mod remote;

@@ -1,7 +1,7 @@
 //! Permissions: what a client may not do never reaches the store.
 //!
-//! The table is [`Permissions`]. A restricted client can not change what exists either: a put under a name that is
-//! taken must bring the bytes that are there.
+//! The table is [`Permissions`]. A server does not let a restricted client change what exists either: a put under a name
+//! that is taken must bring the bytes that are there.
 
 use std::sync::Arc;
 
@@ -18,12 +18,19 @@ use gabion_core::error::{Error, ErrorKind, Result};
 pub struct PermitBackend {
     inner: Arc<dyn Backend>,
     permissions: Permissions,
+    /// Whether a restricted put is compared with what is there.
+    compares: bool,
 }
 
 impl PermitBackend {
-    /// Lets through to `inner` what is permitted.
+    /// Lets through to `inner` what a client asks for that keeps to its permissions by itself.
     pub fn new(inner: Arc<dyn Backend>, permissions: Permissions) -> Self {
-        Self { inner, permissions }
+        Self { inner, permissions, compares: false }
+    }
+
+    /// Lets through to `inner` what a client is permitted that may be hostile.
+    pub fn strict(inner: Arc<dyn Backend>, permissions: Permissions) -> Self {
+        Self { inner, permissions, compares: !permissions.may_delete() }
     }
 
     fn check(&self, action: Action, operation: &'static str, name: &ObjectName) -> Result<()> {
@@ -68,7 +75,7 @@ impl Backend for PermitBackend {
             PutMode::Write => self.check(Action::Put, "put object", name)?,
             PutMode::ReplaceExisting => self.check(Action::Replace, "replace object", name)?,
         }
-        if !self.permissions.may_delete() {
+        if self.compares {
             self.check_same(name, &payload).await?;
         }
         self.inner.put(name, payload, mode).await
@@ -141,7 +148,7 @@ mod tests {
     fn an_object_takes_no_other_bytes() {
         runtime().block_on(async {
             let store = Arc::new(MemoryBackend::new());
-            let client = PermitBackend::new(Arc::clone(&store) as _, Permissions::NoDelete);
+            let client = PermitBackend::strict(Arc::clone(&store) as _, Permissions::NoDelete);
             let name = named("segments/a");
             let payload = || Payload::from_pieces(vec![Bytes::from_static(b"da"), Bytes::from_static(b"ta")]);
             client.put(&name, payload(), PutMode::Write).await.unwrap();

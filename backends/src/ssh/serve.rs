@@ -196,7 +196,7 @@ fn open(path: &std::path::Path, access: Access, options: &ServeOptions) -> Resul
     if let Some(quota) = options.quota {
         store = Arc::new(QuotaBackend::new(store, quota));
     }
-    Ok(Arc::new(PermitBackend::new(store, options.permissions)))
+    Ok(Arc::new(PermitBackend::strict(store, options.permissions)))
 }
 
 fn next_frame(input: &mut impl Read) -> Result<Option<(Header, Vec<u8>)>> {

@@ -81,6 +81,9 @@ impl Args {
 /// Scrubs the repository.
 pub fn run(context: &Context, args: &Args) -> Result<Warnings> {
     let (store, layer) = context.scrub(args.access()?)?;
+    if args.task() != Task::Verify {
+        store.capabilities().permissions.require_all("repair objects")?;
+    }
     let work = Work::Steps { msgid: "repository.scrub", label: "Scrubbing" };
     let reporter = context.reporter(Settings { work, ..context.settings() })?;
     let memory = Memory::of(context, store.location())?;

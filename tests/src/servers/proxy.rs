@@ -34,6 +34,8 @@ pub enum Fault {
     Delay(Duration),
     /// The server says 503 and does nothing.
     Unavailable,
+    /// The server says 403 and does nothing.
+    Forbidden,
     /// The connection breaks while the request is sent.
     CutRequest,
     /// The request is carried out, the connection breaks while the answer is sent.
@@ -137,10 +139,8 @@ impl Line {
             let length = content_length(&head.bytes);
             match fault {
                 Fault::Delay(time) => std::thread::sleep(time),
-                Fault::Unavailable => {
-                    skip(&mut self.client, &head, length)?;
-                    return self.say_unavailable();
-                }
+                Fault::Unavailable => return self.refuse(&head, length, "503 Slow Down"),
+                Fault::Forbidden => return self.refuse(&head, length, "403 Forbidden"),
                 Fault::CutRequest => {
                     let (begin, half) = half_of(&head, length);
                     server.write_all(begin)?;
@@ -182,8 +182,10 @@ impl Line {
         Request { number, method, target, head }
     }
 
-    fn say_unavailable(&mut self) -> io::Result<()> {
-        self.client.write_all(b"HTTP/1.1 503 Slow Down\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")?;
+    fn refuse(&mut self, head: &Head, length: usize, status: &str) -> io::Result<()> {
+        skip(&mut self.client, head, length)?;
+        let answer = format!("HTTP/1.1 {status}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
+        self.client.write_all(answer.as_bytes())?;
         self.client.shutdown(Shutdown::Both)
     }
 
