@@ -4,6 +4,7 @@ use std::io::SeekFrom;
 use std::pin::Pin;
 
 use bytes::{Bytes, BytesMut};
+use futures_util::future::join;
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use gabion_core::backend::{ByteRange, ObjectMeta, ObjectName, Payload, check_length};
 use gabion_core::error::{Error, ErrorKind, Result, Retry};
@@ -117,7 +118,8 @@ async fn write(file: &File, payload: &Payload) -> SftpResult<()> {
         let mut file = file.clone();
         async move {
             seek(&mut file, offset)?;
-            file.write_all(&piece).await
+            // The bytes are those of the payload, not a copy.
+            file.write_all_zero_copy(&mut [piece]).await
         }
     };
     stream::iter(pieces.into_iter().map(write)).buffer_unordered(PIECES_AHEAD).try_collect().await
@@ -133,24 +135,28 @@ pub(super) async fn get(session: &Session, name: &ObjectName, range: ByteRange) 
     let call = Call { session, operation: "get object", name };
     let spot = call.spot()?;
     let path = format!("{}/{}", folder::path(session, &spot.folders), spot.file);
-    let mut file = call.found(&path, || async { session.sftp.options().read(true).open(&path).await }).await?;
-    let metadata = file.metadata().await.map_err(|error| call.failed(error))?;
+    let file = call.found(&path, || async { session.sftp.options().read(true).open(&path).await }).await?;
+    let mut asked = file.clone();
+    let metadata = async { asked.metadata().await.map_err(|error| call.failed(error)) };
+    let (metadata, early) = match range {
+        // What is wanted is known: it is read while the server is asked what the file is.
+        ByteRange::Exact { offset, length } if offset.checked_add(length).is_some() => {
+            call.check_length(length)?;
+            let (metadata, read) = join(metadata, call.read(&file, offset, length)).await;
+            (metadata?, Some(read))
+        }
+        _ => (metadata.await?, None),
+    };
     if metadata.file_type().is_some_and(|kind| !kind.is_file()) {
         return Err(call.error(ErrorKind::NotFound));
     }
     let size = metadata.len().ok_or_else(|| call.told(Error::damaged(call.operation, "no size")))?;
     let (offset, length) = range.within(name, size)?;
     call.check_length(length)?;
-    let pieces = (0..length).step_by(PIECE_BYTES).map(|start| {
-        let (file, bytes) = (file.clone(), PIECE_BYTES.min((length - start) as usize));
-        async move { read(file, offset + start, bytes).await.map_err(|error| call.failed(error)) }
-    });
-    let mut pieces = stream::iter(pieces).buffered(PIECES_AHEAD);
-    // The server may lie about sizes, so memory is only taken by what comes.
-    let mut object = BytesMut::new();
-    while let Some(piece) = pieces.try_next().await? {
-        object.extend_from_slice(&piece);
-    }
+    let object = match early {
+        Some(read) => read?,
+        None => call.read(&file, offset, length).await?,
+    };
     if object.len() as u64 != length {
         return Err(call.told(Error::damaged(call.operation, "object is shorter than the range")));
     }
@@ -226,6 +232,21 @@ impl Call<'_> {
         check_length(self.operation, self.name, bytes, OBJECT_BYTES_MAX as u64)
     }
 
+    /// Reads a part of a file in many pieces at once; what is missing is beyond its end.
+    async fn read(self, file: &File, offset: u64, length: u64) -> Result<BytesMut> {
+        let pieces = (0..length).step_by(PIECE_BYTES).map(|start| {
+            let (file, bytes) = (file.clone(), PIECE_BYTES.min((length - start) as usize));
+            async move { read(file, offset + start, bytes).await.map_err(|error| self.failed(error)) }
+        });
+        let mut pieces = stream::iter(pieces).buffered(PIECES_AHEAD);
+        // The server may lie about sizes, so memory is only taken by what comes.
+        let mut part = BytesMut::new();
+        while let Some(piece) = pieces.try_next().await? {
+            part.extend_from_slice(&piece);
+        }
+        Ok(part)
+    }
+
     async fn create(self, path: &str) -> SftpResult<File> {
         self.session.sftp.options().write(true).create_new(true).open(path).await
     }
@@ -242,7 +263,6 @@ impl Call<'_> {
         if !may_be_back {
             return Err(missing);
         }
-        aside::bring_back(self.session, path).await.map_err(|error| self.failed(error))?;
         match ask().await {
             Ok(found) => Ok(found),
             Err(error) if is_missing(&error) => Err(missing),
