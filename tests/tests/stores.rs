@@ -274,6 +274,25 @@ fn a_server_that_ignores_conditions_is_found_out() {
     let forgetful = Proxy::start(moto.port, |request| match request.header("if-match") {
         Some(_) => Fault::DropHeader("if-match"),
         None => Fault::Pass,
+#[test]
+fn who_may_not_overwrite_can_repeat_a_put_whose_answer_was_lost() {
+    let place = tempfile::tempdir().unwrap();
+    let server = S3Server::start(place.path());
+    let names = std::sync::Mutex::new(std::collections::BTreeSet::new());
+    let proxy = Proxy::start(server.port, move |request| match &*request.method {
+        "PUT" if names.lock().unwrap().insert(request.target.clone()) => Fault::LoseAnswer,
+        "PUT" => Fault::Forbidden,
+        _ => Fault::Pass,
+    });
+    let (store, runtime) = (opened(&servers::url(proxy.port, "r")), runtime());
+    let put = |bytes: &[u8]| runtime.block_on(store.put(&named("archives/1"), bytes.to_vec().into(), PutMode::Write));
+    put(b"first").unwrap();
+    put(b"first").unwrap();
+    for other in [&b"other"[..], b"fir", b"first one"] {
+        assert_eq!(put(other).unwrap_err().kind(), ErrorKind::PermissionDenied);
+    }
+}
+
     });
     assert!(!replaces(&*opened(&servers::url(forgetful.port, "x"))));
     assert!(forgetful.faults() > 0, "it was asked");

@@ -119,6 +119,11 @@ impl ObjectStoreBackend {
         Err(Error::new(ErrorKind::Connection, operation).with("object", name).with("reason", "cut short").temporary())
     }
 
+    /// Whether this is what bears the name.
+    async fn holds(&self, name: &ObjectName, payload: &Payload) -> bool {
+        self.read(name, None, payload.len() as u64).await.is_ok_and(|there| payload.has_bytes(&there))
+    }
+
     async fn size(&self, operation: &'static str, name: &ObjectName) -> Result<u64> {
         let found = self.store.head(&self.location.key(name.as_str())).await;
         Ok(found.map_err(|error| told(operation, name, error))?.size)
@@ -193,10 +198,17 @@ impl Backend for ObjectStoreBackend {
 
     async fn put(&self, name: &ObjectName, payload: Payload, mode: PutMode) -> Result<()> {
         check_length("put object", name, payload.len() as u64, OBJECT_BYTES_MAX as u64)?;
-        match mode {
-            PutMode::ReplaceExisting => self.replace(name, &payload).await,
-            PutMode::Write if payload.len() > self.location.part_bytes => self.put_in_parts(name, payload).await,
-            PutMode::Write => self.put_whole(name, payload).await,
+        if mode == PutMode::ReplaceExisting {
+            return self.replace(name, &payload).await;
+        }
+        let sent = match payload.len() > self.location.part_bytes {
+            true => self.put_in_parts(name, payload.clone()).await,
+            false => self.put_whole(name, payload.clone()).await,
+        };
+        match sent {
+            // Who may add but not overwrite is refused the repetition of a put whose answer was lost.
+            Err(error) if error.kind() == ErrorKind::PermissionDenied && self.holds(name, &payload).await => Ok(()),
+            sent => sent,
         }
     }
 
