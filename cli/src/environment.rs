@@ -107,6 +107,7 @@ pub const VARIABLES: &[Variable] = &[
     variable("GOOGLE_APPLICATION_CREDENTIALS", "gs: the file of credentials"),
     variable("GOOGLE_SERVICE_ACCOUNT", "gs: the file of a service account"),
     variable("GOOGLE_SERVICE_ACCOUNT_KEY", "gs: a service account, as JSON"),
+    variable("GOOGLE_ACCESS_TOKEN", "gs: an access token, in the place of everything else"),
     variable("AZURE_STORAGE_ACCOUNT_NAME", "az: the account, unless the URL names one"),
     variable("AZURE_STORAGE_ACCOUNT_KEY", "az: the account's key"),
     variable("AZURE_STORAGE_SAS_TOKEN", "az: a shared access signature"),

@@ -228,11 +228,9 @@ fn a_connection_that_is_cut_loses_nothing_that_was_told_to_be_stored() {
     assert_eq!(tree(&place.path("out/tree")), tree(&place.path("tree")));
 }
 
-#[test]
-fn a_server_that_is_killed_in_the_middle_leaves_a_whole_repository() {
-    let place = Place::new();
-    fill(&place, "tree", 80);
-    let client = stand_in(&place, "rsh", "echo $$ >> server.pid; exec \"$@\"");
+/// Backs up through a command that notes the number of its process, which is killed when something is stored.
+fn survives_a_kill(place: &Place, client: &Remote<'_>) {
+    fill(place, "tree", 80);
     let mut command = place.command(&["create", "one", "tree"]);
     command.env("GABION_REPO", &client.url).env("GABION_RSH", &client.rsh).env("GABION_REMOTE_PATH", PROGRAM);
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
@@ -247,6 +245,26 @@ fn a_server_that_is_killed_in_the_middle_leaves_a_whole_repository() {
     assert!(place.run(&["check", "--verify-data"]).succeeded().out.contains("no damage found"));
     client.run(&["extract", "--target", "out", "one"]).succeeded();
     assert_eq!(tree(&place.path("out/tree")), tree(&place.path("tree")));
+}
+
+#[test]
+fn a_server_that_is_killed_in_the_middle_leaves_a_whole_repository() {
+    let place = Place::new();
+    let client = stand_in(&place, "rsh", "echo $$ >> server.pid; exec \"$@\"");
+    survives_a_kill(&place, &client);
+}
+
+#[test]
+fn an_sftp_server_that_is_killed_in_the_middle_leaves_a_whole_repository() {
+    let servers = ["/usr/lib/openssh/sftp-server", "/usr/libexec/openssh/sftp-server", "/usr/lib/ssh/sftp-server"];
+    let Some(server) = servers.iter().find(|server| Path::new(server).exists()) else {
+        assert!(!gabion_tests::all_required(), "no sftp-server");
+        return eprintln!("skipped: no sftp-server");
+    };
+    let place = Place::new();
+    let mut client = stand_in(&place, "rsh", &format!("echo $$ >> server.pid; exec {server}"));
+    client.url = format!("sftp://other{}", place.path("repo").display());
+    survives_a_kill(&place, &client);
 }
 
 #[test]

@@ -11,7 +11,7 @@ use gabion_core::backend::conformance::{Options, check};
 use gabion_core::backend::{Backend, ByteRange, ObjectName, Prefix, PutMode};
 use gabion_core::error::{ErrorKind, Result};
 use gabion_tests::servers::{
-    self, ACCESS_KEY, AZURE_KEY, BUCKET, Fault, Proxy, S3Server, SECRET_KEY, WEBDAV_PASSWORD, WEBDAV_USER,
+    self, ACCESS_KEY, AZURE_KEY, BUCKET, Cutter, Fault, Proxy, S3Server, SECRET_KEY, WEBDAV_PASSWORD, WEBDAV_USER,
 };
 use tokio::runtime::{Builder, Runtime};
 
@@ -29,6 +29,7 @@ fn options() -> OpenOptions {
         ("AWS_ACCESS_KEY_ID", ACCESS_KEY),
         ("AWS_SECRET_ACCESS_KEY", SECRET_KEY),
         ("AZURE_STORAGE_ACCOUNT_KEY", AZURE_KEY),
+        ("GOOGLE_ACCESS_TOKEN", "a token"),
         ("WEBDAV_USERNAME", WEBDAV_USER),
         ("WEBDAV_PASSWORD", WEBDAV_PASSWORD),
     ];
@@ -97,11 +98,67 @@ fn azure_sends_large_objects_in_parts() {
 }
 
 #[test]
+fn azure_through_a_bad_line_keeps_the_contract() {
+    let place = tempfile::tempdir().unwrap();
+    let Some(server) = servers::azurite(place.path()) else { return };
+    let proxy = bad_line(server.port, 13);
+    let url = format!("{}&part-mib=5", servers::azurite_url(proxy.port, "bad"));
+    keeps_the_contract(opened(&url), Options { names: 60, rounds: 4, large_bytes: (6 << 20) + 1, ..Options::quick() });
+    assert!(proxy.faults() > 20, "{} of {}", proxy.faults(), proxy.requests());
+}
+
+/// Google's interface is S3's language with headers of its own.
+#[test]
+fn google_keeps_the_contract() {
+    let Some(moto) = servers::moto() else { return };
+    let store = opened(&servers::google_url(moto.port, "some/where"));
+    keeps_the_contract(store, Options { names: 1050, rounds: 4, large_bytes: 3 << 20, ..Options::quick() });
+    assert!(!replaces(&*opened(&servers::google_url(moto.port, "other"))), "this server knows no generations");
+}
+
+#[test]
+fn google_through_a_bad_line_keeps_the_contract() {
+    let Some(moto) = servers::moto() else { return };
+    let proxy = bad_line(moto.port, 13);
+    let url = format!("{}&part-mib=5", servers::google_url(proxy.port, "bad"));
+    keeps_the_contract(opened(&url), Options { names: 60, rounds: 4, large_bytes: (6 << 20) + 1, ..Options::quick() });
+    assert!(proxy.faults() > 20, "{} of {}", proxy.faults(), proxy.requests());
+}
+
+#[test]
 fn redis_keeps_the_contract() {
     let place = tempfile::tempdir().unwrap();
     let Some(server) = servers::redis(place.path()) else { return };
     let store = opened(&format!("redis://127.0.0.1:{}/1?prefix=g*%5B", server.port));
     keeps_the_contract(store, Options { names: 3000, ..Options::quick() });
+}
+
+#[test]
+fn the_rights_that_the_page_about_redis_names_are_enough_and_hold() {
+    let page = include_str!("../../docs/stores/redis.md");
+    let rights = page.split("`user ").nth(1).and_then(|rest| rest.split('`').next()).unwrap();
+    let rights: Vec<&str> =
+        rights.split(' ').map(|word| if word.starts_with('>') { ">hunter2" } else { word }).collect();
+    assert_eq!((rights[0], rights[3]), ("backup", "~laptop/*"));
+    let place = tempfile::tempdir().unwrap();
+    let user = [&["--user"][..], &rights].concat();
+    let Some(server) = servers::redis_at(place.path(), servers::free_port(), &user) else { return };
+    let at = |prefix: &str| format!("redis://backup:hunter2@127.0.0.1:{}/2?prefix={prefix}", server.port);
+    keeps_the_contract(opened(&at("laptop/")), Options::quick());
+    let others = opened(&at("desktop/"));
+    let put = runtime().block_on(others.put(&named("archives/1"), vec![1].into(), PutMode::Write)).unwrap_err();
+    assert_eq!(put.kind(), ErrorKind::PermissionDenied, "{put}");
+    assert!(!format!("{put} {put:?} {}", others.location()).contains("hunter2"));
+}
+
+#[test]
+fn redis_through_a_bad_line_keeps_the_contract() {
+    let place = tempfile::tempdir().unwrap();
+    let Some(server) = servers::redis(place.path()) else { return };
+    let cutter = Cutter::start(server.port, 1_400_000);
+    let store = opened(&format!("redis://127.0.0.1:{}", cutter.port));
+    keeps_the_contract(store, Options { large_bytes: (1 << 20) + 1, ..Options::quick() });
+    assert!(cutter.cuts() >= 3, "{} cuts", cutter.cuts());
 }
 
 #[test]
@@ -139,11 +196,7 @@ fn files(place: std::path::PathBuf) -> usize {
 fn webdav_through_a_bad_line_keeps_the_contract() {
     let place = tempfile::tempdir().unwrap();
     let Some(server) = servers::webdav(place.path()) else { return };
-    let faults = [Fault::Unavailable, Fault::CutRequest, Fault::CutAnswer, Fault::LoseAnswer];
-    let proxy = Proxy::start(server.port, move |request| match request.number % 29 {
-        0 => faults[(request.number / 29) as usize % faults.len()],
-        _ => Fault::Pass,
-    });
+    let proxy = bad_line(server.port, 29);
     let options = Options { names: 60, rounds: 4, large_bytes: (1 << 20) + 1, ..Options::quick() };
     keeps_the_contract(opened(&servers::webdav_url(proxy.port, "bad")), options);
     assert!(proxy.faults() > 20, "{} of {}", proxy.faults(), proxy.requests());
@@ -174,16 +227,22 @@ fn webdav_tells_wrong_passwords_and_lost_servers() {
     );
 }
 
-/// Every some requests something goes wrong, each kind in its turn; repeating makes up for all of it.
+/// Every so many requests something goes wrong, each kind in its turn, and those after it are late: others overtake
+/// them. Repeating makes up for all of it.
+fn bad_line(port: u16, every: u64) -> Proxy {
+    let faults = [Fault::Unavailable, Fault::CutRequest, Fault::CutAnswer, Fault::LoseAnswer];
+    Proxy::start(port, move |request| match request.number % every {
+        0 => faults[(request.number / every) as usize % faults.len()],
+        1..=3 => Fault::Delay(Duration::from_millis(20)),
+        _ => Fault::Pass,
+    })
+}
+
 #[test]
 fn s3_through_a_bad_line_keeps_the_contract() {
     let place = tempfile::tempdir().unwrap();
     let server = S3Server::start(place.path());
-    let faults = [Fault::Unavailable, Fault::CutRequest, Fault::CutAnswer, Fault::LoseAnswer];
-    let proxy = Proxy::start(server.port, move |request| match request.number % 13 {
-        0 => faults[(request.number / 13) as usize % faults.len()],
-        _ => Fault::Pass,
-    });
+    let proxy = bad_line(server.port, 13);
     let url = format!("{}&part-mib=5", servers::url(proxy.port, "bad"));
     let options = Options { names: 120, rounds: 4, large_bytes: (6 << 20) + 1, ..Options::quick() };
     keeps_the_contract(opened(&url), options);
@@ -212,6 +271,25 @@ fn a_line_that_never_works_is_an_error_and_never_an_empty_store() {
                 "{fault:?}: {error}"
             );
         }
+    }
+}
+
+#[test]
+fn who_may_not_overwrite_can_repeat_a_put_whose_answer_was_lost() {
+    let place = tempfile::tempdir().unwrap();
+    let server = S3Server::start(place.path());
+    let names = std::sync::Mutex::new(std::collections::BTreeSet::new());
+    let proxy = Proxy::start(server.port, move |request| match &*request.method {
+        "PUT" if names.lock().unwrap().insert(request.target.clone()) => Fault::LoseAnswer,
+        "PUT" => Fault::Forbidden,
+        _ => Fault::Pass,
+    });
+    let (store, runtime) = (opened(&servers::url(proxy.port, "r")), runtime());
+    let put = |bytes: &[u8]| runtime.block_on(store.put(&named("archives/1"), bytes.to_vec().into(), PutMode::Write));
+    put(b"first").unwrap();
+    put(b"first").unwrap();
+    for other in [&b"other"[..], b"fir", b"first one"] {
+        assert_eq!(put(other).unwrap_err().kind(), ErrorKind::PermissionDenied);
     }
 }
 
@@ -274,25 +352,6 @@ fn a_server_that_ignores_conditions_is_found_out() {
     let forgetful = Proxy::start(moto.port, |request| match request.header("if-match") {
         Some(_) => Fault::DropHeader("if-match"),
         None => Fault::Pass,
-#[test]
-fn who_may_not_overwrite_can_repeat_a_put_whose_answer_was_lost() {
-    let place = tempfile::tempdir().unwrap();
-    let server = S3Server::start(place.path());
-    let names = std::sync::Mutex::new(std::collections::BTreeSet::new());
-    let proxy = Proxy::start(server.port, move |request| match &*request.method {
-        "PUT" if names.lock().unwrap().insert(request.target.clone()) => Fault::LoseAnswer,
-        "PUT" => Fault::Forbidden,
-        _ => Fault::Pass,
-    });
-    let (store, runtime) = (opened(&servers::url(proxy.port, "r")), runtime());
-    let put = |bytes: &[u8]| runtime.block_on(store.put(&named("archives/1"), bytes.to_vec().into(), PutMode::Write));
-    put(b"first").unwrap();
-    put(b"first").unwrap();
-    for other in [&b"other"[..], b"fir", b"first one"] {
-        assert_eq!(put(other).unwrap_err().kind(), ErrorKind::PermissionDenied);
-    }
-}
-
     });
     assert!(!replaces(&*opened(&servers::url(forgetful.port, "x"))));
     assert!(forgetful.faults() > 0, "it was asked");

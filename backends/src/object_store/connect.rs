@@ -157,10 +157,11 @@ fn google(location: &ObjectStoreLocation, variables: &Variables) -> Result<Arc<d
             Ok(key) => builder.with_config(key, value),
             Err(_) => builder,
         });
-    if location.anonymous {
-        // The library asks the machine for a token all the same, if it writes.
-        let nobody = StaticCredentialProvider::new(GcpCredential { bearer: String::new() });
-        builder = builder.with_credentials(Arc::new(nobody));
+    // The library asks the machine for a token even if there is to be none, if it writes.
+    let token = if location.anonymous { Some("") } else { variables.get("GOOGLE_ACCESS_TOKEN") };
+    if let Some(token) = token {
+        let token = StaticCredentialProvider::new(GcpCredential { bearer: token.to_owned() });
+        builder = builder.with_credentials(Arc::new(token));
     }
     if let Some(path) = variables.get("GOOGLE_APPLICATION_CREDENTIALS") {
         builder = builder.with_application_credentials(path);

@@ -11,7 +11,7 @@ use object_store::{ObjectStoreExt as _, PutMode, PutOptions, UpdateVersion};
 use tokio::sync::OnceCell;
 
 use super::error::told;
-use super::{ObjectStoreBackend, content};
+use super::{ObjectStoreBackend, Service, content};
 
 const OPERATION: &str = "replace object";
 /// How often a replacement is tried while others replace the same object.
@@ -95,6 +95,10 @@ impl ObjectStoreBackend {
 
     /// Replaces a version by one byte.
     async fn try_replacing(&self, name: &ObjectName, byte: u8, version: UpdateVersion) -> Result<Answer> {
+        // Google compares generations.
+        if self.location.service == Service::Google && version.version.is_none() {
+            return Ok(Answer::Unknown);
+        }
         let options = PutOptions::from(PutMode::Update(version));
         let put = self.store.put_opts(&self.location.key(name.as_str()), vec![byte].into(), options).await;
         match put {

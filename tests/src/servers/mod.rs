@@ -1,13 +1,15 @@
 //! Real servers on this machine, started by tests and ended with them.
 
 mod azurite;
+mod cutter;
 mod program;
 mod proxy;
 mod s3;
 mod webdav;
 
 pub use azurite::{AZURE_KEY, azurite, azurite_url};
-pub use program::{Program, free_port, moto, redis, redis_at};
+pub use cutter::Cutter;
+pub use program::{Program, free_port, google_url, moto, redis, redis_at};
 pub use proxy::{Fault, Proxy, Request};
 pub use s3::{ACCESS_KEY, BUCKET, S3Server, SECRET_KEY, url};
-pub use webdav::{WEBDAV_PASSWORD, WEBDAV_USER, webdav, webdav_url};
+pub use webdav::{WEBDAV_PASSWORD, WEBDAV_USER, webdav, webdav_at, webdav_url};

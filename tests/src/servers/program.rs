@@ -112,6 +112,12 @@ pub fn moto() -> Option<Program> {
     Some(server)
 }
 
+/// The location of a repository in the bucket of [`moto`] as Google's interface reaches it, which speaks the language of
+/// S3 and takes any token.
+pub fn google_url(port: u16, prefix: &str) -> String {
+    format!("gs://{BUCKET}/{prefix}?endpoint=http://127.0.0.1:{port}&list-staleness=0")
+}
+
 /// Makes what a URL names.
 #[expect(clippy::unwrap_used, reason = "a server that can not be set up is a failed test")]
 pub(super) fn put(url: &str) {

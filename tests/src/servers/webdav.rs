@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::Program;
+use super::{Program, free_port};
 
 /// Who may do everything.
 pub const WEBDAV_USER: &str = "me";
@@ -13,11 +13,19 @@ pub const WEBDAV_PASSWORD: &str = "no secret at all";
 ///
 /// # Panics
 /// If the server can not be set up.
-#[expect(clippy::unwrap_used, reason = "a server that can not be set up is a failed test")]
 pub fn webdav(directory: &Path) -> Option<Program> {
+    webdav_at(directory, free_port())
+}
+
+/// As [`webdav`], on the port of a server that was there before.
+///
+/// # Panics
+/// If the server can not be set up.
+#[expect(clippy::unwrap_used, reason = "a server that can not be set up is a failed test")]
+pub fn webdav_at(directory: &Path, port: u16) -> Option<Program> {
     let files = directory.join("files");
     std::fs::create_dir_all(&files).unwrap();
-    Program::start("wsgidav", |command, port| {
+    Program::start_at("wsgidav", port, |command, port| {
         let config = format!(
             "host: 127.0.0.1\nport: {port}\nserver: cheroot\nlogging: {{enable: false}}\n\
              provider_mapping: {{'/': {files:?}}}\n\
