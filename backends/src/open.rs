@@ -2,7 +2,7 @@
 //!
 //! Each store has layers of its own, from the outside in: `retry`, `limit`, `trace`. So a repetition waits for its
 //! turn like any other call, and is counted. Above these is the `parity` of a store; `erasure` holds several of them.
-//! Around everything, once, are the `cache` and, if the user restricts this client, `permit`.
+//! Around everything, once, are `ahead` for who only reads, the `cache` and, if the user restricts this client, `permit`.
 
 use std::sync::Arc;
 
@@ -17,8 +17,8 @@ use crate::kv::RedbStore;
 #[cfg(feature = "redis")]
 use crate::kv::RedisStore;
 use crate::layer::{
-    Bandwidth, CacheBackend, CachePlace, LimitBackend, Limits, PermitBackend, RetryBackend, RetryOptions, Trace,
-    TraceBackend,
+    AheadBackend, Bandwidth, CacheBackend, CachePlace, LimitBackend, Limits, PermitBackend, RetryBackend, RetryOptions,
+    Trace, TraceBackend,
 };
 #[cfg(feature = "s3")]
 use crate::object_store::ObjectStoreBackend;
@@ -65,6 +65,9 @@ pub struct OpenOptions {
     pub trace: Trace,
     /// Where copies of small objects are kept; only stores that are not of this machine have any.
     pub cache: Option<CachePlace>,
+    /// Whether segments are read in large pieces, ahead of what is asked for, where a network is between. For who restores:
+    /// what is read may be a little older than the store.
+    pub read_ahead: bool,
     /// Whether a put must reach all stores of a set; one more than reading needs otherwise.
     pub require_all_stores: bool,
     /// What this client keeps to by itself; the store may permit less.
@@ -94,6 +97,10 @@ pub fn open_for_scrub(location: &Location, access: Access, options: &OpenOptions
         download: options.download_limit.map(Bandwidth::new),
     };
     let Opened { backend, scrub } = Opener { options, limits }.redundant(location, access)?;
+    let backend = match options.read_ahead && location.is_remote() {
+        true => Arc::new(AheadBackend::new(backend, std::thread::available_parallelism().map_or(1, usize::from))),
+        false => backend,
+    };
     let backend = match &options.cache {
         Some(place) if location.is_remote() => Arc::new(CacheBackend::new(backend, place)),
         _ => backend,

@@ -179,12 +179,12 @@ impl Context {
 
     /// The store the user named.
     pub fn store(&self, access: Access) -> Result<Store> {
-        self.store_with(access, self.cache()?)
+        self.store_with(access, self.open_options(self.cache()?)?)
     }
 
     /// The store the user named, without copies that are kept here.
     pub fn uncached_store(&self, access: Access) -> Result<Store> {
-        self.store_with(access, None)
+        self.store_with(access, self.open_options(None)?)
     }
 
     /// The store that is open already, or else the one the user named, without copies that are kept here.
@@ -192,8 +192,8 @@ impl Context {
         self.opened.get().map_or_else(|| self.uncached_store(Access::Existing), |(store, _)| Ok(store.clone()))
     }
 
-    fn store_with(&self, access: Access, cache: Option<CachePlace>) -> Result<Store> {
-        let Opened { backend, scrub } = open_for_scrub(&self.location()?, access, &self.open_options(cache)?)?;
+    fn store_with(&self, access: Access, options: OpenOptions) -> Result<Store> {
+        let Opened { backend, scrub } = open_for_scrub(&self.location()?, access, &options)?;
         let store = Store::new(backend)?;
         // A set with too few stores is told as such, before anybody misses an object in it.
         store.wait_for(scrub.health())?;
@@ -215,17 +215,18 @@ impl Context {
                 None => RetryOptions::default(),
             },
             cache,
+            read_ahead: false,
             require_all_stores: self.common.require_all_stores,
-            ssh: self.ssh()?,
             sharing: Sharing::Umask,
             permissions: self.environment.permissions()?,
+            ssh: self.ssh()?,
             variables: self.environment.store_variables(),
         })
     }
 
     /// What the store that was opened is examined with.
     pub fn scrub(&self, access: Access) -> Result<(Store, Arc<dyn Scrub>)> {
-        let store = self.store_with(access, None)?;
+        let store = self.uncached_store(access)?;
         let scrub = self.opened.get().map(|(_, scrub)| Arc::clone(scrub));
         Ok((store, scrub.context("open store")?))
     }
@@ -330,6 +331,12 @@ impl Context {
     /// Opens the repository; asks for its passphrase if it needs one, and whether to go on if it is not what it was.
     pub fn open(&self) -> Result<Repository> {
         self.open_in(self.store(Access::Existing)?)
+    }
+
+    /// Opens the repository for a command that only reads archives, in large pieces where it is far away.
+    pub fn open_to_read(&self) -> Result<Repository> {
+        let options = OpenOptions { read_ahead: true, ..self.open_options(self.cache()?)? };
+        self.open_in(self.store_with(Access::Existing, options)?)
     }
 
     /// Opens the repository for a command that wants to see what is really stored.

@@ -3,11 +3,13 @@
 use std::process::Command;
 
 use gabion_tests::Random;
+use gabion_tests::servers::{ACCESS_KEY, S3Server, SECRET_KEY};
 
 use crate::place::{PROGRAM, Place, Run};
+use crate::sshd::Sshd;
 
-/// Runs the program and tells the most memory it ever had, in MiB.
-fn peak(place: &Place, arguments: &[&str]) -> (Run, usize) {
+/// Runs the program and tells the most memory it, or any program it began, ever had, in MiB.
+fn peak(place: &Place, variables: &[(&str, &str)], arguments: &[&str]) -> (Run, usize) {
     let script = "import resource, subprocess, sys\n\
                   rc = subprocess.call(sys.argv[1:])\n\
                   print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)\n\
@@ -15,6 +17,7 @@ fn peak(place: &Place, arguments: &[&str]) -> (Run, usize) {
     let mut command = Command::new("python3");
     command.args(["-c", script, PROGRAM]).args(arguments);
     place.surround(&mut command);
+    command.envs(variables.iter().copied());
     let run = Run::of(&mut command).succeeded();
     let kib: usize = run.out.lines().last().unwrap().trim().parse().unwrap();
     (run, kib.div_ceil(1024))
@@ -26,22 +29,70 @@ fn stated(run: &Run) -> usize {
     rest.split_once(' ').unwrap().0.parse().unwrap()
 }
 
+fn can_measure() -> bool {
+    let can = Command::new("python3").arg("--version").output().is_ok();
+    assert!(can || !gabion_tests::all_required(), "python3 is not installed");
+    if !can {
+        eprintln!("skipped: python3 is not installed");
+    }
+    can
+}
+
+/// So many times 64 MiB that do not compress.
+fn noise(rounds: u8) -> Vec<u8> {
+    let noise = Random::new(1).bytes(64 << 20);
+    (0..rounds).flat_map(|round| noise.iter().map(move |byte| byte ^ round.wrapping_mul(37))).collect()
+}
+
+/// Whatever is between, no store holds more than a few objects, and neither does `gabion serve`.
+#[test]
+fn a_backup_far_away_takes_no_more_memory_than_one_at_hand() {
+    let Some(sshd) = Sshd::start("a_backup_far_away_takes_no_more_memory_than_one_at_hand") else { return };
+    if !can_measure() {
+        return;
+    }
+    let place = Place::bare();
+    place.file("noise", noise(4));
+    let bucket = tempfile::tempdir().unwrap();
+    let server = S3Server::start(bucket.path());
+    // In the place of ssh: runs what it is asked to run, as a child of the client.
+    let here = place.file("here", "#!/bin/sh\nfor last; do :; done\nexec sh -c \"exec $last\"\n");
+    std::fs::set_permissions(&here, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    for (url, rsh) in [
+        (sshd.url("sftp", &place.path("sftp")), sshd.rsh("client")),
+        (format!("ssh://here{}", place.path("ssh").display()), here.display().to_string()),
+        (server.url("r"), String::new()),
+    ] {
+        let variables = [
+            ("GABION_REPO", &*url),
+            ("GABION_RSH", &*rsh),
+            ("GABION_REMOTE_PATH", PROGRAM),
+            ("AWS_ACCESS_KEY_ID", ACCESS_KEY),
+            ("AWS_SECRET_ACCESS_KEY", SECRET_KEY),
+        ];
+        place.run_with(&variables, &["repo-create", "-e", "none"]).succeeded();
+        for arguments in [&["create", "--workers", "2", "one", "noise"][..], &["extract", "--target", "out", "one"]] {
+            let (_, peak) = peak(&place, &variables, arguments);
+            println!("{} {url}: {peak} MiB", arguments[0]);
+            assert!(peak <= 160, "{} {url}: {peak} MiB", arguments[0]);
+        }
+        assert!(std::fs::read(place.path("out/noise")).unwrap() == std::fs::read(place.path("noise")).unwrap());
+        std::fs::remove_dir_all(place.path("out")).unwrap();
+    }
+}
+
 #[test]
 fn a_backup_stays_within_its_budget() {
-    if Command::new("python3").arg("--version").output().is_err() {
-        assert!(!gabion_tests::all_required(), "python3 is not installed");
-        return eprintln!("skipped: python3 is not installed");
+    if !can_measure() {
+        return;
     }
     let place = Place::new();
-    let noise = Random::new(1).bytes(64 << 20);
-    let repeated: Vec<u8> =
-        (0u8..6).flat_map(|round| noise.iter().map(move |byte| byte ^ round.wrapping_mul(37))).collect();
-    place.file("noise", repeated);
+    place.file("noise", noise(6));
     // The bound is for the worst input; this one needs less.
     for (name, budget, limit, usual) in [("usual", None, 192, 160), ("small", Some("120Mi"), 120, 110)] {
         let budget: Vec<&str> = budget.map_or(Vec::new(), |size| vec!["--memory-budget", size]);
         let arguments = [&["create", "--debug", "--workers", "2"][..], &budget, &[name, "noise"]].concat();
-        let (run, peak) = peak(&place, &arguments);
+        let (run, peak) = peak(&place, &[], &arguments);
         assert!(stated(&run) <= limit, "{}", run.err);
         assert!(peak <= usual, "{name}: {peak} MiB");
         place.run(&["delete", name]).succeeded();

@@ -3,6 +3,7 @@
 //! In which order they are stacked is decided in one place, `open.rs`; for the clients of a server in
 //! `ssh/serve.rs`.
 
+mod ahead;
 pub mod cache;
 mod limit;
 mod permit;
@@ -11,6 +12,7 @@ mod retry;
 mod trace;
 mod verify;
 
+pub use ahead::AheadBackend;
 pub use cache::{CacheBackend, CachePlace};
 pub use limit::{Bandwidth, LimitBackend, Limits};
 pub use permit::PermitBackend;

@@ -57,7 +57,7 @@ pub fn run(context: &Context, args: &Args) -> Result<Warnings> {
         return Err(Failure::command("--sparse needs --tar-format PAX").into());
     }
     let matcher = args.patterns.compile_with_paths(&args.paths)?;
-    let repository = context.open()?;
+    let repository = context.open_to_read()?;
     let work = Work::Steps { msgid: "export-tar", label: "Exporting" };
     let reporter = context.reporter(Settings { work, list: args.list, ..context.settings() })?;
     let archive = archives::find(context, context.catalog(&repository, &reporter)?, &args.name)?;

@@ -83,7 +83,7 @@ pub struct Args {
 /// Restores.
 pub fn run(context: &Context, args: &Args) -> Result<Warnings> {
     let matcher = args.patterns.compile_with_paths(&args.paths)?;
-    let repository = context.open()?;
+    let repository = context.open_to_read()?;
     let work = Work::Steps { msgid: "extract", label: "Extracting" };
     let reporter = context.reporter(Settings { work, list: args.list, ..context.settings() })?;
     let archive = archives::find(context, context.catalog(&repository, &reporter)?, &args.name)?;

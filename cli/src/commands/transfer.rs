@@ -69,7 +69,7 @@ pub fn run(context: &Context, args: &Args) -> Result<Warnings> {
     };
     let elsewhere = context.other(args.other_repo.as_deref())?;
     let here = context.open()?;
-    let source = elsewhere.open()?;
+    let source = elsewhere.open_to_read()?;
     let work = Work::Steps { msgid: "transfer", label: "Copying" };
     let reporter = context.reporter(Settings { work, ..context.settings() })?;
     let archives = args.archives.select(context, context.catalog(&source, &reporter)?)?;

@@ -50,6 +50,8 @@ impl S3Server {
         runtime.spawn(async move {
             let connections = Connections::new(TokioExecutor::new());
             while let Ok((socket, _)) = listener.accept().await {
+                // As servers do: the end of an answer does not wait for what the client has to say to its beginning.
+                let _ = socket.set_nodelay(true);
                 let connection = connections.serve_connection(TokioIo::new(socket), service.clone()).into_owned();
                 // A connection that breaks is the client's business.
                 tokio::spawn(async move { drop(connection.await) });

@@ -94,7 +94,7 @@ pub fn run(context: &Context, args: &Args) -> Result<Warnings> {
         return background::start();
     }
     let matcher = args.patterns.compile_with_paths(&args.paths)?;
-    let repository = context.open()?;
+    let repository = context.open_to_read()?;
     let reporter = Arc::new(context.reporter(context.settings())?);
     let (layout, archives) = shown(context, args, &given, context.catalog(&repository, &reporter)?)?;
     let options = ViewOptions {
