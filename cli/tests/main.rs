@@ -12,6 +12,7 @@ mod diff;
 mod errors;
 mod find;
 mod help;
+mod git_ignore;
 mod import;
 mod in_place;
 mod info;

@@ -75,6 +75,8 @@ pub const NAME_BYTES_MAX: usize = 1024;
 pub const OWNER_NAME_BYTES_MAX: usize = 512;
 /// Bytes of a symbolic link's target.
 pub const LINK_TARGET_BYTES_MAX: usize = 4096;
+/// Bytes of rules of git that count at one place of the source.
+pub const GIT_RULES_BYTES_MAX: usize = MIB;
 /// Bytes of attributes kept in the entry; more go to a chunk of their own.
 pub const INLINE_ATTRIBUTES_BYTES_MAX: usize = KIB;
 /// Bytes of attributes of one file.

@@ -8,7 +8,7 @@ use std::ffi::OsStr;
 use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use rustix::fs::{CWD, Mode, OFlags, openat};
@@ -18,7 +18,7 @@ use super::attributes::{self, AttributeOptions};
 use super::open::SourceFile;
 use super::platform::{self, Subject};
 use super::stat::Stat;
-use super::{changed, check_name, failed, unnamed};
+use super::{changed, check_name, failed, named, unnamed};
 use crate::archive::metadata::{Attributes, FileType};
 use crate::error::{Error, ErrorKind, LOCAL_PATH, Result};
 use crate::limits::LINK_TARGET_BYTES_MAX;
@@ -99,6 +99,32 @@ impl SourceDirectory {
             return Err(changed(operation, name));
         }
         Ok(SourceFile::new(file, opened))
+    }
+
+    /// The content of the regular file `name`, of `bytes_max` bytes at most.
+    ///
+    /// # Errors
+    /// `Unsupported` if it is no regular file, `LimitExceeded` if it is longer.
+    pub fn content(&self, name: &[u8], bytes_max: usize) -> Result<Vec<u8>> {
+        let refused = |kind| Err(named(Error::new(kind, "read small file"), name));
+        let stat = self.stat(name)?;
+        if !stat.is_file() {
+            return refused(ErrorKind::Unsupported);
+        }
+        let mut file = self.open_file(name, &stat)?;
+        let mut content = vec![0; usize::try_from(stat.size).unwrap_or(usize::MAX).min(bytes_max) + 1];
+        let mut filled = 0;
+        loop {
+            match file.read(&mut content[filled..])? {
+                0 => break,
+                bytes => filled += bytes,
+            }
+        }
+        if filled > bytes_max {
+            return refused(ErrorKind::LimitExceeded);
+        }
+        content.truncate(filled);
+        Ok(content)
     }
 
     /// Opens the device or named pipe `name`, or the one that the symbolic link `name` leads to, to read it as if it were
@@ -220,6 +246,19 @@ pub fn source_parent(path: &Path) -> Result<(SourceDirectory, Vec<u8>)> {
     };
     let handle = handle.map_err(|errno| unnamed(operation, errno).with(LOCAL_PATH, path.display()))?;
     Ok((SourceDirectory { handle }, name.as_bytes().to_vec()))
+}
+
+/// The directories above the one that `path` really leads to, the nearest first and as far as they can be opened: each with
+/// its path, and the way from it down to that one.
+pub fn directories_above(path: &Path) -> Vec<(SourceDirectory, PathBuf, PathBuf)> {
+    // Where the way is not known, nothing is above.
+    let real = std::fs::canonicalize(path).unwrap_or_default();
+    let opened = real.ancestors().map_while(|below| {
+        let above = below.parent()?;
+        let way = real.strip_prefix(above).ok()?;
+        Some((source_parent(below).ok()?.0, above.to_owned(), way.to_owned()))
+    });
+    opened.collect()
 }
 
 /// Whether `directory` is marked as a cache: it holds a regular file `CACHEDIR.TAG` that begins

@@ -129,6 +129,9 @@ struct Files {
     /// Accepted, without effect: times of change are never restored
     #[arg(long)]
     noctime: bool,
+    /// In work trees of git leave out what their .gitignore files and .git/info/exclude do; what is given is taken
+    #[arg(long)]
+    git_ignore: bool,
     /// Do not keep times of creation
     #[arg(long)]
     nobirthtime: bool,

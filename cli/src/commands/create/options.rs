@@ -118,6 +118,7 @@ impl Args {
             exclude_if_present: tags.exclude_if_present.iter().map(|name| name.as_bytes().to_vec()).collect(),
             keep_exclude_tags: tags.keep_exclude_tags,
             exclude_larger_than: self.files.exclude_larger_than.map(|size| size.0),
+            git_ignore: self.files.git_ignore,
             never: never::archived(context)?,
         })
     }

@@ -28,6 +28,7 @@ mod archiver;
 mod base;
 pub(super) mod content;
 mod dry_run;
+mod git_ignore;
 mod plan;
 mod reported;
 mod stream;

@@ -8,11 +8,12 @@ use std::collections::HashSet;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
+use super::git_ignore::{Finder, GitRules};
 use super::plan::{Plan, Wanted};
 use crate::error::{Error, ErrorKind, Result};
 use crate::fs::source::{Names, SourceDirectory, has_entry, is_cachedir_tag, source_parent};
 use crate::fs::stat::Stat;
-use crate::limits::DIRECTORY_DEPTH_MAX;
+use crate::limits::{DIRECTORY_DEPTH_MAX, GIT_RULES_BYTES_MAX};
 use crate::monitor::{Event, FileStatus, Monitor, Warning};
 use crate::pattern::{Decision, Matcher};
 
@@ -29,6 +30,9 @@ pub struct Rules {
     pub keep_exclude_tags: bool,
     /// Leave out regular files of more bytes than this.
     pub exclude_larger_than: Option<u64>,
+    /// In work trees of git leave out what their `.gitignore` files and `.git/info/exclude` do. What was given is taken,
+    /// and so is what leads to it. A file of such rules that can not be read is a warning, and counts as empty.
+    pub git_ignore: bool,
     /// Directories and files that are never archived (the repository, the cache), by device and inode.
     pub never: HashSet<(u64, u64)>,
 }
@@ -72,6 +76,8 @@ struct Level<'a> {
     /// Length of the path of this level, without a slash at its end.
     path_bytes: usize,
     device: Option<u64>,
+    /// What git leaves out here, if that is asked for and it is in a work tree.
+    git: Option<GitRules>,
 }
 
 /// Names still to look at: read from the directory, or only those that were given.
@@ -104,7 +110,8 @@ impl<'a> Traversal<'a> {
         let directory = SourceDirectory::open(source)?;
         let stat = directory.stat_self()?;
         let names = Listing::Read { names: self.top_names(&directory, &stat)?, next: 0 };
-        Ok(Level { directory: Some(directory), names, plan: Some(plan), path_bytes: 0, device: Some(stat.device) })
+        let git = self.git_rules(&directory, Some(source));
+        Ok(Level { names, plan: Some(plan), path_bytes: 0, device: Some(stat.device), git, directory: Some(directory) })
     }
 
     fn top_names(&self, directory: &SourceDirectory, stat: &Stat) -> Result<Names> {
@@ -186,6 +193,12 @@ impl<'a> Traversal<'a> {
         if self.is_unwanted(&stat) {
             return Ok(self.exclude());
         }
+        let wanted = match given {
+            _ if !self.is_git_ignored(stat.is_directory()) => wanted,
+            // Of what git ignores, only what was given.
+            Some(plan) => plan.wanted,
+            None => return Ok(self.exclude()),
+        };
         if stat.file_type.stored().is_none() {
             return Ok(None);
         }
@@ -201,6 +214,40 @@ impl<'a> Traversal<'a> {
             return true;
         }
         stat.is_file() && self.rules.exclude_larger_than.is_some_and(|limit| stat.size > limit)
+    }
+
+    /// Whether git leaves out what is at the current path. Of a given path this is not asked.
+    fn is_git_ignored(&self, is_directory: bool) -> bool {
+        for level in self.levels.iter().rev() {
+            let Some(rules) = &level.git else { break };
+            let below = self.path.get(level.path_bytes..).unwrap_or_default();
+            if let Some(ignored) = rules.decide(below.strip_prefix(b"/").unwrap_or(below), is_directory) {
+                return ignored;
+            }
+            if rules.is_top {
+                break;
+            }
+        }
+        false
+    }
+
+    /// The rules of git in a directory that is about to be entered; `begin` leads to it if the walk begins there.
+    fn git_rules(&self, directory: &SourceDirectory, begin: Option<&Path>) -> Option<GitRules> {
+        if !self.rules.git_ignore {
+            return None;
+        }
+        let complain = |file: &[u8], error: &Error| {
+            let within = !self.path.is_empty() && !file.starts_with(b"/");
+            let path = if within { [&self.path, &b"/"[..], file].concat() } else { file.to_vec() };
+            self.monitor.event(&Event::Warning { warning: Warning::Item, path: &path, error });
+        };
+        let above = self.levels.last().and_then(|level| level.git.as_ref());
+        let used: usize = self.levels.iter().filter_map(|level| level.git.as_ref()).map(|rules| rules.bytes).sum();
+        let finder = Finder::new(GIT_RULES_BYTES_MAX.saturating_sub(used), &complain);
+        match begin {
+            Some(path) => finder.begin(directory, path),
+            None => finder.below(directory, above.is_some()),
+        }
     }
 
     fn exclude(&self) -> Option<Step> {
@@ -244,6 +291,11 @@ impl<'a> Traversal<'a> {
             }
             level.names = Listing::Read { names, next: 0 };
             level.device = Some(found.stat.device);
+            let begin = match parent.names {
+                Listing::Given(_) => given.and_then(|plan| plan.source.as_deref()),
+                Listing::Read { .. } => None,
+            };
+            level.git = self.git_rules(&directory, begin);
         }
         level.directory = Some(directory);
         self.levels.push(level);
@@ -264,12 +316,12 @@ impl<'a> Traversal<'a> {
 impl<'a> Level<'a> {
     fn given(plan: &'a Plan, path_bytes: usize) -> Self {
         let names = Listing::Given(plan.children.keys());
-        Self { directory: None, names, plan: Some(plan), path_bytes, device: None }
+        Self { directory: None, names, plan: Some(plan), path_bytes, device: None, git: None }
     }
 
     fn empty(path_bytes: usize) -> Self {
         let names = Listing::Read { names: Names::default(), next: 0 };
-        Self { directory: None, names, plan: None, path_bytes, device: None }
+        Self { directory: None, names, plan: None, path_bytes, device: None, git: None }
     }
 
     fn next_name(&mut self) -> Option<Vec<u8>> {
