@@ -202,6 +202,17 @@ impl Common {
 pub fn parse_mode(text: &str) -> Result<u32, String> {
     let digits = text.strip_prefix("0o").unwrap_or(text);
     let mode = u32::from_str_radix(digits, 8).ok().filter(|mode| *mode <= 0o7777);
+/// Whether an option of a command, such as `--repo` or `-r`, takes a value.
+pub fn takes_value(command: &clap::Command, option: &str) -> bool {
+    let fits = |argument: &&clap::Arg| match option.strip_prefix("--") {
+        Some(long) => {
+            argument.get_long() == Some(long) || argument.get_all_aliases().is_some_and(|all| all.contains(&long))
+        }
+        None => argument.get_short().is_some_and(|short| option[1..] == *short.encode_utf8(&mut [0; 4])),
+    };
+    command.get_arguments().find(fits).is_some_and(|argument| argument.get_action().takes_values())
+}
+
     mode.ok_or_else(|| "write up to four octal digits, such as 0077".to_owned())
 }
 

@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use clap::error::ErrorKind as Usage;
 use clap::{ArgMatches, CommandFactory as _, FromArgMatches as _};
 
-use crate::args::Cli;
+use crate::args::{Cli, takes_value};
 use crate::directories::Directories;
 use crate::environment::Environment;
 use crate::exit_code::Failure;
@@ -122,22 +122,12 @@ fn command_words(words: &[OsString]) -> (Vec<String>, Vec<usize>) {
 
 /// Whether an option of this command takes the next word for its value.
 fn takes_next(command: &clap::Command, word: &str) -> bool {
-    let takes = |argument: &clap::Arg| argument.get_action().takes_values();
-    if let Some(long) = word.strip_prefix("--") {
-        let spelled = |argument: &&clap::Arg| {
-            argument.get_long() == Some(long) || argument.get_all_aliases().is_some_and(|all| all.contains(&long))
-        };
-        return !long.contains('=') && command.get_arguments().find(spelled).is_some_and(takes);
+    if word.starts_with("--") {
+        return !word.contains('=') && takes_value(command, word);
     }
     // Of letters behind one dash, the first that takes a value takes the rest, or the next word.
     let mut letters = word[1..].chars();
-    while let Some(letter) = letters.next() {
-        let argument = command.get_arguments().find(|argument| argument.get_short() == Some(letter));
-        if argument.is_some_and(takes) {
-            return letters.next().is_none();
-        }
-    }
-    false
+    letters.any(|letter| takes_value(command, &format!("-{letter}"))) && letters.next().is_none()
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use clap::CommandFactory as _;
 
 use super::options;
 use super::verbs::{VERBS, Verb};
-use crate::args::Cli;
+use crate::args::{Cli, takes_value};
 
 /// An option.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -175,16 +175,6 @@ impl Grammar {
     fn ends_options(&self, words: usize) -> bool {
         words >= 1 && self.verb == ["with-lock"]
     }
-}
-
-fn takes_value(command: &clap::Command, name: &str) -> bool {
-    let fits = |argument: &&clap::Arg| match name.strip_prefix("--") {
-        Some(long) => {
-            argument.get_long() == Some(long) || argument.get_all_aliases().is_some_and(|all| all.contains(&long))
-        }
-        None => argument.get_short().is_some_and(|short| name[1..] == *short.encode_utf8(&mut [0; 4])),
-    };
-    command.get_arguments().find(fits).is_some_and(|argument| argument.get_action().takes_values())
 }
 
 #[cfg(test)]
