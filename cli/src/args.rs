@@ -160,7 +160,7 @@ impl Common {
 
 impl Common {
     /// The words that say the same to another process of this program, but for the repository.
-    pub fn words(&self) -> Vec<String> {
+    pub fn words(&self) -> Vec<OsString> {
         let flags = [
             ("--critical", self.critical),
             ("--error", self.error),
@@ -183,12 +183,16 @@ impl Common {
             ("patience", self.patience.map(|seconds| seconds.to_string())),
             ("rsh", self.rsh.clone()),
             ("remote-path", self.remote_path.clone()),
-            ("metrics-file", self.metrics_file.as_ref().and_then(|path| path.to_str()).map(str::to_owned)),
             ("umask", (self.umask != UMASK).then(|| format!("{:04o}", self.umask))),
         ];
-        let flags = flags.into_iter().filter(|(_, given)| *given).map(|(flag, _)| flag.to_owned());
-        let values = values.into_iter().filter_map(|(name, value)| Some(format!("--{name}={}", value?)));
-        flags.chain(values).collect()
+        let flags = flags.into_iter().filter(|(_, given)| *given).map(|(flag, _)| flag.into());
+        let values = values.into_iter().filter_map(|(name, value)| Some(format!("--{name}={}", value?).into()));
+        let metrics = self.metrics_file.iter().map(|path| {
+            let mut word = OsString::from("--metrics-file=");
+            word.push(path);
+            word
+        });
+        flags.chain(values).chain(metrics).collect()
     }
 
     /// Bytes a second that may be sent.
@@ -198,10 +202,6 @@ impl Common {
     }
 }
 
-/// Reads permission bits in octal.
-pub fn parse_mode(text: &str) -> Result<u32, String> {
-    let digits = text.strip_prefix("0o").unwrap_or(text);
-    let mode = u32::from_str_radix(digits, 8).ok().filter(|mode| *mode <= 0o7777);
 /// Whether an option of a command, such as `--repo` or `-r`, takes a value.
 pub fn takes_value(command: &clap::Command, option: &str) -> bool {
     let fits = |argument: &&clap::Arg| match option.strip_prefix("--") {
@@ -213,6 +213,10 @@ pub fn takes_value(command: &clap::Command, option: &str) -> bool {
     command.get_arguments().find(fits).is_some_and(|argument| argument.get_action().takes_values())
 }
 
+/// Reads permission bits in octal.
+pub fn parse_mode(text: &str) -> Result<u32, String> {
+    let digits = text.strip_prefix("0o").unwrap_or(text);
+    let mode = u32::from_str_radix(digits, 8).ok().filter(|mode| *mode <= 0o7777);
     mode.ok_or_else(|| "write up to four octal digits, such as 0077".to_owned())
 }
 
@@ -305,6 +309,8 @@ pub enum Command {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::ffi::OsStringExt as _;
+
     use clap::CommandFactory;
 
     use super::*;
@@ -327,12 +333,15 @@ mod tests {
     fn common_options_are_handed_on_whole() {
         let line = "gabion run --critical --error --warning --info --debug --quiet --progress --log-json --lock-wait 1.5 \
                     --require-all-stores --show-version --show-rc --upload-limit 5K --download-limit 7 --connections 3 \
-                    --patience 9 --no-cache --rsh ssh --remote-path g --umask 027 a";
-        let common = Cli::try_parse_from(line.split(' ')).unwrap().common;
-        let words = [vec!["gabion".to_owned(), "version".to_owned()], common.words()].concat();
+                    --patience 9 --no-cache --rsh ssh --remote-path g --umask 027 a --metrics-file";
+        let no_text = OsString::from_vec(b"\xff.prom".to_vec());
+        let line = line.split_whitespace().map(OsString::from).chain([no_text]);
+        let common = Cli::try_parse_from(line).unwrap().common;
+        assert!(common.metrics_file.is_some());
+        let words = [vec!["gabion".into(), "version".into()], common.words()].concat();
         let again = Cli::try_parse_from(words).unwrap().common;
         assert_eq!(format!("{again:?}"), format!("{common:?}"));
-        assert_eq!(Cli::try_parse_from(["gabion", "version"]).unwrap().common.words(), Vec::<String>::new());
+        assert_eq!(Cli::try_parse_from(["gabion", "version"]).unwrap().common.words(), Vec::<OsString>::new());
     }
 
     #[test]

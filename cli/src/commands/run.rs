@@ -131,7 +131,7 @@ impl Run<'_> {
     fn step(&self, step: Step) -> Result<u8> {
         let home = self.context.environment.path("HOME").and_then(|home| home.into_os_string().into_string().ok());
         let mut words = self.context.common.words();
-        words.push(format!("--repo=@{}", self.name));
+        words.push(format!("--repo=@{}", self.name).into());
         let mut own = self.routine.words(step, home.as_deref());
         if self.args.dry_run {
             match step {
@@ -142,10 +142,10 @@ impl Run<'_> {
                 Step::Create | Step::Prune | Step::Compact => own.insert(1, "--dry-run".to_owned()),
             }
         }
-        words.extend(own);
+        words.extend(own.into_iter().map(OsString::from));
         self.reporter.log(Level::Info, None, &format!("{}: {step}", self.name));
         let program = std::env::current_exe().context("find this program")?;
-        let child = Command::new(program).args(words.iter().map(OsString::from)).spawn();
+        let child = Command::new(program).args(words).spawn();
         Ok(return_code(wait(child.context("start this program again")?, self.reporter, false)?))
     }
 
