@@ -118,6 +118,27 @@ fn ordinary_users_restore_what_they_may() {
     assert_eq!(std::fs::read(place.path("out/d/tool")).unwrap(), b"y");
 }
 
+#[test]
+fn a_file_is_written_where_its_folder_may_not_be() {
+    let place = Place::bare();
+    let file = place.file("metrics/gabion.prom", "");
+    let program = program_of_everybody(&place);
+    let test = "a_file_is_written_where_its_folder_may_not_be";
+    if !can(test, &[&NOBODY[..], &[&program, "--version"]].concat()) {
+        return;
+    }
+    std::os::unix::fs::chown(&file, Some(65534), Some(65534)).unwrap();
+    let mut command = Command::new(NOBODY[0]);
+    place.surround(&mut command);
+    command.args(&NOBODY[1..]).args([&program, "version", "--metrics-file", "metrics/gabion.prom"]);
+    let told = Run::of(&mut command).succeeded();
+    let figures = std::fs::read_to_string(file).unwrap();
+    assert!(
+        told.err.is_empty() && figures.contains("gabion_last_return_code{command=\"version\""),
+        "{told:?} {figures}"
+    );
+}
+
 /// A helper unmounts for users, and says that it has also where a file is open and the mount has no end.
 #[test]
 fn a_mount_of_a_user_ends_by_a_signal_while_a_file_is_open() {

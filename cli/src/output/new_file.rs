@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 use tempfile::TempPath;
 
 /// A file in the making. It stands beside its place, and takes it from what may be there when it is whole, with the owner
-/// and the mode of that; if it is dropped before, nothing has changed. A device or a pipe is written to as it is.
+/// and the mode of that; if it is dropped before, nothing has changed. A device or a pipe is written to as it is, and so is a file in a
+/// folder that may not be written to.
 pub struct NewFile {
     file: File,
     beside: Option<(TempPath, PathBuf)>,
@@ -23,8 +24,13 @@ impl NewFile {
         }
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let mode = Permissions::from_mode(0o666);
-        let (file, temporary) =
-            tempfile::Builder::new().prefix(".tmp-").permissions(mode).tempfile_in(folder)?.into_parts();
+        let beside = tempfile::Builder::new().prefix(".tmp-").permissions(mode).tempfile_in(folder);
+        let (file, temporary) = match beside {
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied && path.is_file() => {
+                return Ok(Self { file: File::options().write(true).truncate(true).open(path)?, beside: None });
+            }
+            beside => beside?.into_parts(),
+        };
         if let Ok(replaced) = fs::metadata(&path) {
             // who may not give files away keeps them
             let _ = fchown(&file, Some(replaced.uid()), Some(replaced.gid()));
