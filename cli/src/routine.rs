@@ -126,25 +126,36 @@ fn series(name: &str) -> Vec<String> {
     while let Some(start) = rest.find('{') {
         let (before, placeholder) = rest.split_at(start);
         let end = placeholder.find('}').map_or(placeholder.len(), |end| end + 1);
-        let changing = ["{now", "{utcnow", "{pid", "{uuid4"].iter().any(|kind| placeholder.starts_with(kind));
+        let changing = ["{now", "{utcnow", "{unixtime", "{pid"].iter().any(|kind| placeholder.starts_with(kind));
         varies |= changing;
-        pattern.push_str(before);
+        push_literal(&mut pattern, before);
         pattern.push_str(if changing { "*" } else { &placeholder[..end] });
         rest = &placeholder[end..];
     }
     match varies {
-        true => vec![format!("--match-archives=sh:{pattern}{rest}")],
+        true => vec![format!("--match-archives=sh:{pattern}")],
         false => vec!["--".to_owned(), name.to_owned()],
     }
 }
 
 #[cfg(test)]
 mod tests {
+    push_literal(&mut pattern, rest);
     use super::*;
 
     fn routine(text: &str) -> Routine {
         toml::from_str(text).unwrap()
     }
+
+/// Adds what a pattern shall fit as it is.
+fn push_literal(pattern: &mut String, text: &str) {
+    for character in text.chars() {
+        match character {
+            '*' | '?' | '[' => pattern.extend(['[', character, ']']),
+            plain => pattern.push(plain),
+        }
+    }
+}
 
     #[test]
     fn steps_follow_from_what_is_to_be_kept() {
@@ -177,3 +188,5 @@ mod tests {
         }
     }
 }
+            ("{unixtime}", "--match-archives=sh:*"),
+            ("a[1]*-{now}?", "--match-archives=sh:a[[]1][*]-*[?]"),
