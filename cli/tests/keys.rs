@@ -138,3 +138,25 @@ fn a_key_can_be_kept_on_the_client() {
     change(&place, "two", "three", &["key", "change-passphrase"]).succeeded();
     assert_eq!(keys(&place, "three").iter().filter(|key| key["location"] == "keyfile").count(), 1);
 }
+
+#[test]
+fn a_key_moves_and_is_nowhere_else() {
+    let place = encrypted();
+    let stored = || std::fs::read_dir(place.path("repo/keys")).unwrap().count();
+    let first = keys(&place, "one");
+    let told = with(&place, "one", &["key", "change-location", "keyfile", "-v"]).succeeded().err;
+    assert!(told.contains("home/.config/gabion/keys/"), "{told}");
+    let moved = keys(&place, "one");
+    assert_eq!((moved.len(), id(&moved[0]), &moved[0]["location"]), (1, id(&first[0]), &"keyfile".into()));
+    assert_eq!(stored(), 0);
+    let elsewhere = place.path("other home").display().to_string();
+    place.run_with(&[("GABION_PASSPHRASE", "one"), ("HOME", &elsewhere)], &["repo-list"]).ended(44);
+    with(&place, "one", &["key", "change-location", "keyfile"]).failed(4, "is a keyfile already", "");
+    with(&place, "wrong", &["key", "change-location", "repokey"]).ended(52);
+    with(&place, "one", &["key", "change-location", "repokey", "--keep"]).succeeded();
+    assert_eq!((stored(), keys(&place, "one").len()), (1, 2));
+    place.run_with(&[("GABION_PASSPHRASE", "one"), ("HOME", &elsewhere)], &["repo-list"]).succeeded();
+    // it is there already, and only leaves where it was
+    with(&place, "one", &["key", "change-location", "repokey"]).succeeded();
+    assert_eq!((stored(), keys(&place, "one").len()), (1, 1));
+}

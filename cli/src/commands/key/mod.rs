@@ -11,7 +11,7 @@ use gabion_core::clock::SystemClock;
 use gabion_core::crypto::kdf::KdfParams;
 use gabion_core::error::{Error, ErrorKind};
 use gabion_core::id::KeyId;
-use gabion_core::repository::{FoundSlot, KeyLocation, NewSlot, Repository};
+use gabion_core::repository::{ClosedRepository, FoundSlot, KeyLocation, NewSlot, Repository};
 use jiff::tz::TimeZone;
 use serde_json::{Map, Value as Json, json};
 
@@ -47,6 +47,8 @@ enum Command {
     Remove(Choice),
     /// Replace the key that the passphrase opens by one with a new passphrase
     ChangePassphrase,
+    /// Move the key that the passphrase opens into the repository, or to a file on this machine
+    ChangeLocation(MoveArgs),
     /// Copy a key out, as text to be kept in a safe place
     Export(transfer::ExportArgs),
     /// Bring an exported key back
@@ -64,6 +66,16 @@ struct AddArgs {
     /// Where the key is kept
     #[arg(long, value_name = "LOCATION", default_value = "repokey")]
     key_location: Place,
+}
+
+#[derive(Debug, clap::Args)]
+struct MoveArgs {
+    /// Where the key shall be
+    #[arg(value_name = "LOCATION")]
+    location: Place,
+    /// Leave it where it was, too
+    #[arg(long)]
+    keep: bool,
 }
 
 /// Which key is meant.
@@ -110,6 +122,7 @@ pub fn run(context: &Context, args: &Args) -> Result<Warnings> {
         Command::Add(args) => add(context, args),
         Command::Remove(choice) => remove(context, choice),
         Command::ChangePassphrase => change_passphrase(context),
+        Command::ChangeLocation(args) => change_location(context, args),
         Command::Export(args) => transfer::export(context, args),
         Command::Import(args) => transfer::import(context, args),
     }
@@ -233,6 +246,32 @@ fn change_passphrase(context: &Context) -> Result<Warnings> {
     slot(&repository, opened.location, &id)?.slot.open(Some(&passphrase), repository.id())?;
     repository.remove_key(opened.location, &opened.id)?;
     tell(context, &format!("Passphrase changed: key {id} replaces {}.", opened.id))
+}
+
+/// The key is in its new place before it leaves the old one.
+fn change_location(context: &Context, args: &MoveArgs) -> Result<Warnings> {
+    let repository = context.open()?;
+    let (opened, to) = (repository.opened_by(), KeyLocation::from(args.location));
+    if opened.location == to {
+        return Err(Failure::command(format!("key {} is a {} already", opened.id, place(to))).into());
+    }
+    let found = slot(&repository, opened.location, &opened.id)?;
+    if slot(&repository, to, &opened.id).is_err() {
+        ClosedRepository::look(context.opened_store()?, context.client()?)?.import_key(&found.id, &found.bytes, to)?;
+    }
+    if !args.keep {
+        repository.remove_key(opened.location, &opened.id)?;
+    }
+    match to {
+        KeyLocation::Repository => tell(context, &format!("Key {} is in the repository.", found.id)),
+        KeyLocation::KeyFile => {
+            let place = context.key_file_place(repository.id())?;
+            tell(
+                context,
+                &format!("Key {} is in {}: without it nobody opens the repository.", found.id, place.display()),
+            )
+        }
+    }
 }
 
 /// The slot as it is stored.
