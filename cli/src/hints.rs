@@ -114,13 +114,64 @@ pub fn for_verb(word: &str) -> Option<&'static str> {
     })
 }
 
-/// Commands that are planned. They are no part of the help, but who types one shall not be told nonsense.
-pub const PLANNED: &[&str] = &["webdav"];
+const HASHES: &str = "`list --format` computes hashes of what is stored at any time";
+const REUSED: &str = "the newest archive of the series is always reused";
+const IMPORTED: &str = "archives of Borg 1.x come by `gabion import`";
+const UNCHANGED: &str = "nothing under `debug` changes a repository";
+const NO_MANIFEST: &str = "there is no manifest: `gabion repo-list --json` lists the archives";
 
-/// What to say of a verb, this program's or another one's, whose command is planned but not there.
-pub fn not_built(word: &str) -> Option<String> {
-    let verb = for_verb(word).unwrap_or(word);
-    PLANNED.contains(&verb).then(|| format!("this version does not have `{verb}` yet"))
+/// What programs of this grammar have, by a command of this one and what is missing in it, and why.
+const ABSENT: [(&str, &str, &str); 32] = [
+    ("", "webdav", "`gabion mount` shows archives as files, which any server of files can hand on"),
+    ("", "--cockpit", "--progress shows how far the work is"),
+    ("", "--config", "the configuration is in a place of its own, GABION_CONFIG_DIR names another one"),
+    ("", "--print_config", "`gabion help environment` says where the configuration is"),
+    ("create", "--digests", HASHES),
+    ("create", "--map", "which parts of a file changed is found by reading it"),
+    ("create", "--reuse-from", REUSED),
+    ("create", "--reuse-path", REUSED),
+    ("create", "--read-special-timeout", "special files are waited for"),
+    ("import-tar", "--digests", HASHES),
+    (
+        "extract",
+        "--delete",
+        "an archive does not tell what was left out of it from what was not there; `gabion diff ARCHIVE --with-fs DIR` lists both",
+    ),
+    ("key export", "--qr-html", "no page with a QR code is made: --paper can be typed again"),
+    (
+        "key remove",
+        "--passphrase",
+        "choose the key by --label or --key: `gabion key list --json` says which one was opened",
+    ),
+    ("repo-create", "--from-borg1", IMPORTED),
+    ("repo-create", "--copy-crypt-key", "every repository has a key of its own"),
+    ("repo-create", "--import-related-secrets", "--other-repo makes a related repository"),
+    ("repo-list", "--from-borg1", IMPORTED),
+    ("transfer", "--from-borg1", IMPORTED),
+    ("transfer", "--upgrader", "both repositories have the same format"),
+    ("serve", "--rest", "there is one protocol, and it needs no choice"),
+    ("serve", "--backend", "what is served are directories of this machine: see --restrict-to-path"),
+    ("help", "--epilog-only", "`gabion man --dir DIR` writes all texts"),
+    ("help", "--usage-only", "`gabion man --dir DIR` writes all texts"),
+    ("benchmark cpu", "--msgpacking", "records are too few and small to be measured"),
+    (
+        "benchmark",
+        "crud",
+        "`gabion create --stats` tells how long a real backup takes, `gabion debug backend-test` tries a store",
+    ),
+    ("debug", "convert-profile", "there are no profiles of this kind"),
+    ("debug", "delete-obj", UNCHANGED),
+    ("debug", "put-obj", UNCHANGED),
+    ("debug", "format-obj", UNCHANGED),
+    ("debug", "dump-manifest", NO_MANIFEST),
+    ("debug", "search-repo-objs", "what is stored is encrypted: `gabion find` looks for files"),
+    ("debug", "refcount-obj", "nothing counts references: `gabion analyze` tells what archives need"),
+];
+
+/// Why a command has not an option, or a command of its own, that other programs have.
+pub fn for_absent(command: &str, what: &str) -> Option<String> {
+    let fits = |absent: &&(&str, &str, &str)| (absent.0.is_empty() || absent.0 == command) && absent.1 == what;
+    ABSENT.iter().find(fits).map(|(_, _, why)| format!("{what} is not supported: {why}"))
 }
 
 /// The candidate that differs least from `wanted`, if it is near: at most one change in three characters.
@@ -198,13 +249,19 @@ mod tests {
     }
 
     #[test]
-    fn planned_commands_are_told_and_are_not_there() {
+    fn what_is_absent_is_told_and_is_not_there() {
         use clap::CommandFactory as _;
-        assert_eq!(not_built("webdav").as_deref(), Some("this version does not have `webdav` yet"));
-        assert_eq!((not_built("init"), not_built("unmount"), not_built("xyz")), (None, None, None));
-        let there = crate::args::Cli::command();
-        for verb in PLANNED {
-            assert!(there.find_subcommand(verb).is_none(), "{verb} is built: take it out of the list");
+        assert!(for_absent("extract", "--delete").is_some_and(|told| told.starts_with("--delete is not supported: ")));
+        assert!(for_absent("create", "--config").is_some(), "no command has it");
+        assert_eq!((for_absent("create", "--delete"), for_absent("", "xyz")), (None, None));
+        let mut root = crate::args::Cli::command();
+        root.build();
+        for (command, what, _) in ABSENT {
+            let names = command.split(' ').filter(|name| !name.is_empty());
+            let found = names.fold(&root, |found, name| found.find_subcommand(name).unwrap());
+            let mut options = found.get_arguments().filter_map(|argument| argument.get_long());
+            let is_there = found.find_subcommand(what).is_some() || options.any(|long| what == format!("--{long}"));
+            assert!(!is_there, "`{command} {what}` is there: take it out of the list");
         }
     }
 

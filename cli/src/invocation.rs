@@ -2,13 +2,14 @@
 
 use std::ffi::OsString;
 
-use clap::error::ErrorKind as Usage;
+use clap::error::{ContextKind, ContextValue, ErrorKind as Usage};
 use clap::{ArgMatches, CommandFactory as _, FromArgMatches as _};
 
 use crate::args::{Cli, takes_value};
 use crate::directories::Directories;
 use crate::environment::Environment;
 use crate::exit_code::Failure;
+use crate::hints;
 use crate::profile::{FILE, Profile};
 
 /// Why there is nothing to run.
@@ -16,8 +17,8 @@ use crate::profile::{FILE, Profile};
 pub enum Refusal {
     /// The words make no sense, or ask for help.
     Usage(clap::Error),
-    /// The profile is missing or makes no sense.
-    Profile(Failure),
+    /// The profile is missing or makes no sense, or what is asked for is not there, for a reason.
+    Failure(Failure),
 }
 
 /// What is to be done, and where.
@@ -34,22 +35,28 @@ pub struct Invocation {
 /// Understands the command line; the first word is the program. With `repeats`, what is said twice counts as it was
 /// said last.
 pub fn read(words: Vec<OsString>, environment: &mut Environment, repeats: bool) -> Result<Invocation, Refusal> {
-    let of_environment = || environment.repository().ok().flatten().map(str::to_owned);
-    let named = repository(&words).or_else(of_environment);
-    let profile = named.as_deref().and_then(|named| named.strip_prefix('@'));
-    let (names, places) = command_words(&words);
+    let mut grammar = Cli::command().args_override_self(repeats);
+    let typed = grammar.try_get_matches_from_mut(&words);
+    let (names, named) = match &typed {
+        Ok(matches) => (names(matches), find(matches)),
+        Err(_) => (command_words(&words).0, repository(&words)),
+    };
     let command = names.join(" ");
-    let Some(name) = profile.filter(|_| needs_profile(&words, &names)) else {
-        let cli = understood(Cli::command().args_override_self(repeats), &words)?;
+    let named = named.or_else(|| environment.repository().ok().flatten().map(str::to_owned));
+    let profile = named.as_deref().and_then(|named| named.strip_prefix('@'));
+    let Some(name) = profile.filter(|_| needs_profile(&typed, &names)) else {
+        let cli = understood(&mut grammar, &command, typed)?;
         let repository = cli.common.repo.clone().or(named);
         return Ok(Invocation { cli, command, repository });
     };
-    let directories = Directories::new(environment, None).map_err(Refusal::Profile)?;
-    let profile = Profile::load(&directories.config.join(FILE), name).map_err(Refusal::Profile)?;
-    profile.complete(environment).map_err(Refusal::Profile)?;
+    let directories = Directories::new(environment, None).map_err(Refusal::Failure)?;
+    let profile = Profile::load(&directories.config.join(FILE), name).map_err(Refusal::Failure)?;
+    profile.complete(environment).map_err(Refusal::Failure)?;
     let options = profile.options(&names).map(OsString::from).collect();
-    let words = with_options(&words, &places, options);
-    let cli = understood(Cli::command().args_override_self(true), &words)?;
+    let words = with_options(&words, &command_words(&words).1, options);
+    let mut grammar = Cli::command().args_override_self(true);
+    let completed = grammar.try_get_matches_from_mut(words);
+    let cli = understood(&mut grammar, &command, completed)?;
     Ok(Invocation { cli, command, repository: Some(profile.url) })
 }
 
@@ -69,8 +76,8 @@ fn with_options(words: &[OsString], places: &[usize], options: Vec<OsString>) ->
 }
 
 /// Whether there is anything to complete: not for help, and not for commands that know no repository.
-fn needs_profile(words: &[OsString], names: &[String]) -> bool {
-    if let Err(error) = Cli::command().try_get_matches_from(words)
+fn needs_profile(typed: &Result<ArgMatches, clap::Error>, names: &[String]) -> bool {
+    if let Err(error) = typed
         && matches!(error.kind(), Usage::DisplayHelp | Usage::DisplayVersion | Usage::InvalidSubcommand)
     {
         return false;
@@ -78,11 +85,28 @@ fn needs_profile(words: &[OsString], names: &[String]) -> bool {
     !names.first().is_none_or(|command| WITHOUT_PROFILE.contains(&command.as_str()))
 }
 
-fn understood(command: clap::Command, words: &[OsString]) -> Result<Cli, Refusal> {
-    let mut command = command;
-    let matches = command.try_get_matches_from_mut(words).map_err(Refusal::Usage)?;
-    let cli = Cli::from_arg_matches(&matches).map_err(|error| Refusal::Usage(error.format(&mut command)))?;
+fn understood(
+    grammar: &mut clap::Command,
+    command: &str,
+    words: Result<ArgMatches, clap::Error>,
+) -> Result<Cli, Refusal> {
+    let matches = words.map_err(|error| refused(command, error))?;
+    let cli = Cli::from_arg_matches(&matches).map_err(|error| Refusal::Usage(error.format(grammar)))?;
     cli.settled().map_err(Refusal::Usage)
+}
+
+/// What to say where nobody knows an option or a command: why it is not there, if that is known.
+fn refused(command: &str, error: clap::Error) -> Refusal {
+    let unknown =
+        [ContextKind::InvalidSubcommand, ContextKind::InvalidArg].into_iter().find_map(|kind| match error.get(kind) {
+            Some(ContextValue::String(word)) => Some(word),
+            _ => None,
+        });
+    let is_unknown = matches!(error.kind(), Usage::InvalidSubcommand | Usage::UnknownArgument);
+    match unknown.filter(|_| is_unknown).and_then(|word| hints::for_absent(command, word)) {
+        Some(message) => Refusal::Failure(Failure::command(message)),
+        None => Refusal::Usage(error),
+    }
 }
 
 /// The value of `--repo`, whatever else is wrong with the words.
@@ -96,7 +120,13 @@ fn find(matches: &ArgMatches) -> Option<String> {
     matches.subcommand().and_then(|(_, inner)| find(inner)).or_else(own)
 }
 
-/// The names of the command, such as `key export`, and their places.
+/// The names of the command, such as `key export`.
+fn names(matches: &ArgMatches) -> Vec<String> {
+    let all = std::iter::successors(Some(matches), |matches| matches.subcommand().map(|(_, inner)| inner));
+    all.filter_map(|matches| Some(matches.subcommand_name()?.to_owned())).collect()
+}
+
+/// The same and their places, whatever else is wrong with the words.
 fn command_words(words: &[OsString]) -> (Vec<String>, Vec<usize>) {
     let mut root = Cli::command();
     root.build();
@@ -185,7 +215,7 @@ mod tests {
         let before = read("gabion --connections 6 -r @a prune --keep-daily 9").unwrap();
         assert_eq!((before.repository.as_deref(), before.cli.common.connections), (Some("/srv"), Some(6)));
         assert!(read("gabion -r @b man --dir x").is_ok(), "it knows no repository");
-        assert!(matches!(read("gabion -r @b prune"), Err(Refusal::Profile(_))));
+        assert!(matches!(read("gabion -r @b prune"), Err(Refusal::Failure(_))));
         assert!(matches!(read("gabion -r @b prune --help"), Err(Refusal::Usage(_))));
         assert!(read("gabion -r @b help environment").is_ok());
         assert!(matches!(read("gabion -r @a nonsense"), Err(Refusal::Usage(_))));

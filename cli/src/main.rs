@@ -64,7 +64,7 @@ fn start() -> u8 {
     let Invocation { cli, command, repository } = match invocation::read(words, &mut environment, borg.is_some()) {
         Ok(invocation) => invocation,
         Err(Refusal::Usage(error)) => return report::usage(error),
-        Err(Refusal::Profile(failure)) => {
+        Err(Refusal::Failure(failure)) => {
             let scale = environment.exit_codes().unwrap_or_default();
             return report::end(&Common::of_words(), scale, None, &Err(failure.into()));
         }

@@ -45,12 +45,6 @@ impl StdError for Advised {
 
 /// Tells what is wrong with the command line, or the help that was asked for.
 pub fn usage(mut error: clap::Error) -> u8 {
-    if let Some(ContextValue::String(word)) = error.get(ContextKind::InvalidSubcommand)
-        && let Some(message) = hints::not_built(word)
-    {
-        eprintln!("error: {message}");
-        return exit_code::ERROR.rc;
-    }
     let hint = match (error.kind(), error.get(ContextKind::InvalidSubcommand)) {
         (Usage::InvalidSubcommand, Some(ContextValue::String(word))) => hints::for_verb(word),
         _ => None,

@@ -218,7 +218,6 @@ fn command_lines_that_make_no_sense() {
         let run = place.run(arguments).ended(2);
         assert!(words.iter().all(|word| run.err.contains(word)) && run.out.is_empty(), "{arguments:?}: {run:#?}");
     }
-    place.run(&["create", "one", "f", "--map", "x"]).failed(4, "--map is not supported", "");
     place.run(&["create", "one"]).failed(4, "at least one PATH", "");
 }
 

@@ -112,12 +112,21 @@ fn the_version_is_told() {
 }
 
 #[test]
-fn commands_that_are_planned_are_answered_but_not_advertised() {
+fn what_is_absent_is_answered_but_not_advertised() {
     let place = Place::bare();
     let help = place.run(&["--help"]).succeeded().out;
-    let run = place.run(&["webdav", "--port", "7"]).ended(2);
-    assert_eq!((&*run.err, &*run.out), ("error: this version does not have `webdav` yet\n", ""));
     assert!(!help.lines().any(|line| line.trim_start().starts_with("webdav ")), "{help}");
+    for (line, told) in [
+        ("webdav --port 7", "webdav is not supported: `gabion mount`"),
+        ("extract a --in-place --delete", "--delete is not supported: "),
+        ("create a p --map x", "--map is not supported: "),
+        ("key export --qr-html", "--qr-html is not supported: "),
+        ("debug put-obj x y", "put-obj is not supported: "),
+    ] {
+        place.run(&line.split(' ').collect::<Vec<_>>()).failed(4, told, "");
+    }
+    let as_json = place.run(&["--log-json", "webdav"]).ended(4).err;
+    assert!(as_json.starts_with('{') && as_json.contains("CommandError"), "{as_json}");
 }
 
 #[test]

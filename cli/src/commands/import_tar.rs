@@ -14,7 +14,7 @@ use super::tar_filter::{self, Source};
 use crate::archives;
 use crate::context::Context;
 use crate::date::parse_moment_or_file;
-use crate::exit_code::{Failure, Warnings};
+use crate::exit_code::Warnings;
 use crate::progress::{Settings, Work};
 use crate::resources::Resources;
 
@@ -57,8 +57,6 @@ pub struct Args {
     /// Compression: none, lz4, zstd[,L], zlib[,L], lzma[,L], auto,C[,L], obfuscate,SPEC,C[,L]
     #[arg(short = 'C', long, value_name = "COMPRESSION", default_value_t)]
     compression: Compression,
-    #[arg(long, hide = true, value_name = "ALGOS")]
-    digests: Option<String>,
     #[command(flatten)]
     resources: Resources,
     /// Name of the archive
@@ -71,10 +69,6 @@ pub struct Args {
 
 /// Imports.
 pub fn run(context: &Context, args: &Args) -> Result<Warnings> {
-    if args.digests.is_some() {
-        let why = "`list --format` computes hashes of what is stored at any time";
-        return Err(Failure::command(format!("--digests is not supported: {why}")).into());
-    }
     let options = options(context, args)?;
     let source = Source::open(&args.file, &args.tar_filter)?;
     let repository = context.open()?;

@@ -11,6 +11,8 @@ pub mod keys;
 mod line;
 mod location;
 mod options;
+#[cfg(test)]
+mod table;
 mod verbs;
 
 use std::ffi::{OsStr, OsString};

@@ -25,8 +25,6 @@ enum Action {
     Without(&'static str),
     /// It says nothing that is not so anyway.
     Nothing,
-    /// It can not be done; why.
-    Refused(&'static str),
     /// Something of its own.
     Value(fn(&str, &mut Rewriting) -> Result<(), Failure>),
 }
@@ -52,7 +50,7 @@ const QUOTA: &str = "limits are set where the repository is served: gabion serve
 const APPEND_ONLY: &str = "it is granted where the repository is served: gabion serve --permissions no-delete";
 
 /// The first that fits counts.
-const RULES: [Rule; 39] = [
+const RULES: [Rule; 36] = [
     rule("", &["--iec"], false, Action::Value(|_, to| to.variable("GABION_UNITS", "iec"))),
     rule("", &["--bypass-lock"], false, Action::Without(NO_LOCKS)),
     rule("", &["--remote-ratelimit"], true, Action::Is("--upload-ratelimit")),
@@ -109,12 +107,6 @@ const RULES: [Rule; 39] = [
     rule("prune", &["-s", "--stats"], false, Action::Nothing),
     rule("compact", &["--cleanup-commits"], false, Action::Nothing),
     rule("diff", &["--sort"], false, Action::Value(|_, to| to.option("--sort-by", "path"))),
-    rule(
-        "key export",
-        &["--qr-html"],
-        false,
-        Action::Refused("no page with a QR code is made: --paper can be typed again"),
-    ),
     rule("init repo-create rcreate", &["-e", "--encryption"], true, Action::Value(encryption)),
     rule(
         "init repo-create rcreate",
@@ -129,18 +121,6 @@ const RULES: [Rule; 39] = [
         &["--copy-crypt-key"],
         false,
         Action::Without("every repository has a key of its own"),
-    ),
-    rule(
-        "init repo-create rcreate",
-        &["--from-borg1"],
-        false,
-        Action::Refused("archives of Borg 1.x come by `gabion import`"),
-    ),
-    rule(
-        "repo-list rlist transfer",
-        &["--from-borg1"],
-        false,
-        Action::Refused("archives of Borg 1.x come by `gabion import`"),
     ),
     rule("transfer", &["--upgrader"], true, Action::Without("both repositories have the same format")),
     rule("serve", &["--append-only"], false, Action::Value(|_, to| to.option("--permissions", "no-delete"))),
@@ -180,9 +160,6 @@ pub fn rewritten(line: Line) -> Result<Rewriting, Failure> {
             Action::Is(own) => to.line.options.push(Given { name: (*own).to_owned(), value: given.value }),
             Action::Without(why) => to.notes.push(format!("{} has no effect: {why}", given.name)),
             Action::Nothing => {}
-            Action::Refused(why) => {
-                return Err(Failure::command(format!("{} is not supported: {why}", given.name)));
-            }
             Action::Value(act) => match (given.value.as_deref().map(OsStr::to_str), rule.takes_value) {
                 (Some(Some(value)), _) => act(value, &mut to)?,
                 (None, false) => act("", &mut to)?,

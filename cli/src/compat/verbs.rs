@@ -71,11 +71,12 @@ pub const VERBS: [Verb; 28] = [
 ];
 
 /// Commands Borg has and this program needs no more.
-const GONE: [(&str, &str); 4] = [
+const GONE: [(&str, &str); 5] = [
     ("config", "what a repository is does not change"),
     ("upgrade", "a repository needs no upgrade; one of Borg 1.x is taken over by `gabion import`"),
     ("key migrate-to-repokey", "`gabion key export` and `gabion key import --key-location repokey` move a key"),
-    ("webdav", "`gabion mount` shows archives"),
+    ("key export-related-secrets", "`gabion repo-create --other-repo` makes a related repository"),
+    ("debug dump-hints", "there are no hints"),
 ];
 
 /// What makes `info` and `delete` mean archives.

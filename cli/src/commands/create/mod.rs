@@ -19,7 +19,7 @@ use gabion_core::repository::Repository;
 
 use crate::args::parse_mode;
 use crate::context::Context;
-use crate::exit_code::{Failure, Warnings};
+use crate::exit_code::Warnings;
 use crate::patterns::{Compiled, Patterns, TagFiles};
 use crate::progress::{Level, Reporter, Settings, Work};
 use crate::resources::Resources;
@@ -67,8 +67,6 @@ pub struct Args {
     patterns: Patterns,
     #[command(flatten)]
     tags: TagFiles,
-    #[command(flatten)]
-    unsupported: Unsupported,
     /// Name of the archive
     #[arg(value_name = "NAME")]
     name: String,
@@ -183,24 +181,8 @@ struct About {
     compression: Compression,
 }
 
-/// Options of other programs with this grammar, which get an answer.
-#[derive(Debug, Group)]
-struct Unsupported {
-    #[arg(long, hide = true, value_name = "ALGOS")]
-    digests: Option<String>,
-    #[arg(long, hide = true, value_name = "MAPFILE")]
-    map: Option<String>,
-    #[arg(long, hide = true, value_name = "ARCHIVE")]
-    reuse_from: Option<String>,
-    #[arg(long, hide = true, value_name = "PATH")]
-    reuse_path: Option<String>,
-    #[arg(long, hide = true, value_name = "SECONDS")]
-    read_special_timeout: Option<String>,
-}
-
 /// Makes the archive.
 pub fn run(context: &Context, args: &Args) -> Result<Warnings> {
-    args.unsupported.refuse()?;
     let compiled = args.patterns.compile()?;
     let options = args.options(context)?;
     let repository = open(context, args)?;
@@ -298,21 +280,4 @@ fn pretend(
         answer::dry_json(context, repository, &statistics, reporter)?;
     }
     Ok(reporter.warnings())
-}
-
-impl Unsupported {
-    fn refuse(&self) -> Result<(), Failure> {
-        for (given, option, why) in [
-            (self.digests.is_some(), "--digests", "`list --format` computes hashes of what is stored at any time"),
-            (self.map.is_some(), "--map", "which parts of a file changed is found by reading it"),
-            (self.reuse_from.is_some(), "--reuse-from", "the newest archive of the series is always reused"),
-            (self.reuse_path.is_some(), "--reuse-path", "the newest archive of the series is always reused"),
-            (self.read_special_timeout.is_some(), "--read-special-timeout", "special files are waited for"),
-        ] {
-            if given {
-                return Err(Failure::command(format!("{option} is not supported: {why}")));
-            }
-        }
-        Ok(())
-    }
 }
