@@ -116,18 +116,38 @@ impl Context {
         };
         let missing = "which other repository? name it by --other-repo or GABION_OTHER_REPO";
         let named = named.ok_or_else(|| Failure::command(missing))?.to_owned();
-        let repository = Some(match named.strip_prefix('@') {
+        let url = match named.strip_prefix('@') {
             None => named,
             Some(name) => {
-                let directories = Directories::new(&self.environment, None)?;
-                let profile = Profile::load(&directories.config.join(FILE), name)?;
+                let profile = self.profile(name)?;
                 profile.complete(&mut environment)?;
                 profile.url
             }
-        });
+        };
+        self.elsewhere(url, environment)
+    }
+
+    /// The surroundings of one more repository for which the same is done: a place, or a profile. What a profile says of its
+    /// repository outweighs the environment here.
+    pub fn beside(&self, named: &str) -> Result<Self, Failure> {
+        let mut environment = self.environment.beside();
+        let url = match named.strip_prefix('@') {
+            None => named.to_owned(),
+            Some(name) => {
+                let profile = self.profile(name)?;
+                profile.override_variables(&mut environment)?;
+                profile.complete(&mut environment)?;
+                profile.url
+            }
+        };
+        environment.share_passphrase(&self.environment)?;
+        self.elsewhere(url, environment)
+    }
+
+    fn elsewhere(&self, url: String, environment: Environment) -> Result<Self, Failure> {
         let placeholders = Placeholders::of_machine(&self.environment, self.now())?;
-        let common = Common { repo: repository.clone(), ..self.common.clone() };
-        let surroundings = Surroundings { environment, repository, borg: self.borg.clone() };
+        let common = Common { repo: Some(url.clone()), ..self.common.clone() };
+        let surroundings = Surroundings { environment, repository: Some(url), borg: self.borg.clone() };
         Ok(Self::made(common, surroundings, placeholders, self.units))
     }
 
@@ -169,12 +189,17 @@ impl Context {
     /// because the stores of a set may need different keys.
     fn named_place(&self, name: &str) -> gabion_core::error::Result<(String, Variables)> {
         let told = |reason: String| Error::new(ErrorKind::InvalidInput, "find place").with("profile", reason);
-        let directories = self.directories().map_err(|error| told(error.to_string()))?;
-        let profile = Profile::load(&directories.config.join(FILE), name).map_err(|error| told(error.message))?;
+        let profile = self.profile(name).map_err(|error| told(error.message))?;
         let mut environment = self.environment.clone();
         profile.override_variables(&mut environment).map_err(|error| told(error.message))?;
         let url = self.placeholders.replace(&profile.url).map_err(|error| told(error.message))?;
         Ok((url, environment.store_variables()))
+    }
+
+    /// The profile of this name.
+    pub fn profile(&self, name: &str) -> Result<Profile, Failure> {
+        let directories = Directories::new(&self.environment, None)?;
+        Profile::load(&directories.config.join(FILE), name)
     }
 
     /// The store the user named.

@@ -187,6 +187,29 @@ impl Environment {
         Self(values)
     }
 
+    /// The environment of one more repository, of which nothing is said yet.
+    pub fn beside(&self) -> Self {
+        let others = self.0.iter().filter(|(name, _)| !OF_REPOSITORY.contains(name));
+        Self(others.map(|(name, value)| (*name, value.clone())).collect())
+    }
+
+    /// Takes the passphrase from where `first` has it, unless there is another one.
+    ///
+    /// # Errors
+    /// A descriptor can be read only once.
+    pub fn share_passphrase(&mut self, first: &Self) -> Result<(), Failure> {
+        if self.tells_passphrase()? {
+            return Ok(());
+        }
+        for name in ["GABION_PASSPHRASE", "GABION_PASSCOMMAND"] {
+            first.0.get(name).into_iter().for_each(|value| drop(self.0.insert(name, value.clone())));
+        }
+        match first.passphrase_descriptor()?.is_some() && !self.tells_passphrase()? {
+            true => Err(Failure::command("what GABION_PASSPHRASE_FD tells can be read for one repository only")),
+            false => Ok(()),
+        }
+    }
+
     fn bytes(&self, name: &str) -> Option<&Zeroizing<Vec<u8>>> {
         debug_assert!(VARIABLES.iter().any(|variable| variable.name == name), "{name} is not in the table");
         self.0.get(name)

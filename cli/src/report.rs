@@ -150,7 +150,7 @@ fn tell(speaker: &Reporter, common: &Common, error: &anyhow::Error, code: Code, 
 }
 
 /// The error and its causes. An error of the engine tells its own causes.
-fn one_line(error: &anyhow::Error) -> String {
+pub fn one_line(error: &anyhow::Error) -> String {
     let mut parts = Vec::new();
     for cause in error.chain() {
         if cause.is::<Advised>() {

@@ -11,7 +11,8 @@ use gabion_core::repository::{Memory, WriterOptions};
 use crate::context::Context;
 use crate::exit_code::Failure;
 use crate::output::units;
-use crate::progress::Level;
+use crate::progress::{Level, Reporter};
+use crate::signals::Signals;
 
 /// Threads and memory.
 #[derive(Debug, clap::Args)]

@@ -21,6 +21,9 @@ pub struct Routine {
     /// Rules of `prune`: `daily = 7` is `--keep-daily 7`.
     #[serde(default)]
     keep: BTreeMap<String, Amount>,
+    /// Other profiles, in whose repositories the same is done.
+    #[serde(default)]
+    also_to: Vec<String>,
     /// What is done.
     steps: Option<Vec<Step>>,
     /// Shell commands before the first step; one that fails keeps everything from being done.
@@ -91,9 +94,14 @@ impl Routine {
         self.steps.clone().unwrap_or(usual)
     }
 
-    /// The words of a step, from its command on. `home` stands for `~`.
+    /// The names of the other profiles in whose repositories it is done, too.
+    pub fn also_to(&self) -> impl Iterator<Item = &str> {
+        self.also_to.iter().map(|name| name.strip_prefix('@').unwrap_or(name))
+    }
+
+    /// The words of a step, behind its command. `home` stands for `~`.
     pub fn words(&self, step: Step, home: Option<&str>) -> Vec<String> {
-        let mut words = vec![step.to_string()];
+        let mut words = Vec::new();
         match step {
             Step::Create => {
                 words.extend(self.exclude.iter().map(|pattern| format!("--exclude={}", at_home(pattern, home))));
@@ -132,20 +140,12 @@ fn series(name: &str) -> Vec<String> {
         pattern.push_str(if changing { "*" } else { &placeholder[..end] });
         rest = &placeholder[end..];
     }
+    push_literal(&mut pattern, rest);
     match varies {
         true => vec![format!("--match-archives=sh:{pattern}")],
         false => vec!["--".to_owned(), name.to_owned()],
     }
 }
-
-#[cfg(test)]
-mod tests {
-    push_literal(&mut pattern, rest);
-    use super::*;
-
-    fn routine(text: &str) -> Routine {
-        toml::from_str(text).unwrap()
-    }
 
 /// Adds what a pattern shall fit as it is.
 fn push_literal(pattern: &mut String, text: &str) {
@@ -156,6 +156,14 @@ fn push_literal(pattern: &mut String, text: &str) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn routine(text: &str) -> Routine {
+        toml::from_str(text).unwrap()
+    }
 
     #[test]
     fn steps_follow_from_what_is_to_be_kept() {
@@ -170,9 +178,9 @@ fn push_literal(pattern: &mut String, text: &str) {
     fn each_step_has_its_words() {
         let text = "archive = 'a'\npaths = ['~/x', '~y', '/z']\nexclude = ['*.tmp', '~/t']\nkeep = { daily = 7, within = '2d', keep = -1 }";
         let words = |step| routine(text).words(step, Some("/h")).join(" ");
-        assert_eq!(words(Step::Create), "create --exclude=*.tmp --exclude=/h/t -- a /h/x ~y /z");
-        assert_eq!(words(Step::Prune), "prune --keep-daily=7 --keep=-1 --keep-within=2d -- a");
-        assert_eq!(words(Step::Check), "check");
+        assert_eq!(words(Step::Create), "--exclude=*.tmp --exclude=/h/t -- a /h/x ~y /z");
+        assert_eq!(words(Step::Prune), "--keep-daily=7 --keep=-1 --keep-within=2d -- a");
+        assert_eq!(words(Step::Check), "");
     }
 
     #[test]
@@ -183,10 +191,10 @@ fn push_literal(pattern: &mut String, text: &str) {
             ("{hostname}-{now:%Y-%m-%d}", "--match-archives=sh:{hostname}-*"),
             ("a{pid}b{user}", "--match-archives=sh:a*b{user}"),
             ("a{now", "--match-archives=sh:a*"),
+            ("{unixtime}", "--match-archives=sh:*"),
+            ("a[1]*-{now}?", "--match-archives=sh:a[[]1][*]-*[?]"),
         ] {
             assert_eq!(series(name).join(" "), told, "{name}");
         }
     }
 }
-            ("{unixtime}", "--match-archives=sh:*"),
-            ("a[1]*-{now}?", "--match-archives=sh:a[[]1][*]-*[?]"),

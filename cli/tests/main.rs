@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "what can not be set up is a failed test")]
 
+mod also_to;
 mod borgmatic;
 mod care;
 mod compat;
@@ -11,8 +12,8 @@ mod demo;
 mod diff;
 mod errors;
 mod find;
-mod help;
 mod git_ignore;
+mod help;
 mod import;
 mod in_place;
 mod info;

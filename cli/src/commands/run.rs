@@ -23,13 +23,16 @@ const MSGID: &str = "CommandFailed";
 /// commands had been typed with `--repo @NAME`, and options of the profile's commands count. A step that fails ends the
 /// run of its profile, and other profiles go on. The return code is that of the first failure, or that of all warnings.
 ///
+/// With `also-to` the same is done in the repositories of other profiles, each by itself: a step that fails ends what is done
+/// in its repository.
+///
 /// Shell commands `before`, `after` and `failed` are run around the steps. They are told GABION_RUN_PROFILE, GABION_RUN_STEP
 /// (the last one that was begun) and GABION_RUN_RC (its return code).
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example of a configuration:\n  \
     [profiles.laptop]\n  url = \"ssh://backup@nas/./laptop\"\n  passcommand = \"secret-tool lookup gabion laptop\"\n\n  \
     [profiles.laptop.run]\n  paths = [\"~/\"]\n  exclude = [\"*/.cache\"]\n  \
-    keep = { daily = 7, weekly = 4, monthly = 12 }\n\nand then:\n  gabion run laptop\n  gabion run laptop --only check")]
+    keep = { daily = 7, weekly = 4, monthly = 12 }\n  also-to = [\"disk\"]\n\nand then:\n  gabion run laptop\n  gabion run laptop --only check")]
 pub struct Args {
     /// Change nothing, run no shell commands, and tell what would be done
     #[arg(short = 'n', long)]
@@ -51,15 +54,18 @@ pub fn run(context: &Context, args: &Args) -> Result<Warnings> {
     let mut runs = Vec::new();
     for name in &args.profiles {
         let name = name.strip_prefix('@').unwrap_or(name);
-        let routine = Profile::load(&file, name)?.run.ok_or_else(|| {
+        let mut profile = Profile::load(&file, name)?;
+        let routine = profile.run.take().ok_or_else(|| {
             Failure::command(format!("{}: profile `{name}` has no table [profiles.{name}.run]", file.display()))
         })?;
-        runs.push((name, routine));
+        // a name that is wrong is told before anything is done
+        routine.also_to().try_for_each(|other| Profile::load(&file, other).map(drop))?;
+        runs.push((name, profile, routine));
     }
     let reporter = context.reporter(context.settings())?;
     let (mut warnings, mut failure) = (Warnings::default(), None);
-    for (name, routine) in &runs {
-        let run = Run { context, args, name, routine, reporter: &reporter };
+    for (name, profile, routine) in &runs {
+        let run = Run { context, args, name, profile, routine, reporter: &reporter };
         match run.whole(&mut warnings) {
             Ok(()) => {}
             Err(error) if reporter.interrupted() || runs.len() == 1 => return Err(error),
@@ -80,6 +86,7 @@ struct Run<'a> {
     context: &'a Context,
     args: &'a Args,
     name: &'a str,
+    profile: &'a Profile,
     routine: &'a Routine,
     reporter: &'a Reporter,
 }
@@ -104,21 +111,45 @@ impl Run<'_> {
         done
     }
 
+    /// All steps, in its own repository and in others. One that fails ends the steps in its repository alone.
     fn steps(&self, state: &mut State, warnings: &mut Warnings) -> Result<()> {
         self.around("before", &self.routine.before, *state)?;
+        let mut done = self.steps_in(self.name, state, warnings);
+        for place in self.routine.also_to() {
+            if self.reporter.interrupted() {
+                break;
+            }
+            let mut other = State { step: None, rc: 0 };
+            match self.steps_in(place, &mut other, warnings) {
+                more if done.is_ok() => (*state, done) = (other, more),
+                Ok(()) => {}
+                // the first failure is told at the end
+                Err(error) => self.reporter.log(Level::Error, None, &format!("{error:#}")),
+            }
+        }
+        done?;
+        self.stop_if_asked()?;
+        self.around("after", &self.routine.after, *state)
+    }
+
+    fn steps_in(&self, place: &str, state: &mut State, warnings: &mut Warnings) -> Result<()> {
         let steps = if self.args.only.is_empty() { self.routine.steps() } else { self.args.only.clone() };
         for step in steps {
             self.stop_if_asked()?;
             state.step = Some(step);
-            state.rc = self.step(step)?;
+            state.rc = self.step(place, step)?;
             match state.rc {
                 0 => {}
                 1 | 100..=127 => warnings.add(Code { rc: state.rc, msgid: MSGID }),
-                rc => return Err(failed(rc, format!("profile {}: {step} failed", self.name))),
+                rc => return Err(failed(rc, format!("profile {}: {step} failed", self.told(place)))),
             }
         }
-        self.stop_if_asked()?;
-        self.around("after", &self.routine.after, *state)
+        Ok(())
+    }
+
+    /// How this profile is told, and another one in whose repository it works.
+    fn told(&self, place: &str) -> String {
+        if place == self.name { place.to_owned() } else { format!("{} in @{place}", self.name) }
     }
 
     fn stop_if_asked(&self) -> Result<()> {
@@ -128,22 +159,25 @@ impl Run<'_> {
         }
     }
 
-    fn step(&self, step: Step) -> Result<u8> {
+    fn step(&self, place: &str, step: Step) -> Result<u8> {
         let home = self.context.environment.path("HOME").and_then(|home| home.into_os_string().into_string().ok());
         let mut words = self.context.common.words();
-        words.push(format!("--repo=@{}", self.name).into());
-        let mut own = self.routine.words(step, home.as_deref());
+        let mut own = vec![format!("--repo=@{place}"), step.to_string()];
         if self.args.dry_run {
             match step {
                 Step::Check => {
-                    self.tell(&format!("{}: would check", self.name));
+                    self.tell(&format!("{}: would check", self.told(place)));
                     return Ok(0);
                 }
-                Step::Create | Step::Prune | Step::Compact => own.insert(1, "--dry-run".to_owned()),
+                Step::Create | Step::Prune | Step::Compact => own.push("--dry-run".to_owned()),
             }
         }
+        if place != self.name {
+            own.extend(self.profile.options(&[step.to_string()]).cloned());
+        }
+        own.extend(self.routine.words(step, home.as_deref()));
         words.extend(own.into_iter().map(OsString::from));
-        self.reporter.log(Level::Info, None, &format!("{}: {step}", self.name));
+        self.reporter.log(Level::Info, None, &format!("{}: {step}", self.told(place)));
         let program = std::env::current_exe().context("find this program")?;
         let child = Command::new(program).args(words).spawn();
         Ok(return_code(wait(child.context("start this program again")?, self.reporter, false)?))

@@ -49,12 +49,17 @@ fn table(rows: &[(&str, String)], reporter: &Reporter) {
 }
 
 /// One object for programs.
-pub(crate) fn json(context: &Context, repository: &Repository, archive: &Archive, reporter: &Reporter) -> Result<()> {
+pub(crate) fn json(
+    context: &Context,
+    repository: &Repository,
+    archive: &Archive,
+    reporter: &Reporter,
+) -> Result<Map<String, Json>> {
     let catalog = context.catalog(repository, reporter)?;
     let mut root = show::repository(context, repository, &catalog)?;
     root.insert("cache".to_owned(), show::cache(context, &catalog, &repository.session()?));
     root.insert("archive".to_owned(), Json::Object(show::details(archive, context.zone())));
-    print(root)
+    Ok(root)
 }
 
 /// One object for programs about a dry run.
@@ -63,17 +68,18 @@ pub(super) fn dry_json(
     repository: Option<&Repository>,
     statistics: &Statistics,
     reporter: &Reporter,
-) -> Result<()> {
+) -> Result<Map<String, Json>> {
     let mut root = match repository {
         Some(repository) => show::repository(context, repository, &context.catalog(repository, reporter)?)?,
         None => Map::new(),
     };
     root.insert("dry_run".to_owned(), json!(true));
     root.insert("stats".to_owned(), json!({ "nfiles": statistics.files, "original_size": statistics.bytes }));
-    print(root)
+    Ok(root)
 }
 
-fn print(root: Map<String, Json>) -> Result<()> {
+/// Prints an object.
+pub(crate) fn print(root: Map<String, Json>) -> Result<()> {
     let mut out = Sink::new();
     out.write_all(show::answer(root)?.as_bytes())?;
     Ok(out.flush()?)

@@ -77,6 +77,13 @@ impl Args {
         Ok(files(paths, Wanted::All))
     }
 
+    /// Whether one stream is backed up.
+    pub(super) fn is_stream(&self) -> bool {
+        let content = &self.content;
+        let listed = content.paths_from_stdin || content.paths_from_command || content.paths_from_shell_command;
+        content.content_from_command || (!listed && self.paths.iter().any(|path| path == "-"))
+    }
+
     fn need_command(&self, option: &str) -> Result<(), Failure> {
         if self.paths.is_empty() {
             return Err(Failure::command(format!("{option} needs a command: give it after `--`")));

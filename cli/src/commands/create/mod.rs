@@ -4,28 +4,33 @@ pub(crate) mod answer;
 mod here;
 mod input;
 mod options;
+mod places;
 
 use std::ffi::OsString;
 
 use anyhow::Result;
 use clap::Args as Group;
+use gabion_core::archive::record::Statistics;
 use gabion_core::chunker::ChunkerParams;
 use gabion_core::clock::SystemClock;
 use gabion_core::compress::Compression;
-use gabion_core::error::{Error, ErrorKind};
+use gabion_core::error::ErrorKind;
 use gabion_core::monitor::{Event, FileStatus, Monitor as _};
 use gabion_core::ops::create::{CreateOptions, Input, create, dry_run};
 use gabion_core::repository::Repository;
+use serde_json::{Map, Value as Json};
 
 use crate::args::parse_mode;
 use crate::context::Context;
-use crate::exit_code::Warnings;
+use crate::exit_code::{Failure, Warnings};
+use crate::never;
 use crate::patterns::{Compiled, Patterns, TagFiles};
 use crate::progress::{Level, Reporter, Settings, Work};
 use crate::resources::Resources;
 use here::Here;
 use input::Source;
 use options::{ChangeSign, FilesCache, Size};
+use places::Outcome;
 
 /// Back up files into a new archive.
 ///
@@ -52,9 +57,15 @@ pub struct Args {
     /// Of these tell only those with one of these letters
     #[arg(long, value_name = "STATUSCHARS")]
     filter: Option<String>,
-    /// Print one JSON object about the archive
+    /// Print one JSON object about the archive; with --also-to, one with a list of them, `repositories`. In the place of one
+    /// that failed, that has `repository.location` and `error` with `message`, `msgid` and `rc`
     #[arg(long)]
     json: bool,
+    /// Make the archive in this repository, too; may be repeated. A place, which is opened by the same passphrase, or @NAME
+    /// of a profile, with the passphrase it names. One after the other is done, each reads what is new to it, and one that
+    /// fails keeps no other from being done
+    #[arg(long, value_name = "URL")]
+    also_to: Vec<String>,
     #[command(flatten)]
     content: Content,
     #[command(flatten)]
@@ -118,6 +129,9 @@ struct Files {
     /// Leave out regular files larger than this, such as 500M or 2Gi
     #[arg(long, value_name = "SIZE")]
     exclude_larger_than: Option<Size>,
+    /// In work trees of git leave out what their .gitignore files and .git/info/exclude do; what is given is taken
+    #[arg(long)]
+    git_ignore: bool,
     /// Keep numbers of owners only, not their names
     #[arg(long)]
     numeric_ids: bool,
@@ -127,9 +141,6 @@ struct Files {
     /// Accepted, without effect: times of change are never restored
     #[arg(long)]
     noctime: bool,
-    /// In work trees of git leave out what their .gitignore files and .git/info/exclude do; what is given is taken
-    #[arg(long)]
-    git_ignore: bool,
     /// Do not keep times of creation
     #[arg(long)]
     nobirthtime: bool,
@@ -181,59 +192,65 @@ struct About {
     compression: Compression,
 }
 
-/// Makes the archive.
+/// Makes the archive, in every repository.
 pub fn run(context: &Context, args: &Args) -> Result<Warnings> {
-    let compiled = args.patterns.compile()?;
-    let options = args.options(context)?;
-    let repository = open(context, args)?;
-    let work = Work::Archive;
-    let settings = Settings { work, list: args.list, filter: args.filter.clone(), ..context.settings() };
-    let reporter = context.reporter(settings)?;
-    let Compiled { matcher, roots } = compiled;
+    if args.is_stream() && !args.also_to.is_empty() {
+        return Err(Failure::command("a stream can be read only once: `gabion transfer` copies its archive").into());
+    }
+    let Compiled { matcher, roots } = args.patterns.compile()?;
+    let beside = args.also_to.iter().map(|named| context.beside(named)).collect::<Result<Vec<_>, _>>()?;
+    let contexts: Vec<&Context> = std::iter::once(context).chain(&beside).collect();
+    let mut options = args.options(context)?;
+    let (mut outcome, places) = Outcome::open(context, &contexts, args)?;
+    // also those that were made just now
+    options.rules.never = never::archived(&contexts)?;
     let source = args.source(context, roots)?;
     let options = CreateOptions { matcher, paths: source.given(), ..options };
-    if args.dry_run {
-        return pretend(context, args, &source, &options, repository.as_ref(), &reporter);
-    }
-    match &repository {
-        Some(repository) => store(context, args, source, &options, repository, &reporter),
-        // a dry run only does without one
-        None => Ok(reporter.warnings()),
-    }
-}
-
-/// Opens the repository; makes it if it is missing and that is wished. A dry run leaves it missing.
-fn open(context: &Context, args: &Args) -> Result<Option<Repository>> {
-    match context.open() {
-        Err(error) if args.init && is_missing(&error) => {
-            if args.dry_run {
-                return Ok(None);
+    let settings = Settings { work: Work::Archive, list: args.list, filter: args.filter.clone(), ..context.settings() };
+    let mut pretended = None;
+    for place in &places {
+        let reporter = context.reporter(settings.clone())?;
+        let done = match &place.repository {
+            Some(repository) if !args.dry_run => store(place.context, args, &source, &options, repository, &reporter),
+            // a dry run only does without one
+            repository => {
+                // what would be stored is the same everywhere
+                let found = match pretended {
+                    Some(found) => Ok(found),
+                    None => pretend(context, args, &source, &options, &reporter),
+                };
+                found.and_then(|found| {
+                    pretended = Some(found);
+                    let object = || answer::dry_json(place.context, repository.as_ref(), &found, &reporter);
+                    args.json.then(object).transpose()
+                })
             }
-            super::repo_create::make(context, &super::repo_create::Choice::default()).map(Some)
-        }
-        other => other.map(Some),
+        };
+        outcome.add(place, done, &reporter)?;
     }
-}
-
-fn is_missing(error: &anyhow::Error) -> bool {
-    error.downcast_ref::<Error>().map(Error::kind) == Some(ErrorKind::RepositoryNotFound)
+    for place in &beside {
+        outcome.warn(place.tell_health());
+        place.tell_requests();
+    }
+    outcome.end(args)
 }
 
 fn store(
     context: &Context,
     args: &Args,
-    source: Source,
+    source: &Source,
     options: &CreateOptions,
     repository: &Repository,
     reporter: &Reporter,
-) -> Result<Warnings> {
-    reporter.log(Level::Info, None, &format!("Making archive `{}`", options.name));
+) -> Result<Option<Map<String, Json>>> {
+    let location = repository.object_store().location();
+    reporter.log(Level::Info, None, &format!("Making archive `{}` in {location}", options.name));
     let mut command_failure = None;
-    let input = match &source {
+    let input = match source {
         Source::Files { plan, .. } => Input::Files(plan),
         Source::Stream(stream) => Input::Stream(stream.start(&mut command_failure)?),
     };
-    let created = create(repository, input, options, &SystemClock, &Here::new(&source, reporter));
+    let created = create(repository, input, options, &SystemClock, &Here::new(source, reporter));
     reporter.finish();
     if let Some(failure) = command_failure {
         return Err(failure.into());
@@ -251,10 +268,7 @@ fn store(
     if args.stats {
         answer::stats(context, repository, &archive, reporter);
     }
-    if args.json {
-        answer::json(context, repository, &archive, reporter)?;
-    }
-    Ok(reporter.warnings())
+    args.json.then(|| answer::json(context, repository, &archive, reporter)).transpose()
 }
 
 fn pretend(
@@ -262,22 +276,18 @@ fn pretend(
     args: &Args,
     source: &Source,
     options: &CreateOptions,
-    repository: Option<&Repository>,
     reporter: &Reporter,
-) -> Result<Warnings> {
+) -> Result<Statistics> {
     let statistics = match source {
         Source::Files { plan, .. } => dry_run(plan, &options.rules, &options.matcher, &Here::new(source, reporter))?,
         Source::Stream(stream) => {
             reporter.event(&Event::File { status: FileStatus::Included, path: stream.name() });
-            Default::default()
+            Statistics::default()
         }
     };
     reporter.finish();
     if args.stats {
         answer::dry_stats(context, &statistics, reporter);
     }
-    if args.json {
-        answer::dry_json(context, repository, &statistics, reporter)?;
-    }
-    Ok(reporter.warnings())
+    Ok(statistics)
 }

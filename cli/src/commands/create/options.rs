@@ -13,7 +13,6 @@ use crate::archives;
 use crate::context::Context;
 use crate::date::parse_moment_or_file;
 use crate::exit_code::Failure;
-use crate::never;
 use crate::output::units;
 
 /// A size in bytes.
@@ -76,7 +75,7 @@ impl FromStr for ChangeSign {
 }
 
 impl Args {
-    /// Everything but the patterns and the paths.
+    /// Everything but the patterns, the paths, and what is never read.
     pub(super) fn options(&self, context: &Context) -> Result<CreateOptions> {
         let writer = self.resources.writer(context, self.archive.compression, Some(self.archive.chunker_params))?;
         Ok(CreateOptions {
@@ -95,7 +94,7 @@ impl Args {
             command_line: std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect(),
             chunker: self.archive.chunker_params,
             writer,
-            rules: self.rules(context)?,
+            rules: self.rules(),
             metadata: MetadataOptions {
                 atime: self.files.atime,
                 birthtime: !self.files.nobirthtime,
@@ -110,17 +109,17 @@ impl Args {
         })
     }
 
-    fn rules(&self, context: &Context) -> Result<Rules> {
+    fn rules(&self) -> Rules {
         let tags = &self.tags;
-        Ok(Rules {
+        Rules {
             one_file_system: self.files.one_file_system,
             exclude_caches: tags.exclude_caches,
             exclude_if_present: tags.exclude_if_present.iter().map(|name| name.as_bytes().to_vec()).collect(),
             keep_exclude_tags: tags.keep_exclude_tags,
             exclude_larger_than: self.files.exclude_larger_than.map(|size| size.0),
             git_ignore: self.files.git_ignore,
-            never: never::archived(context)?,
-        })
+            ..Rules::default()
+        }
     }
 }
 

@@ -1,0 +1,177 @@
+//! `create --also-to`: one archive in several repositories.
+
+use serde_json::Value;
+
+use crate::place::{Place, Run};
+
+/// A place with two repositories, `repo` and `second`, and files.
+fn place() -> Place {
+    let place = Place::new();
+    place.run(&["repo-create", "-e", "none", "-r", "second"]).succeeded();
+    place.file("d/one", "1");
+    place.file("d/more/two", "22");
+    place
+}
+
+fn listed_in(place: &Place, repository: &str, archive: &str) -> String {
+    let format = "{path} {size} {isomtime}{NL}";
+    place.run(&["list", "-r", repository, "--format", format, archive]).succeeded().out
+}
+
+#[test]
+fn the_archive_is_made_in_every_repository() {
+    let place = place();
+    place.settle();
+    let variables = [("GABION_PASSPHRASE", "x")];
+    let create = ["create", "--also-to", "second", "--also-to=third", "--init", "-v", "--stats", "--list", "a", "d"];
+    let made = place.run_with(&variables, &create).succeeded();
+    for told in ["Making archive `a` in", "Archive id:", "A d/one\n", "A d/more/two\n"] {
+        assert_eq!(made.err.matches(told).count(), 3, "{told}: {made:?}");
+    }
+    let again = place.run_with(&variables, &create).succeeded();
+    assert_eq!(again.err.matches("U d/one\n").count(), 3, "each has its own base: {again:?}");
+    let list = |repository: &str| {
+        let format = "{path} {size} {isomtime}{NL}";
+        place.run_with(&variables, &["list", "-r", repository, "--format", format, "a"]).succeeded().out
+    };
+    let first = list("repo");
+    assert!(first.contains("d/more/two 2 "), "{first}");
+    assert_eq!((list("second"), list("third")), (first.clone(), first));
+}
+
+#[test]
+fn a_repository_that_fails_keeps_no_other_from_its_archive() {
+    let place = place();
+    let fail = |arguments: &[&str]| {
+        let run = place.run(&[&["create"], arguments, &["a", "d"]].concat());
+        assert!(run.err.contains("nowhere: ") && run.err.contains("Error: not every repository has the archive"));
+        assert_eq!(run.rc, 13, "{run:?}");
+        run
+    };
+    fail(&["--also-to", "nowhere"]);
+    fail(&["-r", "nowhere", "--also-to", "repo", "--also-to", "second"]);
+    assert_eq!((place.archives().len(), listed_in(&place, "second", "a").lines().count()), (2, 4));
+    // what is found out in the middle is told of that one, too
+    let archives = place.path("second/archives");
+    std::fs::remove_dir_all(&archives).unwrap();
+    std::fs::write(&archives, "no directory").unwrap();
+    let run = place.run(&["create", "--also-to", "second", "--also-to", "third", "--json", "a", "d"]);
+    assert_eq!((run.rc, place.archives().len()), (13, 3), "{run:?}");
+    let told: Value = serde_json::from_str(&run.out).unwrap();
+    let all = told["repositories"].as_array().unwrap();
+    assert_eq!((told.as_object().unwrap().len(), all.len()), (1, 3), "{told}");
+    assert_eq!(all.iter().filter(|one| one["archive"]["name"] == "a").count(), 1, "{told}");
+    assert_eq!(all.iter().filter(|one| one["error"]["rc"] == 19).count(), 1, "{told}");
+    let missing = all.iter().find(|one| one["repository"]["location"] == "third").unwrap();
+    assert_eq!((&missing["error"]["msgid"], &missing["error"]["rc"]), (&"Repository.DoesNotExist".into(), &13.into()));
+    assert!(missing["error"]["message"].as_str().unwrap().len() > 5, "{told}");
+}
+
+#[test]
+fn a_profile_opens_its_own_repository() {
+    let place = Place::bare();
+    place.file("d/f", "x");
+    let secrets = [("repo", "first"), ("second", "other")];
+    for (repository, passphrase) in secrets {
+        place.run_with(&[("GABION_PASSPHRASE", passphrase)], &["repo-create", "-r", repository]).succeeded();
+    }
+    let secret = place.file("secret", "other\n");
+    let (url, first) = (place.path("second"), place.path("repo"));
+    let main = place.file("main secret", "first\n");
+    let text = format!(
+        "[profiles.disk]\nurl = {url:?}\npassphrase-file = {secret:?}\n\
+         [profiles.main]\nurl = {first:?}\npassphrase-file = {main:?}\n[profiles.main.commands]\ncreate = [\"--also-to\", \"@disk\"]\n"
+    );
+    place.file("home/.config/gabion/config.toml", text);
+    let create = ["create", "--also-to", "@disk", "a", "d"];
+    place.run_with(&[("GABION_PASSPHRASE", "first")], &create).succeeded();
+    place.run(&["create", "-r", "@main", "a", "d"]).succeeded();
+    for (repository, passphrase) in secrets {
+        let listed = place.run_with(&[("GABION_PASSPHRASE", passphrase)], &["repo-list", "--short", "-r", repository]);
+        assert_eq!(listed.succeeded().out, "a\na\n", "{repository}");
+    }
+    // a place of no profile is opened by the same passphrase, which is not its own
+    let run = place.run_with(&[("GABION_PASSPHRASE", "first")], &["create", "--also-to", "second", "a", "d"]);
+    assert!(run.rc == 52 && run.err.contains("second: "), "{run:?}");
+    place.run(&["create", "--also-to", "@nobody", "a", "d"]).failed(4, "no profile `@nobody`", "");
+}
+
+#[test]
+fn a_dry_run_looks_once() {
+    let place = place();
+    let run = place.run(&["create", "-n", "--also-to", "second", "--list", "--json", "a", "d"]).succeeded();
+    assert_eq!(run.err.matches("+ d/one\n").count(), 1, "{run:?}");
+    let told: Value = serde_json::from_str(&run.out).unwrap();
+    let all = told["repositories"].as_array().unwrap();
+    assert!(all.len() == 2 && all.iter().all(|one| one["stats"]["nfiles"] == 2), "{told}");
+    assert_ne!(all[0]["repository"]["id"], all[1]["repository"]["id"]);
+    assert_eq!(place.archives(), [""; 0]);
+}
+
+#[test]
+fn what_can_not_be_done_twice_is_refused() {
+    let place = place();
+    place.run_fed(b"x", &["create", "--also-to", "second", "a", "-"]).failed(4, "a stream can be read only once", "");
+    place.run(&["create", "--also-to", "repo", "-r", "repo", "a", "d"]).failed(
+        4,
+        "repo and repo are one repository",
+        "",
+    );
+    place.run(&["create", "--also-to", "repo", "-r", "./repo", "a", "d"]).failed(
+        4,
+        "./repo and repo are one repository",
+        "",
+    );
+    assert_eq!(place.archives(), [""; 0]);
+}
+
+#[test]
+fn no_repository_is_backed_up_into_another_one() {
+    let place = place();
+    let mut create = place.command(&["create", "--init", "--also-to", "second", "-r", "third", "a", "."]);
+    create.env("GABION_PASSPHRASE", "x");
+    Run::of(&mut create).succeeded();
+    for repository in ["second", "third"] {
+        let mut list = place.command(&["list", "--short", "-r", repository, "a"]);
+        let listed = Run::of(list.env("GABION_PASSPHRASE", "x")).succeeded().out;
+        let own = listed.lines().filter(|path| path.starts_with("second") || path.starts_with("third"));
+        assert_eq!(own.count(), 0, "also one that was made just now: {listed}");
+        assert!(listed.contains("repo/config\n"), "this one is somebody else's: {listed}");
+    }
+}
+
+#[test]
+fn a_routine_is_done_in_every_repository() {
+    let place = place();
+    let (first, second) = (place.path("repo"), place.path("second"));
+    let text = format!(
+        "[profiles.a]\nurl = {first:?}\n[profiles.a.commands]\ncreate = [\"--comment\", \"of a\"]\n\
+         [profiles.a.run]\narchive = \"daily\"\npaths = [\"d\"]\nkeep = {{ last = 1 }}\nalso-to = [\"@b\", \"lost\"]\n\
+         before = [\"echo before >> log\"]\nafter = [\"echo after >> log\"]\n\
+         failed = [\"echo failed $GABION_RUN_STEP $GABION_RUN_RC >> log\"]\n\
+         [profiles.b]\nurl = {second:?}\n[profiles.lost]\nurl = \"nowhere\"\n"
+    );
+    let configuration = "home/.config/gabion/config.toml";
+    place.file(configuration, &text);
+    let run = |arguments: &[&str]| {
+        let mut command = place.command(&[&["run", "-v"], arguments].concat());
+        command.env_remove("GABION_REPO");
+        Run::of(&mut command)
+    };
+    for _ in 0..2 {
+        let told = run(&["a"]).ended(13);
+        assert!(told.err.contains("profile a in @lost: create failed"), "{told:?}");
+        assert!(["a in @b: create", "a in @b: prune", "a in @b: compact"].iter().all(|step| told.err.contains(step)));
+    }
+    for repository in ["repo", "second"] {
+        let told = place.run(&["repo-list", "-r", repository, "--format", "{name} {comment}{NL}"]).succeeded().out;
+        assert_eq!(told, "daily of a\n", "{repository}");
+    }
+    let log = || std::fs::read_to_string(place.path("log")).unwrap();
+    assert_eq!(log(), "before\nfailed create 13\n".repeat(2));
+    place.file(configuration, text.replace(", \"lost\"", ""));
+    run(&["a", "--only", "create"]).succeeded();
+    assert!(log().ends_with("before\nafter\n"), "{}", log());
+    place.file(configuration, text.replace("\"lost\"", "\"nobody\""));
+    run(&["a"]).failed(4, "no profile `@nobody`", "");
+}
