@@ -121,7 +121,7 @@ const UNCHANGED: &str = "nothing under `debug` changes a repository";
 const NO_MANIFEST: &str = "there is no manifest: `gabion repo-list --json` lists the archives";
 
 /// What programs of this grammar have, by a command of this one and what is missing in it, and why.
-const ABSENT: [(&str, &str, &str); 32] = [
+const ABSENT: [(&str, &str, &str); 33] = [
     ("", "webdav", "`gabion mount` shows archives as files, which any server of files can hand on"),
     ("", "--cockpit", "--progress shows how far the work is"),
     ("", "--config", "the configuration is in a place of its own, GABION_CONFIG_DIR names another one"),
@@ -136,6 +136,11 @@ const ABSENT: [(&str, &str, &str); 32] = [
         "extract",
         "--delete",
         "an archive does not tell what was left out of it from what was not there; `gabion diff ARCHIVE --with-fs DIR` lists both",
+    ),
+    (
+        "extract",
+        "--verify",
+        "all that is restored is verified before it is written; what lies there then is compared by `gabion mount` and `diff -r`",
     ),
     ("key export", "--qr-html", "no page with a QR code is made: --paper can be typed again"),
     (

@@ -119,6 +119,7 @@ fn what_is_absent_is_answered_but_not_advertised() {
     for (line, told) in [
         ("webdav --port 7", "webdav is not supported: `gabion mount`"),
         ("extract a --in-place --delete", "--delete is not supported: "),
+        ("extract a --verify", "--verify is not supported: all that is restored is verified"),
         ("create a p --map x", "--map is not supported: "),
         ("key export --qr-html", "--qr-html is not supported: "),
         ("debug put-obj x y", "put-obj is not supported: "),
