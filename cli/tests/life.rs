@@ -97,6 +97,12 @@ fn prune_knows_the_spellings_of_both_borgs() {
     let both = kept(&["--keep-within", "1d", "--keep-last", "2"]);
     assert_eq!(both, (0, ["keep #1", "keep #2", "secondly #1", "secondly #2"].map(str::to_owned).into()));
     assert_eq!(kept(&["--keep", "1", "--keep-last", "2"]).0, 4);
+    // what is typed outweighs what a profile says, and twice typed is once too much
+    let text =
+        format!("[profiles.p]\nurl = {:?}\n[profiles.p.commands]\nprune = [\"--keep\", \"1\"]\n", place.path("repo"));
+    place.file("home/.config/gabion/config.toml", text);
+    assert_eq!(kept(&["-r", "@p", "--keep", "2"]), (0, vec!["keep #1".into(), "keep #2".into()]));
+    assert_eq!(kept(&["--keep", "1", "--keep", "2"]).0, 2);
     let listed = place.run_with(&[("GABION_PRUNE_FORMAT", "{time:%d}{NL}")], &["prune", "-n", "--list", "--keep", "1"]);
     assert!(listed.succeeded().out.starts_with("Keeping archive (rule: keep #1):         06\nWould prune:"));
 }

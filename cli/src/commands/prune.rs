@@ -99,9 +99,15 @@ enum Group {
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Rules")]
 struct Rules {
-    /// Keep the newest X archives, or all of a span of time; of each kind once, also as --keep-last and --keep-within
-    #[arg(long, value_name = "X", visible_aliases = ["keep-last", "keep-within"], allow_hyphen_values = true)]
-    keep: Vec<Wish>,
+    /// Keep the newest X archives, or all of a span of time
+    #[arg(long, value_name = "X", allow_hyphen_values = true)]
+    keep: Option<Wish>,
+    /// The same by other names, so that a number may stand beside a span of time
+    #[arg(long, value_name = "X", allow_hyphen_values = true)]
+    keep_last: Option<Wish>,
+    /// See --keep-last
+    #[arg(long, value_name = "X", allow_hyphen_values = true)]
+    keep_within: Option<Wish>,
     /// Keep the last archive of a second
     #[arg(long, value_name = "X", allow_hyphen_values = true)]
     keep_secondly: Option<Wish>,
@@ -157,8 +163,8 @@ impl FromStr for Wish {
 
 impl Rules {
     fn policy(&self, from: Timestamp) -> Result<Policy, Failure> {
-        let (spans, counts): (Vec<Wish>, Vec<Wish>) =
-            self.keep.iter().copied().partition(|wish| matches!(wish, Wish::Within(_)));
+        let all = [self.keep, self.keep_last, self.keep_within].into_iter().flatten();
+        let (spans, counts): (Vec<Wish>, Vec<Wish>) = all.partition(|wish| matches!(wish, Wish::Within(_)));
         // a number beside a span counts seconds, as Borg has it: no two archives share one
         let (each, seconds) = match (&spans[..], &counts[..]) {
             ([], []) => (None, None),
