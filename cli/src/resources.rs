@@ -11,8 +11,7 @@ use gabion_core::repository::{Memory, WriterOptions};
 use crate::context::Context;
 use crate::exit_code::Failure;
 use crate::output::units;
-use crate::progress::{Level, Reporter};
-use crate::signals::Signals;
+use crate::progress::Level;
 
 /// Threads and memory.
 #[derive(Debug, clap::Args)]
