@@ -139,6 +139,29 @@ fn a_file_is_written_where_its_folder_may_not_be() {
     );
 }
 
+/// Only the superuser is told attributes of the class `trusted`.
+#[test]
+fn attributes_that_only_root_sees_are_not_missed_where_a_user_made_the_base() {
+    let place = Place::bare();
+    let file = place.file("d/a", "x");
+    let program = program_of_everybody(&place);
+    let test = "attributes_that_only_root_sees_are_not_missed_where_a_user_made_the_base";
+    let set = ["setfattr", "-n", "trusted.gabion", "-v", "1", file.to_str().unwrap()];
+    if !can(test, &set) || !can(test, &[&NOBODY[..], &[&program, "--version"]].concat()) {
+        return;
+    }
+    place.settle();
+    let script = format!(
+        "{user} repo-create -e none && {user} create a d && ./gabion create b d --list && ./gabion create b d --list &&
+        ./gabion extract --target out b && getfattr --only-values -n trusted.gabion out/d/a",
+        user = format!("{} ./gabion", NOBODY.join(" "))
+    );
+    let mut command = Command::new("sh");
+    place.surround(&mut command);
+    let run = Run::of(command.args(["-c", &script])).succeeded();
+    assert_eq!((run.out.as_str(), run.err.matches("U d/a").count()), ("1", 2), "{run:?}");
+}
+
 /// A helper unmounts for users, and says that it has also where a file is open and the mount has no end.
 #[test]
 fn a_mount_of_a_user_ends_by_a_signal_while_a_file_is_open() {

@@ -23,6 +23,18 @@ impl Extensions {
         Self::default()
     }
 
+    /// The same with the value of one addition.
+    #[must_use]
+    pub fn with(mut self, number: u16, value: impl Into<Vec<u8>>) -> Self {
+        self.0.insert(number, ByteBuf::from(value));
+        self
+    }
+
+    /// The value of an addition, if there is such a one.
+    pub fn get(&self, number: u16) -> Option<&[u8]> {
+        self.0.get(&number).map(|value| value.as_slice())
+    }
+
     /// Refuses additions this version must understand but does not.
     pub fn check_critical(&self) -> Result<()> {
         match self.0.keys().find(|number| **number % 2 == 1) {

@@ -2,6 +2,7 @@
 
 use serde_bytes::ByteBuf;
 
+use crate::codec::Extensions;
 use crate::error::Result;
 use crate::id::ChunkId;
 use crate::limits::{ATTRIBUTES_BYTES_MAX, INLINE_ATTRIBUTES_BYTES_MAX, NAME_BYTES_MAX};
@@ -24,6 +25,40 @@ pub enum AttributesRef {
     Inline(Attributes),
     /// They fill a chunk of class tree.
     Chunk(ChunkId),
+}
+
+/// Of which attributes the files of an archive were asked. Kept as extension 2 of its record, one byte: 1 for extended
+/// attributes, 2 for access control lists, 4 for the superuser, who alone sees all of them.
+///
+/// Without it nothing can be said of what is not there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AttributesRead {
+    /// Extended attributes other than access control lists.
+    pub xattrs: bool,
+    /// Access control lists.
+    pub acls: bool,
+    /// By the superuser.
+    pub superuser: bool,
+}
+
+impl AttributesRead {
+    const EXTENSION: u16 = 2;
+
+    /// What an archive says of it. Nothing if it says what this version does not know.
+    pub fn of(extensions: &Extensions) -> Option<Self> {
+        match extensions.get(Self::EXTENSION) {
+            Some(&[bits]) if bits < 8 => {
+                Some(Self { xattrs: bits & 1 != 0, acls: bits & 2 != 0, superuser: bits & 4 != 0 })
+            }
+            _ => None,
+        }
+    }
+
+    /// Says it.
+    pub fn put(self, extensions: Extensions) -> Extensions {
+        let bits = u8::from(self.xattrs) | u8::from(self.acls) << 1 | u8::from(self.superuser) << 2;
+        extensions.with(Self::EXTENSION, [bits])
+    }
 }
 
 impl AttributesRef {
@@ -174,6 +209,21 @@ mod tests {
         assert_eq!(refused(attributes(9, 1 << 20)), ErrorKind::InvalidInput);
         let long = [(ByteBuf::from(vec![b'a'; NAME_BYTES_MAX + 1]), ByteBuf::new())];
         assert_eq!(refused(Attributes(long.into())), ErrorKind::InvalidInput);
+    }
+
+    #[test]
+    fn how_they_were_read_is_kept_with_what_else_there_is() {
+        let none = Extensions::none().with(4, *b"later");
+        for bits in 0..8 {
+            let read = AttributesRead { xattrs: bits & 1 != 0, acls: bits & 2 != 0, superuser: bits & 4 != 0 };
+            let kept = read.put(none.clone());
+            assert_eq!((AttributesRead::of(&kept), kept.get(4)), (Some(read), Some(&b"later"[..])));
+            assert_eq!(kept.get(2), Some(&[bits][..]));
+        }
+        for unknown in [&[8][..], &[], &[1, 0]] {
+            assert_eq!(AttributesRead::of(&none.clone().with(2, unknown)), None);
+        }
+        assert_eq!(AttributesRead::of(&none), None);
     }
 
     #[test]

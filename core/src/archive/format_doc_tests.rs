@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use serde_bytes::ByteBuf;
 
-use super::attributes::AttributesRef;
+use super::attributes::{AttributesRead, AttributesRef};
 use super::content::{Content, ContentChild, ContentItem, ContentTree, DirectoryRef};
 use super::cut::{Cut, CutKey};
 use super::entry::Entry;
@@ -299,6 +299,8 @@ fn archives(out: &mut Goldens) {
         extensions: Extensions::none(),
     };
     add(out, "archive-record", &record.encode().unwrap());
+    let read = AttributesRead { xattrs: true, acls: true, superuser: false }.put(Extensions::none());
+    add(out, "attributes-read", &codec::encode(&read, 100).unwrap());
     let base = Some(BaseRef { archive: Some(archive), root: directory(), stat_root });
     let pending = PendingRecord { started: TIME, base, record: None, complete: false, extensions: Extensions::none() };
     add(out, "pending-record", &pending.encode().unwrap());

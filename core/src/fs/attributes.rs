@@ -8,6 +8,7 @@ use serde_bytes::ByteBuf;
 
 use super::platform::{self, Subject};
 use super::unnamed;
+use crate::archive::attributes::AttributesRead;
 use crate::archive::metadata::Attributes;
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits::{ATTRIBUTES_BYTES_MAX, KIB};
@@ -39,6 +40,11 @@ impl Default for AttributeOptions {
 }
 
 impl AttributeOptions {
+    /// What reading by these options, as who we are, asks for.
+    pub fn asked(&self) -> AttributesRead {
+        AttributesRead { xattrs: self.xattrs, acls: self.acls, superuser: rustix::process::geteuid().is_root() }
+    }
+
     /// Whether the attribute `name` is wanted.
     pub fn wants(&self, name: &[u8]) -> bool {
         if is_acl(name) { self.acls } else { self.xattrs }

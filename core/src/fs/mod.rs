@@ -19,7 +19,7 @@ pub mod stat;
 pub mod target;
 pub mod target_file;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 pub mod users;
 
 use rustix::io::Errno;

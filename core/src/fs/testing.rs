@@ -11,7 +11,7 @@ pub(super) fn is_root() -> bool {
 }
 
 /// Whether temporary files take attributes. If not it says so, or fails where everything must be tested.
-pub(super) fn attributes_work() -> bool {
+pub(crate) fn attributes_work() -> bool {
     let file = tempfile::tempfile().unwrap();
     let set = platform::set_attribute(Subject::Open(file.as_fd()), b"user.gabion", b"1");
     set.is_ok() || skipped("no attributes in the temporary directory")

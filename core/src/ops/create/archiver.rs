@@ -13,7 +13,7 @@ use crate::archive::builder::DirectoryBuilder;
 use crate::archive::content::{Content, DirectoryRef};
 use crate::archive::cut::CutKey;
 use crate::archive::entry::Entry;
-use crate::archive::metadata::{FileType, Metadata};
+use crate::archive::metadata::{Attributes, FileType, Metadata};
 use crate::archive::record::{PendingRecord, Statistics};
 use crate::archive::stat::{StatRef, StatRow};
 use crate::chunker::Chunker;
@@ -37,6 +37,8 @@ pub(super) struct Archiver<'a> {
     pub pending: &'a dyn Fn(DirectoryRef, StatRef, Statistics) -> Result<PendingRecord>,
     cut_key: CutKey,
     hard_link_key: [u8; 32],
+    /// Whether the base has the attributes of an unchanged file as they would be read now.
+    keeps_attributes: bool,
     content: ContentReader<'a>,
     frames: Vec<Frame<'a>>,
     links: HashMap<(u64, u64), Linked>,
@@ -108,6 +110,7 @@ impl<'a> Archiver<'a> {
             pending,
             cut_key,
             hard_link_key: tools.hard_link_key,
+            keeps_attributes: source.base.and_then(|base| base.attributes) == Some(options.attributes.asked()),
             content: ContentReader::new(tools.chunker, tools.cut_key),
             frames: vec![root],
             links: HashMap::new(),
@@ -171,14 +174,8 @@ impl<'a> Archiver<'a> {
             let stat = if let StatRow::Directory(stat) = &row { Some(stat) } else { None };
             BaseDirectory::open(self.source.reader, below, stat)
         });
-        let attributes = match directory.map(|directory| directory.own_attributes(self.options.attributes)) {
-            Some(Ok(attributes)) => AttributesRef::store(attributes, self.writer)?,
-            Some(Err(error)) => {
-                self.warn(Warning::Attribute, &found.path, &error);
-                AttributesRef::None
-            }
-            None => AttributesRef::None,
-        };
+        let read = directory.map(|directory| directory.own_attributes(self.options.attributes));
+        let (attributes, _) = self.attributes(&found, read.unwrap_or_else(|| Ok(Attributes::default())))?;
         self.frames.push(Frame {
             name: found.name,
             metadata: Some((self.metadata(&found.stat), attributes)),
@@ -257,20 +254,19 @@ impl<'a> Archiver<'a> {
         let known = base.is_some();
         if let Some((entry, read_at)) = base.and_then(|(entry, row)| self.take_over(entry, &row, &found.stat)) {
             let Entry { content, size, attributes, .. } = entry;
-            let read_at = Some(read_at);
+            let (attributes, complete) = if self.keeps_attributes && read_at == found.stat.changed {
+                (attributes, true)
+            } else {
+                self.attributes(found, directory.attributes(&found.name, &found.stat, self.options.attributes))?
+            };
+            let read_at = complete.then_some(read_at);
             let stored = Stored { content, size, attributes, status: FileStatus::Unchanged, read_at };
             self.remember_link(&found.stat, &stored);
             Counters::add(&self.monitor.counters().bytes, size);
             return Ok(stored);
         }
         let mut file = directory.open_file(&found.name, &found.stat)?;
-        let attributes = match file.attributes(self.options.attributes) {
-            Ok(attributes) => AttributesRef::store(attributes, self.writer)?,
-            Err(error) => {
-                self.warn(Warning::Attribute, &found.path, &error);
-                AttributesRef::None
-            }
-        };
+        let (attributes, complete) = self.attributes(found, file.attributes(self.options.attributes))?;
         let opened = file.opened();
         let expected = (!opened.may_have_holes()).then_some(opened.size);
         let (content, size) = self.store_content(&mut file, expected)?;
@@ -287,10 +283,23 @@ impl<'a> Archiver<'a> {
             let error = Error::new(ErrorKind::SourceChanged, "read file");
             self.warn(Warning::FileChanged, &found.path, &error);
         }
-        let read_at = settled.then_some(found.stat.changed);
+        let read_at = (settled && complete).then_some(found.stat.changed);
         let stored = Stored { content, size, attributes, status, read_at };
         self.remember_link(&found.stat, &stored);
         Ok(stored)
+    }
+
+    /// Where the attributes of an item are, and whether they are all there: those that can not be read are reported, and
+    /// missed by the next backup too, which therefore must not rely on this one. Another file by now has none to show.
+    fn attributes(&self, found: &Found, read: Result<Attributes>) -> Result<(AttributesRef, bool)> {
+        match read {
+            Ok(attributes) => Ok((AttributesRef::store(attributes, self.writer)?, true)),
+            Err(error) if error.kind() == ErrorKind::SourceChanged => Err(error),
+            Err(error) => {
+                self.warn(Warning::Attribute, &found.path, &error);
+                Ok((AttributesRef::None, false))
+            }
+        }
     }
 
     /// The base's entry and the change time that it was read at, if it describes the file as it is and everything it
@@ -320,14 +329,8 @@ impl<'a> Archiver<'a> {
                 (Content::Device { major, minor }, status)
             }
         };
-        let attributes = match directory.attributes(&found.name, stat, self.options.attributes) {
-            Ok(attributes) => AttributesRef::store(attributes, self.writer)?,
-            Err(error) if error.kind() == ErrorKind::SourceChanged => return Err(error),
-            Err(error) => {
-                self.warn(Warning::Attribute, &found.path, &error);
-                AttributesRef::None
-            }
-        };
+        let read = directory.attributes(&found.name, stat, self.options.attributes);
+        let (attributes, _) = self.attributes(found, read)?;
         Ok(Stored { content, size: 0, attributes, status, read_at: Some(stat.changed) })
     }
 

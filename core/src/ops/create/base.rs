@@ -3,18 +3,18 @@
 
 use bytes::Bytes;
 
-use crate::archive::attributes::AttributesRef;
+use crate::archive::attributes::{AttributesRead, AttributesRef};
 use crate::archive::catalog::{Archive, Catalog};
 use crate::archive::content::DirectoryRef;
 use crate::archive::entry::Entry;
-use crate::archive::record::{BaseRef, PendingRecord};
+use crate::archive::record::{ArchiveRecord, BaseRef, PendingRecord};
 use crate::archive::stat::{StatRef, StatRow};
 use crate::archive::tree::DirectoryReader;
 use crate::archive::{Content, ContentItem, ContentReader};
 use crate::clock::Timestamp;
 use crate::error::{Error, ErrorKind, Result};
 use crate::fs::stat::Stat;
-use crate::id::ChunkId;
+use crate::id::{ArchiveId, ChunkId};
 use crate::repository::{ChunkSource, Reader, Repository, Writer};
 use crate::segment::Class;
 
@@ -51,6 +51,8 @@ const COARSE_TICK_NANOSECONDS: i128 = 2_000_000_000;
 pub struct Base {
     /// What the first pending says of it.
     pub reference: BaseRef,
+    /// Which attributes its entries have, if it says so.
+    pub attributes: Option<AttributesRead>,
 }
 
 /// What an archiver asks before it reads a file.
@@ -90,9 +92,12 @@ impl Base {
     }
 
     fn of_archive(archive: &Archive) -> Self {
-        let record = &archive.record;
-        let reference = BaseRef { archive: Some(archive.id), root: record.root, stat_root: record.stat_root };
-        Self { reference }
+        Self::of(Some(archive.id), &archive.record)
+    }
+
+    fn of(archive: Option<ArchiveId>, record: &ArchiveRecord) -> Self {
+        let reference = BaseRef { archive, root: record.root, stat_root: record.stat_root };
+        Self { reference, attributes: AttributesRead::of(&record.extensions) }
     }
 
     fn interrupted(repository: &Repository, name: &str, host: &str) -> Result<Option<Self>> {
@@ -100,9 +105,7 @@ impl Base {
         let newest = records
             .filter(|record| record.name == name && record.host == host)
             .max_by_key(|record| (record.end, record.root.files));
-        Ok(newest.map(|record| Self {
-            reference: BaseRef { archive: None, root: record.root, stat_root: record.stat_root },
-        }))
+        Ok(newest.map(|record| Self::of(None, &record)))
     }
 
     /// Whether `entry` and its `row` describe the file that now has this `stat`.

@@ -204,7 +204,12 @@ fn attempt(
     };
     let top = traversal.as_ref().and_then(Traversal::top).map(|top| top_directory(top, options)).transpose()?;
     let heads = history::heads(&catalog);
-    let draft = Draft { options, start, clock, base: base.as_ref().map(|base| &base.reference), top, heads };
+    let extensions = match &input {
+        Input::Files(_) => options.attributes.asked().put(Extensions::none()),
+        Input::Stream(_) | Input::Tar(_) => Extensions::none(),
+    };
+    let draft =
+        Draft { options, start, clock, base: base.as_ref().map(|base| &base.reference), top, heads, extensions };
     draft.check()?;
     let chunker = Chunker::new(&options.chunker, repository.chunker_key()?);
     let cut_key = CutKey::new(repository.cut_key()?);
@@ -287,6 +292,7 @@ struct Draft<'a> {
     base: Option<&'a BaseRef>,
     top: Option<TopDirectory>,
     heads: Vec<Head>,
+    extensions: Extensions,
 }
 
 impl Draft<'_> {
@@ -319,7 +325,7 @@ impl Draft<'_> {
             chunker: options.chunker.to_string(),
             client: None,
             heads: self.heads.clone(),
-            extensions: Extensions::none(),
+            extensions: self.extensions.clone(),
         }
     }
 
@@ -330,70 +336,4 @@ impl Draft<'_> {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::Arc;
-
-    use super::*;
-    use crate::backend::{MemoryBackend, Store};
-    use crate::clock::{FixedClock, SystemClock};
-    use crate::monitor::{FileStatus, Silent};
-    use crate::repository::{Client, NewRepository};
-
-    #[test]
-    fn statistics_count_what_still_waited_in_a_group() {
-        let place = tempfile::tempdir().unwrap();
-        std::fs::write(place.path().join("file"), "content ".repeat(1000)).unwrap();
-        let store = Store::new(Arc::new(MemoryBackend::new())).unwrap();
-        let repository = Repository::create(store, Client::default(), &NewRepository::plain(), &SystemClock).unwrap();
-        let plan = Plan::new([place.path()], Wanted::All);
-        let options = CreateOptions { name: "a".into(), ..CreateOptions::default() };
-        let monitor = Silent::new();
-        let created = create(&repository, Input::Files(&plan), &options, &SystemClock, &monitor).unwrap();
-        let statistics = created.record.statistics;
-        assert_eq!((statistics.files, statistics.bytes), (1, 8000));
-        assert!(statistics.new_bytes > 8000, "the file and the nodes: {}", statistics.new_bytes);
-        assert!((1..8000).contains(&statistics.stored_bytes), "{}", statistics.stored_bytes);
-        assert_eq!(Counters::get(&monitor.counters().new_bytes), statistics.new_bytes);
-    }
-
-    /// Remembers what became of files.
-    #[derive(Default)]
-    struct Statuses(Counters, std::sync::Mutex<Vec<FileStatus>>);
-
-    impl Monitor for Statuses {
-        fn event(&self, event: &Event<'_>) {
-            if let Event::File { status, path: b"file" } = event {
-                self.1.lock().unwrap().push(*status);
-            }
-        }
-
-        fn counters(&self) -> &Counters {
-            &self.0
-        }
-
-        fn interrupted(&self) -> bool {
-            false
-        }
-    }
-
-    #[test]
-    fn a_file_that_is_too_young_is_read_again_whatever_time_the_archive_claims() {
-        let place = tempfile::tempdir().unwrap();
-        let before = SystemClock.now();
-        std::fs::write(place.path().join("file"), "content").unwrap();
-        let store = Store::new(Arc::new(MemoryBackend::new())).unwrap();
-        let repository = Repository::create(store, Client::default(), &NewRepository::plain(), &SystemClock).unwrap();
-        let path = std::path::PathBuf::from(format!("{}/./file", place.path().display()));
-        let plan = Plan::new([path.as_path()], Wanted::All);
-        let late = Timestamp::new(before.seconds + 1000, 0);
-        let [future, later] = [0, 1].map(|more| Timestamp::new(before.seconds + 1_000_000 + more, 0));
-        let mut told = Vec::new();
-        for (clock, timestamp) in [(before, Some(future)), (late, Some(later)), (late, None)] {
-            let options = CreateOptions { name: "a".into(), timestamp, ..CreateOptions::default() };
-            let monitor = Statuses::default();
-            create(&repository, Input::Files(&plan), &options, &FixedClock(clock), &monitor).unwrap();
-            told.extend(monitor.1.into_inner().unwrap());
-        }
-        assert_eq!(told, [FileStatus::Added, FileStatus::Modified, FileStatus::Unchanged]);
-    }
-}
+mod tests;

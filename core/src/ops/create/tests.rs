@@ -1,0 +1,162 @@
+//! What an archive of files has of them, and of what the last one knew.
+
+use std::sync::Arc;
+
+use super::*;
+use crate::archive::attributes::AttributesRef;
+use crate::archive::entry::Entry;
+use crate::archive::walk::find_path;
+use crate::backend::{MemoryBackend, Store};
+use crate::clock::{FixedClock, SystemClock};
+use crate::fs::testing;
+use crate::monitor::{FileStatus, Silent};
+use crate::repository::{Client, NewRepository};
+
+#[test]
+fn statistics_count_what_still_waited_in_a_group() {
+    let place = tempfile::tempdir().unwrap();
+    std::fs::write(place.path().join("file"), "content ".repeat(1000)).unwrap();
+    let store = Store::new(Arc::new(MemoryBackend::new())).unwrap();
+    let repository = Repository::create(store, Client::default(), &NewRepository::plain(), &SystemClock).unwrap();
+    let plan = Plan::new([place.path()], Wanted::All);
+    let options = CreateOptions { name: "a".into(), ..CreateOptions::default() };
+    let monitor = Silent::new();
+    let created = create(&repository, Input::Files(&plan), &options, &SystemClock, &monitor).unwrap();
+    let statistics = created.record.statistics;
+    assert_eq!((statistics.files, statistics.bytes), (1, 8000));
+    assert!(statistics.new_bytes > 8000, "the file and the nodes: {}", statistics.new_bytes);
+    assert!((1..8000).contains(&statistics.stored_bytes), "{}", statistics.stored_bytes);
+    assert_eq!(Counters::get(&monitor.counters().new_bytes), statistics.new_bytes);
+}
+
+/// Remembers what became of files.
+#[derive(Default)]
+struct Statuses(Counters, std::sync::Mutex<Vec<FileStatus>>);
+
+impl Monitor for Statuses {
+    fn event(&self, event: &Event<'_>) {
+        if let Event::File { status, path: b"file" } = event {
+            self.1.lock().unwrap().push(*status);
+        }
+    }
+
+    fn counters(&self) -> &Counters {
+        &self.0
+    }
+
+    fn interrupted(&self) -> bool {
+        false
+    }
+}
+
+#[test]
+fn a_file_that_is_too_young_is_read_again_whatever_time_the_archive_claims() {
+    let place = tempfile::tempdir().unwrap();
+    let before = SystemClock.now();
+    std::fs::write(place.path().join("file"), "content").unwrap();
+    let store = Store::new(Arc::new(MemoryBackend::new())).unwrap();
+    let repository = Repository::create(store, Client::default(), &NewRepository::plain(), &SystemClock).unwrap();
+    let path = std::path::PathBuf::from(format!("{}/./file", place.path().display()));
+    let plan = Plan::new([path.as_path()], Wanted::All);
+    let late = Timestamp::new(before.seconds + 1000, 0);
+    let [future, later] = [0, 1].map(|more| Timestamp::new(before.seconds + 1_000_000 + more, 0));
+    let mut told = Vec::new();
+    for (clock, timestamp) in [(before, Some(future)), (late, Some(later)), (late, None)] {
+        let options = CreateOptions { name: "a".into(), timestamp, ..CreateOptions::default() };
+        let monitor = Statuses::default();
+        create(&repository, Input::Files(&plan), &options, &FixedClock(clock), &monitor).unwrap();
+        told.extend(monitor.1.into_inner().unwrap());
+    }
+    assert_eq!(told, [FileStatus::Added, FileStatus::Modified, FileStatus::Unchanged]);
+}
+
+/// A place with one file, and a repository.
+struct Scene {
+    place: tempfile::TempDir,
+    repository: Repository,
+}
+
+impl Scene {
+    fn new() -> Self {
+        let place = tempfile::tempdir().unwrap();
+        std::fs::write(place.path().join("file"), "content").unwrap();
+        let store = Store::new(Arc::new(MemoryBackend::new())).unwrap();
+        let repository = Repository::create(store, Client::default(), &NewRepository::plain(), &SystemClock).unwrap();
+        Self { place, repository }
+    }
+
+    fn set_attribute(&self, value: &[u8]) {
+        let flags = rustix::fs::XattrFlags::empty();
+        rustix::fs::setxattr(self.place.path().join("file"), "user.name", value, flags).unwrap();
+    }
+
+    /// Backs the file up, long after it changed. What became of it, and what the archive has of it.
+    fn back_up(&self, options: &CreateOptions) -> (FileStatus, Entry) {
+        let path = std::path::PathBuf::from(format!("{}/./file", self.place.path().display()));
+        let plan = Plan::new([path.as_path()], Wanted::All);
+        let monitor = Statuses::default();
+        let now = SystemClock.now();
+        let late = FixedClock(Timestamp::new(now.seconds + 1000, 0));
+        let created = create(&self.repository, Input::Files(&plan), options, &late, &monitor).unwrap();
+        let reader = self.repository.session().unwrap().reader();
+        let entry = find_path(&reader, &created.record.root, b"file").unwrap().unwrap();
+        (monitor.1.into_inner().unwrap()[0], entry)
+    }
+
+    fn attribute(entry: &Entry) -> Option<&[u8]> {
+        let AttributesRef::Inline(attributes) = &entry.attributes else { return None };
+        attributes.0.get(serde_bytes::Bytes::new(b"user.name")).map(|value| value.as_slice())
+    }
+}
+
+fn named(options: CreateOptions) -> CreateOptions {
+    CreateOptions { name: "a".into(), ..options }
+}
+
+#[test]
+fn what_options_keep_of_an_unchanged_file_is_what_they_say_now() {
+    if !testing::attributes_work() {
+        return;
+    }
+    let scene = Scene::new();
+    scene.set_attribute(b"1");
+    let everything = || {
+        named(CreateOptions {
+            metadata: MetadataOptions { atime: true, ..MetadataOptions::default() },
+            ..CreateOptions::default()
+        })
+    };
+    let little = || {
+        named(CreateOptions {
+            attributes: AttributeOptions { xattrs: false, acls: false },
+            metadata: MetadataOptions { atime: false, birthtime: false, numeric_ids: true, flags: false },
+            ..CreateOptions::default()
+        })
+    };
+    let (status, first) = scene.back_up(&little());
+    assert_eq!((status, Scene::attribute(&first)), (FileStatus::Added, None));
+    let (status, second) = scene.back_up(&everything());
+    assert_eq!((status, Scene::attribute(&second)), (FileStatus::Unchanged, Some(&b"1"[..])));
+    assert!(second.metadata.accessed.is_some() && second.metadata.user.is_some());
+    let (status, third) = scene.back_up(&everything());
+    assert_eq!((status, Scene::attribute(&third)), (FileStatus::Unchanged, Some(&b"1"[..])));
+    let (status, fourth) = scene.back_up(&little());
+    assert_eq!((status, fourth), (FileStatus::Unchanged, first));
+}
+
+#[test]
+fn attributes_are_read_again_where_a_later_change_of_them_is_no_reason_to_read_the_file() {
+    if !testing::attributes_work() {
+        return;
+    }
+    let scene = Scene::new();
+    let compare = Compare { changed: false, inode: false, ..Compare::default() };
+    let options = || named(CreateOptions { compare, ..CreateOptions::default() });
+    let (_, first) = scene.back_up(&options());
+    assert_eq!(Scene::attribute(&first), None);
+    for value in [b"1", b"2"] {
+        scene.set_attribute(value);
+        let (status, later) = scene.back_up(&options());
+        assert_eq!((status, Scene::attribute(&later)), (FileStatus::Unchanged, Some(&value[..])));
+    }
+}
