@@ -320,6 +320,16 @@ impl Names {
         self.places.retain(|place| wanted(name_at(bytes, *place)));
     }
 
+    /// Adds names, those that are there once more not.
+    ///
+    /// # Errors
+    /// `LimitExceeded` for more than 4 GiB of names.
+    pub fn add<'n>(&mut self, names: impl Iterator<Item = &'n Vec<u8>>) -> Result<()> {
+        let before = self.places.len();
+        names.for_each(|name| self.push(name));
+        if self.places.len() == before { Ok(()) } else { self.sort() }
+    }
+
     fn push(&mut self, name: &[u8]) {
         if matches!(name, b"" | b"." | b"..") {
             return;

@@ -10,6 +10,7 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
+use crate::archive::walk::append;
 use crate::error::{Error, ErrorKind, Result};
 
 /// One directory level of what shall be archived.
@@ -52,22 +53,35 @@ impl Plan {
     ///
     /// Directories that are only implied may have several sources: of those the first gives its metadata.
     pub fn check(&self) -> Result<()> {
-        let mut places = vec![(Vec::new(), self)];
+        let mut places: Vec<(Vec<u8>, &Self)> = vec![(Vec::new(), self)];
         while let Some((archived, plan)) = places.pop() {
             if let (Some(source), Some(rival), true) = (&plan.source, &plan.rival, plan.wanted != Wanted::Implied) {
                 return Err(conflict(&archived, source, rival));
             }
             for (name, child) in &plan.children {
-                let mut path: Vec<u8> = archived.clone();
-                if !path.is_empty() {
-                    path.push(b'/');
-                }
-                path.extend_from_slice(name);
+                let mut path = archived.clone();
+                append(&mut path, name);
                 plan.check_child(name, child, &path)?;
                 places.push((path, child));
             }
         }
         Ok(())
+    }
+
+    /// The paths that were given below this place, which is archived under `path`.
+    pub(super) fn given_below(&self, path: &[u8]) -> Vec<Vec<u8>> {
+        let (mut given, mut places) = (Vec::new(), vec![(path.to_vec(), self)]);
+        while let Some((above, plan)) = places.pop() {
+            for (name, child) in &plan.children {
+                let mut path = above.clone();
+                append(&mut path, name);
+                if child.wanted != Wanted::Implied {
+                    given.push(path.clone());
+                }
+                places.push((path, child));
+            }
+        }
+        given
     }
 
     /// What lies in a place that is wanted is read from there.

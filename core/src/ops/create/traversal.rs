@@ -72,6 +72,8 @@ struct Level<'a> {
     /// The directory whose entries are looked at; of a level without one, the parent of the current given path.
     directory: Option<SourceDirectory>,
     names: Listing<'a>,
+    /// A tag leaves it out: of what was read, only what was given is wanted, and the tag.
+    tagged: bool,
     plan: Option<&'a Plan>,
     /// Length of the path of this level, without a slash at its end.
     path_bytes: usize,
@@ -109,19 +111,31 @@ impl<'a> Traversal<'a> {
     fn read_top(&self, plan: &'a Plan, source: &Path) -> Result<Level<'a>> {
         let directory = SourceDirectory::open(source)?;
         let stat = directory.stat_self()?;
-        let names = Listing::Read { names: self.top_names(&directory, &stat)?, next: 0 };
-        let git = self.git_rules(&directory, Some(source));
-        Ok(Level { names, plan: Some(plan), path_bytes: 0, device: Some(stat.device), git, directory: Some(directory) })
+        let mut level = Level { plan: Some(plan), device: Some(stat.device), ..Level::empty(0) };
+        if self.is_unwanted(&stat) {
+            self.exclude();
+        } else {
+            self.read(&directory, &mut level)?;
+            if level.tagged {
+                self.exclude();
+            }
+        }
+        level.git = self.git_rules(&directory, Some(source));
+        level.directory = Some(directory);
+        Ok(level)
     }
 
-    fn top_names(&self, directory: &SourceDirectory, stat: &Stat) -> Result<Names> {
+    /// Gives a level the names of its directory, or, if a tag leaves that out, those that all the same are wanted.
+    /// Whatever was given is looked for, so that it is missed where it is not there.
+    fn read(&self, directory: &SourceDirectory, level: &mut Level<'a>) -> Result<()> {
         let mut names = directory.names()?;
-        let tags = if self.is_unwanted(stat) { Some(Vec::new()) } else { self.tags(directory) };
-        if let Some(tags) = tags {
-            self.exclude();
+        if let Some(tags) = self.tags(directory) {
             names.retain(|name| self.rules.keep_exclude_tags && tags.iter().any(|tag| tag == name));
+            level.tagged = true;
         }
-        Ok(names)
+        names.add(level.plan.iter().flat_map(|plan| plan.children.keys()))?;
+        level.names = Listing::Read { names, next: 0 };
+        Ok(())
     }
 
     /// The directory entered last: that of the last item, or of the last `Enter`, if it could be opened.
@@ -163,15 +177,32 @@ impl<'a> Traversal<'a> {
 
     /// Reports that something at the current path could not be archived.
     fn report(&mut self, error: &Error) {
+        let path = std::mem::take(&mut self.path);
+        self.report_at(&path, error);
+        self.path = path;
+    }
+
+    fn report_at(&mut self, path: &[u8], error: &Error) {
         self.errors += 1;
-        self.monitor.event(&Event::Warning { warning: Warning::Item, path: &self.path, error });
-        self.monitor.event(&Event::File { status: FileStatus::Error, path: &self.path });
+        self.monitor.event(&Event::Warning { warning: Warning::Item, path, error });
+        self.monitor.event(&Event::File { status: FileStatus::Error, path });
+    }
+
+    /// Reports what was given below the current path, which can not be entered.
+    fn miss_below(&mut self, plan: &Plan) {
+        for path in plan.given_below(&self.path) {
+            if self.matcher.decide(&path) == Decision::Include {
+                let error = Error::new(ErrorKind::NotFound, "find file");
+                self.report_at(&path, &error.with("reason", "what is above it was not entered"));
+            }
+        }
     }
 
     fn look(&mut self, name: Vec<u8>) -> Result<Option<Step>> {
         let Some(level) = self.levels.last_mut() else { return Ok(None) };
         let given: Option<&'a Plan> = level.plan.and_then(|plan| plan.children.get(&name));
         let wanted = match (&level.names, given) {
+            (Listing::Read { .. }, Some(plan)) if level.tagged => plan.wanted,
             (Listing::Read { .. }, _) => Wanted::All,
             (Listing::Given(_), Some(plan)) => plan.wanted,
             (Listing::Given(_), None) => return Ok(None),
@@ -199,12 +230,27 @@ impl<'a> Traversal<'a> {
             Some(plan) => plan.wanted,
             None => return Ok(self.exclude()),
         };
-        if stat.file_type.stored().is_none() {
-            return Ok(None);
-        }
         let found = Found { name, path: self.path.clone(), stat };
         if found.stat.is_directory() {
-            return self.enter(found, given, wanted, decision == Decision::Exclude);
+            let implied = wanted == Wanted::Implied || decision == Decision::Exclude;
+            let entered = self.enter(found, given, wanted, implied);
+            if let (Err(_), Some(plan)) = (&entered, given) {
+                self.miss_below(plan);
+            }
+            return entered;
+        }
+        if let Some(plan) = given {
+            self.miss_below(plan);
+        }
+        if wanted == Wanted::Implied {
+            return Ok(None);
+        }
+        if found.stat.file_type.stored().is_none() {
+            // One that was only come across means nothing.
+            let asked = given.is_some_and(|plan| plan.wanted != Wanted::Implied);
+            let error =
+                || Error::new(ErrorKind::Unsupported, "archive file").with("reason", "a socket, or no known type");
+            return if asked { Err(error()) } else { Ok(None) };
         }
         Ok(Some(Step::Item(found)))
     }
@@ -282,14 +328,7 @@ impl<'a> Traversal<'a> {
         };
         // A mount point is archived as an empty directory, so that it is there after a restore.
         if wanted == Wanted::All && !crossing {
-            let mut names = directory.names()?;
-            if let Some(tags) = self.tags(&directory) {
-                if !self.rules.keep_exclude_tags {
-                    return Ok(self.exclude());
-                }
-                names.retain(|name| tags.iter().any(|tag| tag == name));
-            }
-            level.names = Listing::Read { names, next: 0 };
+            self.read(&directory, &mut level)?;
             level.device = Some(found.stat.device);
             let begin = match parent.names {
                 Listing::Given(_) => given.and_then(|plan| plan.source.as_deref()),
@@ -297,9 +336,13 @@ impl<'a> Traversal<'a> {
             };
             level.git = self.git_rules(&directory, begin);
         }
+        let left_out = level.tagged && !self.rules.keep_exclude_tags;
+        if left_out && given.is_none_or(|plan| plan.children.is_empty()) {
+            return Ok(self.exclude());
+        }
         level.directory = Some(directory);
         self.levels.push(level);
-        Ok(Some(Step::Enter { found, implied }))
+        Ok(Some(Step::Enter { found, implied: implied || left_out }))
     }
 
     /// The tags by which a directory is left out, if there are any.
@@ -316,12 +359,12 @@ impl<'a> Traversal<'a> {
 impl<'a> Level<'a> {
     fn given(plan: &'a Plan, path_bytes: usize) -> Self {
         let names = Listing::Given(plan.children.keys());
-        Self { directory: None, names, plan: Some(plan), path_bytes, device: None, git: None }
+        Self { directory: None, names, tagged: false, plan: Some(plan), path_bytes, device: None, git: None }
     }
 
     fn empty(path_bytes: usize) -> Self {
         let names = Listing::Read { names: Names::default(), next: 0 };
-        Self { directory: None, names, plan: None, path_bytes, device: None, git: None }
+        Self { directory: None, names, tagged: false, plan: None, path_bytes, device: None, git: None }
     }
 
     fn next_name(&mut self) -> Option<Vec<u8>> {
@@ -334,3 +377,7 @@ impl<'a> Level<'a> {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "traversal_tests.rs"]
+mod tests;
