@@ -93,7 +93,8 @@ pub const NODE_ENTRIES_MAX: usize = 512;
 pub const NODE_CUT_ONE_IN: u64 = 128;
 /// Levels of nodes of one directory or one content list.
 pub const NODE_DEPTH_MAX: usize = 12;
-/// Directories above each other.
+/// Directories above a file: everybody who makes or walks a tree asks
+/// [`check_depth`](crate::archive::walk::check_depth).
 pub const DIRECTORY_DEPTH_MAX: usize = 4096;
 
 /// Plaintext bytes of an archive record: what holds one (pending, removed) has room left in [`RECORD_BYTES_MAX`].

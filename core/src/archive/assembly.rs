@@ -14,10 +14,10 @@ use super::cut::CutKey;
 use super::entry::{Entry, check_name};
 use super::metadata::{FileType, Metadata};
 use super::stat::{StatRef, StatRow};
+use super::walk::check_depth;
 use super::wire::{Reader, invalid};
 use crate::codec::Extensions;
 use crate::error::{Error, ErrorKind, Result};
-use crate::limits::DIRECTORY_DEPTH_MAX;
 use crate::repository::ChunkSink;
 
 /// A tree in the making.
@@ -66,6 +66,7 @@ impl Assembly {
     pub fn put_directory(&mut self, path: &[u8], metadata: Metadata, attributes: AttributesRef) -> Result<()> {
         let (mut parents, name) = split(path)?;
         parents.extend(name);
+        check_depth("assemble archive", parents.len())?;
         metadata.check().and_then(|()| attributes.check()).map_err(invalid)?;
         self.folder(&parents, path)?.own = Some(Box::new((metadata, attributes)));
         Ok(())
@@ -160,10 +161,8 @@ fn split(path: &[u8]) -> Result<Split<'_>> {
         check_name(part).map_err(|why| refused(why, path))?;
         parts.push(part);
     }
-    if parts.len() > DIRECTORY_DEPTH_MAX {
-        return Err(Error::new(ErrorKind::LimitExceeded, "assemble archive").with("depth", parts.len()));
-    }
     let last = parts.pop();
+    check_depth("assemble archive", parts.len())?;
     Ok((parts, last))
 }
 
@@ -176,6 +175,7 @@ mod tests {
     use super::super::testing::{MemoryChunks, file_entry, key};
     use super::super::walk::{Walk, WalkEvent};
     use super::*;
+    use crate::limits::DIRECTORY_DEPTH_MAX;
 
     fn metadata(mode: u32) -> Metadata {
         Metadata { mode, ..file_entry(b"x", 0).metadata }
@@ -212,7 +212,11 @@ mod tests {
     fn paths_lead_nowhere_else() {
         let mut assembly = Assembly::default();
         assembly.put(b"a/file", file_entry(b"", 1)).unwrap();
-        let deep = b"d/".repeat(DIRECTORY_DEPTH_MAX + 1);
+        let deepest = b"d/".repeat(DIRECTORY_DEPTH_MAX);
+        let deep = [&deepest[..], b"d/d"].concat();
+        assert!(Assembly::default().put(&deep[..deep.len() - 2], file_entry(b"", 1)).is_ok());
+        assert!(Assembly::default().put_directory(&deepest, metadata(0), AttributesRef::None).is_ok());
+        assert!(Assembly::default().put_directory(&deep[..deep.len() - 2], metadata(0), AttributesRef::None).is_err());
         for path in [&b"../x"[..], b"a/../x", b"", b".", b"a/file/x", b"a", b"a\0b", &deep] {
             assert!(assembly.put(path, file_entry(b"", 1)).is_err(), "{}", path.escape_ascii());
         }

@@ -76,7 +76,7 @@ impl<'a, F: FnMut(&WalkItem) -> bool> Walk<'a, F> {
         let item = WalkItem { path: self.path.clone(), depth: self.open.len(), entry, stat };
         match &item.entry.content {
             Content::Directory(directory) if (self.descend)(&item) => {
-                if self.open.len() >= DIRECTORY_DEPTH_MAX {
+                if check_depth("walk archive", item.depth).is_err() {
                     self.too_deep = true;
                 } else {
                     let stat = match &item.stat {
@@ -102,8 +102,7 @@ impl<'a, F: FnMut(&WalkItem) -> bool> Walk<'a, F> {
         let path = self.path.clone();
         let parent = path.iter().rposition(|byte| *byte == b'/').unwrap_or(0);
         self.path.truncate(parent);
-        let error = Error::new(ErrorKind::LimitExceeded, "walk archive").with("directories", self.open.len() + 1);
-        WalkError { path, error }
+        WalkError { path, error: too_deep("walk archive", self.open.len()) }
     }
 }
 
@@ -127,6 +126,18 @@ impl<F: FnMut(&WalkItem) -> bool> Iterator for Walk<'_, F> {
             }
         }
     }
+}
+
+/// Whether there may be something in a directory of this depth: 1 in the root.
+///
+/// # Errors
+/// `LimitExceeded` while doing `operation` for more than [`DIRECTORY_DEPTH_MAX`].
+pub fn check_depth(operation: &'static str, depth: usize) -> Result<()> {
+    if depth > DIRECTORY_DEPTH_MAX { Err(too_deep(operation, depth)) } else { Ok(()) }
+}
+
+fn too_deep(operation: &'static str, depth: usize) -> Error {
+    Error::new(ErrorKind::LimitExceeded, operation).with("directories", depth).with("limit", DIRECTORY_DEPTH_MAX)
 }
 
 /// The entry at `path`, names joined by `/`, if there is one. The root has no entry.

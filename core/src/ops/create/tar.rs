@@ -18,13 +18,14 @@ use crate::archive::entry::Entry;
 use crate::archive::metadata::{Attributes, FileType, Metadata};
 use crate::archive::record::{Statistics, TopDirectory};
 use crate::archive::stat::{StatRef, StatRow};
+use crate::archive::walk::check_depth;
 use crate::chunker::{Input, Read};
 use crate::clock::Timestamp;
 use crate::codec::Extensions;
 use crate::error::{Error, ErrorKind, Result};
 use crate::fs::attributes::{ACCESS_ACL, DEFAULT_ACL};
 use crate::fs::users::Users;
-use crate::limits::{DIRECTORY_DEPTH_MAX, INLINE_ATTRIBUTES_BYTES_MAX};
+use crate::limits::INLINE_ATTRIBUTES_BYTES_MAX;
 use crate::monitor::{Counters, Event, FileStatus, Monitor, Warning};
 use crate::ops::export_tar::FLAG_NAMES;
 use crate::repository::Writer;
@@ -98,7 +99,7 @@ impl<'a> Importer<'a> {
     }
 
     fn member(&mut self, member: &Member, tar: &mut TarReader<Box<dyn io::Read + '_>>) -> Result<FileStatus, Failed> {
-        let path = place_of(&member.path)?;
+        let path = place_of(&member.path, member.kind == Kind::Directory)?;
         if let Kind::Other(letter) = member.kind {
             return Err(refused("a member of a type that is no file").with("type", letter.escape_ascii()).into());
         }
@@ -157,7 +158,7 @@ impl<'a> Importer<'a> {
 
     /// A further name of a file that came before: it gets the whole content, and both the same number.
     fn link(&mut self, member: &Member, path: &[u8]) -> Result<Entry, Failed> {
-        let target = place_of(&member.target)?;
+        let target = place_of(&member.target, false)?;
         let linked =
             self.items.get_mut(&target).filter(|entry| entry.file_type != FileType::Directory && target != path);
         let Some(linked) = linked else {
@@ -328,7 +329,7 @@ impl Input for FromTar<'_, '_> {
 }
 
 /// The place of a path in an archive: its parts, separated by NUL. A leading `/` and `.` are left out.
-fn place_of(path: &[u8]) -> Result<Vec<u8>, Failed> {
+fn place_of(path: &[u8], is_directory: bool) -> Result<Vec<u8>, Failed> {
     let parts: Vec<&[u8]> = path.split(|byte| *byte == b'/').filter(|part| !matches!(*part, b"" | b".")).collect();
     if parts.contains(&&b".."[..]) {
         return Err(refused("the path leads out of the archive").into());
@@ -336,9 +337,7 @@ fn place_of(path: &[u8]) -> Result<Vec<u8>, Failed> {
     if parts.iter().any(|part| part.contains(&0)) {
         return Err(refused("a name with a NUL").into());
     }
-    if parts.len() > DIRECTORY_DEPTH_MAX {
-        return Err(refused("too many directories above each other").into());
-    }
+    check_depth("import member", parts.len().saturating_sub(usize::from(!is_directory)))?;
     Ok(parts.join(&0))
 }
 

@@ -1,14 +1,16 @@
 //! What an archive of files has of them, and of what the last one knew.
 
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use super::*;
 use crate::archive::attributes::AttributesRef;
 use crate::archive::entry::Entry;
-use crate::archive::walk::find_path;
+use crate::archive::walk::{Walk, WalkEvent, find_path};
 use crate::backend::{MemoryBackend, Store};
 use crate::clock::{FixedClock, SystemClock};
 use crate::fs::testing;
+use crate::limits::DIRECTORY_DEPTH_MAX;
 use crate::monitor::{FileStatus, Silent};
 use crate::repository::{Client, NewRepository};
 
@@ -159,4 +161,39 @@ fn attributes_are_read_again_where_a_later_change_of_them_is_no_reason_to_read_t
         let (status, later) = scene.back_up(&options());
         assert_eq!((status, Scene::attribute(&later)), (FileStatus::Unchanged, Some(&value[..])));
     }
+}
+
+/// Makes `depth` directories `d` inside each other with a file in each of the two deepest.
+fn deep_tree(place: &std::path::Path, depth: usize) {
+    use rustix::fs::{CWD, Mode, OFlags, mkdirat, openat};
+    let open = |directory: &OwnedFd| openat(directory, "d", OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty());
+    let mut directory = openat(CWD, place, OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).unwrap();
+    for level in 1..=depth {
+        mkdirat(&directory, "d", Mode::RWXU).unwrap();
+        directory = open(&directory).unwrap();
+        if level + 1 >= depth {
+            openat(&directory, "f", OFlags::CREATE | OFlags::WRONLY | OFlags::CLOEXEC, Mode::RUSR).unwrap();
+        }
+    }
+}
+
+/// What is stored can be read, down to the deepest directory; what is too deep is missed.
+#[test]
+fn the_deepest_tree_that_is_stored_can_be_walked() {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    setrlimit(Resource::Nofile, limit).unwrap();
+    let scene = Scene::new();
+    deep_tree(scene.place.path(), DIRECTORY_DEPTH_MAX + 1);
+    let path = std::path::PathBuf::from(format!("{}/./d", scene.place.path().display()));
+    let (plan, monitor) = (Plan::new([path.as_path()], Wanted::All), Silent::new());
+    let options = named(CreateOptions::default());
+    let created = create(&scene.repository, Input::Files(&plan), &options, &SystemClock, &monitor).unwrap();
+    assert_eq!((created.record.statistics.files, created.record.statistics.errors), (1, 1));
+    let reader = scene.repository.session().unwrap().reader();
+    let walked = Walk::new(&reader, &created.record.root, None, |_| true).map(Result::unwrap);
+    let deepest = walked.filter_map(|step| if let WalkEvent::Entry(item) = step { Some(item) } else { None }).last();
+    let deepest = deepest.unwrap();
+    assert_eq!((deepest.entry.name.as_slice(), deepest.depth), (&b"f"[..], DIRECTORY_DEPTH_MAX + 1));
 }

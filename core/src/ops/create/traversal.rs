@@ -10,10 +10,11 @@ use std::path::Path;
 
 use super::git_ignore::{Finder, GitRules};
 use super::plan::{Plan, Wanted};
+use crate::archive::walk::check_depth;
 use crate::error::{Error, ErrorKind, Result};
 use crate::fs::source::{Names, SourceDirectory, has_entry, is_cachedir_tag, source_parent};
 use crate::fs::stat::Stat;
-use crate::limits::{DIRECTORY_DEPTH_MAX, GIT_RULES_BYTES_MAX};
+use crate::limits::GIT_RULES_BYTES_MAX;
 use crate::monitor::{Event, FileStatus, Monitor, Warning};
 use crate::pattern::{Decision, Matcher};
 
@@ -314,9 +315,7 @@ impl<'a> Traversal<'a> {
     }
 
     fn enter(&mut self, found: Found, given: Option<&'a Plan>, wanted: Wanted, implied: bool) -> Result<Option<Step>> {
-        if self.levels.len() > DIRECTORY_DEPTH_MAX {
-            return Err(Error::new(ErrorKind::LimitExceeded, "enter directory").with("depth", self.levels.len()));
-        }
+        check_depth("enter directory", self.levels.len())?;
         let Some(parent) = self.levels.last() else { return Ok(None) };
         let Some(above) = &parent.directory else { return Ok(None) };
         let directory = above.open_directory(&found.name, &found.stat)?;

@@ -14,11 +14,10 @@ use crate::archive::content::Content;
 use crate::archive::entry::Entry;
 use crate::archive::record::ArchiveRecord;
 use crate::archive::stat::StatRow;
-use crate::archive::walk::append;
+use crate::archive::walk::{append, check_depth};
 use crate::clock::Timestamp;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 use crate::fs::source::SourceDirectory;
-use crate::limits::DIRECTORY_DEPTH_MAX;
 use crate::monitor::{Monitor, Warning};
 use crate::ops::unread::pass_over;
 use crate::pattern::{Decision, Matcher};
@@ -225,11 +224,8 @@ impl<'a> Walk<'a> {
             Some(item) => side.listing.enter(item),
             None => Ok(Box::new(Nothing) as Box<dyn Listing<'a> + 'a>),
         };
-        if self.levels.len() > DIRECTORY_DEPTH_MAX {
-            let error = Error::new(ErrorKind::LimitExceeded, "compare archives").with("depth", self.levels.len());
-            return self.pass_over(error);
-        }
-        match open(old, &level.old).and_then(|left| Ok((left, open(new, &level.new)?))) {
+        let allowed = check_depth("compare archives", self.levels.len());
+        match allowed.and_then(|()| open(old, &level.old)).and_then(|left| Ok((left, open(new, &level.new)?))) {
             Ok((left, right)) => {
                 let (old, new) = (Peeked { listing: left, next: None }, Peeked { listing: right, next: None });
                 self.levels.push(Level { old, new, path_bytes: self.path.len() });

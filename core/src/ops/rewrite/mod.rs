@@ -15,9 +15,8 @@ use crate::archive::entry::Entry;
 use crate::archive::metadata::FileType;
 use crate::archive::stat::{StatRef, StatRow};
 use crate::archive::tree::DirectoryReader;
-use crate::archive::walk::append;
+use crate::archive::walk::{append, check_depth};
 use crate::error::{Error, ErrorKind, Result};
-use crate::limits::DIRECTORY_DEPTH_MAX;
 use crate::monitor::{Counters, Event, FileStatus, Monitor};
 use crate::pattern::{Decision, Matcher};
 use crate::repository::{ChunkSink, Reader};
@@ -163,9 +162,7 @@ impl<'a> Rewriter<'a> {
             self.tell(FileStatus::Excluded, path);
             return Ok(false);
         }
-        if frames.len() > DIRECTORY_DEPTH_MAX {
-            return Err(Error::new(ErrorKind::LimitExceeded, "rewrite archive").with("depth", frames.len()));
-        }
+        check_depth("rewrite archive", frames.len())?;
         let stat = if let StatRow::Directory(stat) = row { Some(stat) } else { None };
         let attributes = self.attributes(&entry)?;
         let mut frame = self.frame(Some(Entry { attributes, ..entry }), directory, stat, implied, parent);
