@@ -220,6 +220,25 @@ fn a_full_disk_is_told_and_leaves_a_working_repository() {
     assert_eq!(run.err.lines().last(), Some("one"));
 }
 
+/// A full target is told once for a file, however large it is, and nothing more of the file is read.
+#[test]
+fn a_full_target_is_told_once() {
+    let place = Place::new();
+    if !can("a_full_target_is_told_once", &["unshare", "--mount", "true"]) {
+        return;
+    }
+    let mut noise = vec![0; 64 << 20];
+    std::io::Read::read_exact(&mut std::fs::File::open("/dev/urandom").unwrap(), &mut noise).unwrap();
+    place.file("d/huge", &noise);
+    place.file("d/small", "x");
+    place.run(&["create", "a", "d"]).succeeded();
+    std::fs::create_dir(place.path("out")).unwrap();
+    let script = "mount -t tmpfs -o size=1m none out || exit 99; \"$gabion\" extract --target out a";
+    let run = in_own_mounts(&place, script).ended(106);
+    assert_eq!(run.err.matches("no space left").count(), 2, "{run:?}");
+    assert!(!run.err.contains("in the store"), "{run:?}");
+}
+
 #[test]
 fn room_is_made_on_a_full_disk() {
     if !can("room_is_made_on_a_full_disk", &["unshare", "--mount", "true"]) {

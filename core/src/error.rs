@@ -21,7 +21,7 @@ pub enum ErrorKind {
     AlreadyExists,
     /// The store or the operating system refuses access.
     PermissionDenied,
-    /// The store has no room left.
+    /// The store, or the place of a restored file, has no room left.
     NoSpace,
     /// The operating system reports a failed read or write.
     Io,
@@ -87,7 +87,7 @@ impl ErrorKind {
             Self::NotFound => "not found",
             Self::AlreadyExists => "exists already",
             Self::PermissionDenied => "permission denied",
-            Self::NoSpace => "no space left in the store",
+            Self::NoSpace => "no space left",
             Self::Io => "input/output error",
             Self::Connection => "connection lost",
             Self::TimedOut => "timed out",

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 
 use super::ExtractOptions;
 use super::place::{Finish, Place};
@@ -221,8 +221,7 @@ impl<'a> Restorer<'a> {
         });
         drop(share);
         if let Err(error) = split {
-            file.failed.store(true, Ordering::Relaxed);
-            self.worker.pass_over(Warning::Item, &file.path, error);
+            self.worker.fail(&file, error);
         }
         // The last part completes the file, also when it is empty.
         self.queue.submit(Work::Part(file, part))

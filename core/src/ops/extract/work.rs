@@ -12,7 +12,7 @@ use crate::archive::attributes::AttributesRef;
 use crate::archive::content::{Content, ContentItem};
 use crate::archive::entry::Entry;
 use crate::archive::metadata::FileType;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result, is_finding};
 use crate::fs::target_file::TargetFile;
 use crate::monitor::{Counters, Event, FileStatus, Monitor, Warning};
 use crate::ops::archived_input::fetch_piece;
@@ -111,17 +111,27 @@ impl Worker<'_> {
                 }
             }
             Work::Part(file, items) => {
-                for (offset, item) in items {
-                    if let Err(error) = self.write_item(&file.target, offset, &item) {
-                        file.failed.store(true, Ordering::Relaxed);
-                        self.pass_over(Warning::Item, &file.path, error);
-                        break;
+                let written = items.iter().try_for_each(|(offset, item)| {
+                    // Of a file that can not be made whole nothing more is read.
+                    if file.failed.load(Ordering::Relaxed) {
+                        return Ok(());
                     }
+                    self.write_item(&file.target, *offset, item)
+                });
+                if let Err(error) = written {
+                    self.fail(&file, error);
                 }
                 if let Some(file) = Arc::into_inner(file) {
                     self.complete(file);
                 }
             }
+        }
+    }
+
+    /// Tells what is wrong with a huge file, once.
+    pub fn fail(&self, file: &OpenFile, error: Error) {
+        if !file.failed.swap(true, Ordering::Relaxed) || !is_finding(&error) {
+            self.pass_over(Warning::Item, &file.path, error);
         }
     }
 
@@ -206,7 +216,7 @@ impl Worker<'_> {
     fn complete(&self, file: OpenFile) {
         let OpenFile { target, entry, path, place, failed } = file;
         let mut failed = failed.into_inner();
-        if let Err(error) = target.set_length(entry.size) {
+        if !failed && let Err(error) = target.set_length(entry.size) {
             failed = true;
             self.warn(Warning::Item, &path, &error);
         }
