@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::io::Write;
 
 use super::archived_input::fetch_piece;
-use super::extract::read_content;
+use super::extract::{each_item, read_content};
 use super::unread::pass_over;
 use crate::acl;
 use crate::archive::content::{Content, ContentItem};
@@ -146,12 +146,15 @@ impl<W: Write> Export<'_, W> {
             };
         }
         self.writer.member(&member)?;
-        let (writer, reader) = (&mut self.writer, self.reader);
+        let (writer, reader, monitor) = (&mut self.writer, self.reader, self.monitor);
         let mut broken = None;
         let mut put = |bytes: &[u8]| writer.content(bytes).inspect_err(|error| broken = Some(error.kind()));
         let read = match member.data {
-            Some(_) => data_only(reader, &item.entry, &mut put),
-            None => read_content(reader, &item.entry, &mut put),
+            Some(_) => each_item(reader, &item.entry, monitor, &mut |_, item| match item {
+                ContentItem::Chunk { id, bytes } => put(&fetch_piece(reader, id, *bytes)?),
+                ContentItem::Hole { .. } => Ok(()),
+            }),
+            None => read_content(reader, &item.entry, monitor, &mut put),
         };
         match read {
             Ok(()) => self.told(item, FileStatus::Extracted),
@@ -254,13 +257,4 @@ fn stretches(reader: &Reader, entry: &Entry) -> Result<Option<Vec<(u64, u64)>>> 
         data.push((entry.size, 0));
     }
     Ok(holes.then_some(data))
-}
-
-fn data_only(reader: &Reader, entry: &Entry, put: &mut dyn FnMut(&[u8]) -> Result<()>) -> Result<()> {
-    for item in ContentReader::open(reader, &entry.content, entry.size)? {
-        if let ContentItem::Chunk { id, bytes } = item? {
-            put(&fetch_piece(reader, &id, bytes)?)?;
-        }
-    }
-    Ok(())
 }

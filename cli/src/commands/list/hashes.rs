@@ -2,6 +2,7 @@
 
 use gabion_core::archive::metadata::FileType;
 use gabion_core::archive::walk::WalkItem;
+use gabion_core::error::{Result, is_finding};
 use gabion_core::monitor::{Event, Monitor as _, Warning};
 use gabion_core::ops::extract::read_content;
 use gabion_core::repository::Reader;
@@ -89,20 +90,22 @@ impl Hashes {
     }
 
     /// The hashes of a regular file; none if it is no such or can not be read, which is a warning.
-    pub fn of(&self, item: &WalkItem, reader: &Reader, reporter: &Reporter) -> Vec<(&'static str, String)> {
+    pub fn of(&self, item: &WalkItem, reader: &Reader, reporter: &Reporter) -> Result<Vec<(&'static str, String)>> {
         if self.0.is_empty() || item.entry.file_type != FileType::File {
-            return Vec::new();
+            return Ok(Vec::new());
         }
         let mut running: Vec<_> = self.0.iter().map(|(name, make)| (*name, make())).collect();
-        let read = read_content(reader, &item.entry, &mut |bytes| {
+        let read = read_content(reader, &item.entry, reporter, &mut |bytes| {
             running.iter_mut().for_each(|(_, hash)| hash.update(bytes));
             Ok(())
         });
         match read {
-            Ok(()) => running.into_iter().map(|(name, hash)| (name, hash.finish())).collect(),
+            Ok(()) => Ok(running.into_iter().map(|(name, hash)| (name, hash.finish())).collect()),
+            // Interrupted, or the connection is lost.
+            Err(error) if !is_finding(&error) => Err(error),
             Err(error) => {
                 reporter.event(&Event::Warning { warning: Warning::Item, path: &item.path, error: &error });
-                Vec::new()
+                Ok(Vec::new())
             }
         }
     }

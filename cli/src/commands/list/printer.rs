@@ -37,7 +37,7 @@ impl<'a> Printer<'a> {
 
     /// Prints an entry of an archive.
     pub fn print(&mut self, archive: &Archive, item: &WalkItem) -> Result<()> {
-        let digests = self.hashes.of(item, self.reader, self.reporter);
+        let digests = self.hashes.of(item, self.reader, self.reporter)?;
         let item = Item { archive, item, digests: &digests, reader: self.reader };
         self.line.clear();
         if self.json {

@@ -58,7 +58,7 @@ fn tell(reader: &Reader, above: Option<&TargetDirectory>, item: &WalkItem, monit
         stream::count(item, FileStatus::Unchanged, monitor);
         return Ok(());
     }
-    match read_content(reader, &item.entry, &mut |_| Ok(())) {
+    match read_content(reader, &item.entry, monitor, &mut |_| Ok(())) {
         Ok(()) => stream::count(item, FileStatus::Included, monitor),
         Err(error) => pass_over(monitor, Warning::Item, &item.path, error)?,
     }

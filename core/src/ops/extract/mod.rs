@@ -27,6 +27,7 @@ mod work;
 use restorer::Restorer;
 
 pub use in_place::preview;
+pub(in crate::ops) use stream::each_item;
 pub use stream::{extract_to_stream, read_content};
 
 /// How an archive is restored.
@@ -109,7 +110,7 @@ fn restore_top(target: &Target, record: &ArchiveRecord, options: &ExtractOptions
 /// Reports what [`extract`] would restore, and reads every chunk of it to be sure that it can.
 pub fn dry_run(reader: &Reader, record: &ArchiveRecord, matcher: &Matcher, monitor: &dyn Monitor) -> Result<()> {
     super::list::list(reader, record, matcher, monitor, &mut |item| {
-        let read = read_content(reader, &item.entry, &mut |_| Ok(()));
+        let read = read_content(reader, &item.entry, monitor, &mut |_| Ok(()));
         match read {
             Ok(()) => stream::count(&item, FileStatus::Included, monitor),
             Err(error) => pass_over(monitor, Warning::Item, &item.path, error)?,

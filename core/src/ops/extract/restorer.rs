@@ -210,7 +210,7 @@ impl<'a> Restorer<'a> {
         let file = Arc::new(OpenFile { target, entry: item.entry.clone(), path: item.path, place, failed });
         let (mut part, mut bytes) = (Vec::new(), 0);
         let (queue, share) = (self.queue, Arc::clone(&file));
-        let split = each_item(self.worker.reader, &item.entry, &mut |offset, content| {
+        let split = each_item(self.worker.reader, &item.entry, self.monitor, &mut |offset, content| {
             part.push((offset, *content));
             bytes += content.bytes();
             if bytes >= PART_BYTES {

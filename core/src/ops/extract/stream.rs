@@ -33,7 +33,7 @@ pub fn extract_to_stream(
             return Ok(());
         }
         let mut failed = None;
-        let read = read_content(reader, &item.entry, &mut |bytes| {
+        let read = read_content(reader, &item.entry, monitor, &mut |bytes| {
             out.write_all(bytes).map_err(|error| {
                 failed = Some(error.kind());
                 Error::from_io("write output", error)
@@ -60,17 +60,23 @@ pub(super) fn count(item: &WalkItem, status: FileStatus, monitor: &dyn Monitor) 
     monitor.event(&Event::File { status, path: &item.path });
 }
 
-/// Hands every piece of a regular file's content to `use_bytes`, holes as zeros.
-pub fn read_content(reader: &Reader, entry: &Entry, use_bytes: &mut dyn FnMut(&[u8]) -> Result<()>) -> Result<()> {
+/// Hands every piece of a regular file's content to `use_bytes`, holes as zeros. `Interrupted` if the monitor says so.
+pub fn read_content(
+    reader: &Reader,
+    entry: &Entry,
+    monitor: &dyn Monitor,
+    use_bytes: &mut dyn FnMut(&[u8]) -> Result<()>,
+) -> Result<()> {
     if let Content::Inline(bytes) = &entry.content {
         return use_bytes(bytes);
     }
     let zeros = vec![0; 64 * KIB];
-    each_item(reader, entry, &mut |_, item| match item {
+    each_item(reader, entry, monitor, &mut |_, item| match item {
         ContentItem::Chunk { id, bytes } => use_bytes(&fetch_piece(reader, id, *bytes)?),
         ContentItem::Hole { bytes } => {
             let mut left = *bytes;
             while left > 0 {
+                monitor.stop_if_asked("read file")?;
                 let part = left.min(zeros.len() as u64);
                 use_bytes(&zeros[..part as usize])?;
                 left -= part;
@@ -80,10 +86,12 @@ pub fn read_content(reader: &Reader, entry: &Entry, use_bytes: &mut dyn FnMut(&[
     })
 }
 
-/// Visits the chunks and holes of a regular file with their offsets.
-pub(super) fn each_item(
+/// Visits the chunks and holes of a regular file with their offsets. Asks before each whether to stop: a file may be as
+/// large as an archive.
+pub(in crate::ops) fn each_item(
     reader: &Reader,
     entry: &Entry,
+    monitor: &dyn Monitor,
     visit: &mut dyn FnMut(u64, &ContentItem) -> Result<()>,
 ) -> Result<()> {
     if entry.file_type != FileType::File {
@@ -92,6 +100,7 @@ pub(super) fn each_item(
     let mut offset = 0u64;
     for item in ContentReader::open(reader, &entry.content, entry.size)? {
         let item = item?;
+        monitor.stop_if_asked("read file")?;
         visit(offset, &item)?;
         offset = offset.saturating_add(item.bytes());
     }

@@ -4,6 +4,7 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use super::*;
 use crate::archive::attributes::AttributesRef;
@@ -16,6 +17,7 @@ use crate::archive::stat::StatRow;
 use crate::backend::{MemoryBackend, Store};
 use crate::clock::{SystemClock, Timestamp};
 use crate::codec::Extensions;
+use crate::error::ErrorKind;
 use crate::monitor::Silent;
 use crate::ops::create::{CreateOptions, Input, Plan, Wanted, archived_path, create};
 use crate::ops::export_tar::{ExportOptions, export_tar};
@@ -101,6 +103,75 @@ fn a_chunk_of_another_length_is_no_content() {
     extract_to_stream(&reader, &record, &Matcher::new(), &mut Vec::new(), &monitor).unwrap();
     extract(&reader, &record, &place.path().join("target"), &ExtractOptions::default(), &monitor).unwrap();
     assert_eq!(Counters::get(&monitor.counters().files), 0);
+}
+
+/// Wants to stop as soon as it was asked often enough, and counts what it is told.
+struct Impatient {
+    counters: Counters,
+    patience: AtomicUsize,
+}
+
+impl Impatient {
+    fn new(patience: usize) -> Self {
+        Self { counters: Counters::default(), patience: AtomicUsize::new(patience) }
+    }
+}
+
+impl Monitor for Impatient {
+    fn event(&self, _: &Event<'_>) {}
+
+    fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    fn interrupted(&self) -> bool {
+        self.patience.fetch_update(Relaxed, Relaxed, |left| left.checked_sub(1)).is_err()
+    }
+}
+
+/// One file of many chunks, large enough to be written in parts; its archive.
+fn large_file(place: &Path) -> (Repository, ArchiveRecord) {
+    let mut content = vec![0; 40 << 20];
+    blake3::Hasher::new().finalize_xof().fill(&mut content);
+    fs::write(place.join("file"), content).unwrap();
+    let store = Store::new(Arc::new(MemoryBackend::new())).unwrap();
+    let repository = Repository::create(store, Client::default(), &NewRepository::plain(), &SystemClock).unwrap();
+    let plan = Plan::new([place.join("file").as_path()], Wanted::All);
+    let chunker = "fixed,65536".parse().unwrap();
+    let options = CreateOptions { name: "test".into(), chunker, ..CreateOptions::default() };
+    let created = create(&repository, Input::Files(&plan), &options, &SystemClock, &Silent::new()).unwrap();
+    (repository, created.record)
+}
+
+/// Who wants to stop does not wait for the end of a file, however it is read.
+#[test]
+fn an_interruption_does_not_wait_for_the_end_of_a_file() {
+    let place = tempfile::tempdir().unwrap();
+    let (repository, record) = large_file(place.path());
+    let reader = repository.session().unwrap().reader();
+    // Directories above the file are asked for too.
+    let patience = 30;
+    for workers in [0, 2] {
+        let options = ExtractOptions { workers, ..ExtractOptions::default() };
+        let monitor = Impatient::new(patience);
+        let done = extract(&reader, &record, &place.path().join("target"), &options, &monitor);
+        assert_eq!(done.unwrap_err().kind(), ErrorKind::Interrupted);
+        assert!(Counters::get(&monitor.counters.bytes) <= 30 << 16);
+        fs::remove_dir_all(place.path().join("target")).unwrap();
+    }
+    let stopped = |read: &mut dyn FnMut(&mut Vec<u8>, &Impatient) -> Result<()>| {
+        let (mut out, monitor) = (Vec::new(), Impatient::new(patience));
+        assert_eq!(read(&mut out, &monitor).unwrap_err().kind(), ErrorKind::Interrupted);
+        assert!(out.len() < 40 << 16 && Counters::get(&monitor.counters.files) == 0, "{}", out.len());
+    };
+    stopped(&mut |out, monitor| extract_to_stream(&reader, &record, &Matcher::new(), out, monitor));
+    stopped(&mut |_, monitor| dry_run(&reader, &record, &Matcher::new(), monitor));
+    for sparse in [false, true] {
+        let options = ExportOptions { sparse, ..ExportOptions::default() };
+        stopped(&mut |out, monitor| export_tar(&reader, &record, out, &options, monitor));
+    }
+    let options = ExtractOptions::default();
+    stopped(&mut |_, monitor| preview(&reader, &record, &place.path().join("none"), &options, monitor));
 }
 
 fn parts(path: &Path) -> usize {

@@ -116,6 +116,7 @@ impl Worker<'_> {
                     if file.failed.load(Ordering::Relaxed) {
                         return Ok(());
                     }
+                    self.monitor.stop_if_asked("write file")?;
                     self.write_item(&file.target, *offset, item)
                 });
                 if let Err(error) = written {
@@ -189,7 +190,7 @@ impl Worker<'_> {
             return file.write_at(0, bytes);
         }
         let mut ends_in_hole = false;
-        each_item(self.reader, entry, &mut |offset, item| {
+        each_item(self.reader, entry, self.monitor, &mut |offset, item| {
             ends_in_hole = matches!(item, ContentItem::Hole { .. }) || self.options.sparse;
             self.write_item(file, offset, item)
         })?;
