@@ -220,6 +220,21 @@ fn a_full_disk_is_told_and_leaves_a_working_repository() {
     assert_eq!(run.err.lines().last(), Some("one"));
 }
 
+#[test]
+fn a_repository_that_had_no_room_can_be_made_when_there_is() {
+    let place = Place::bare();
+    if !can("a_repository_that_had_no_room_can_be_made_when_there_is", &["unshare", "--mount", "true"]) {
+        return;
+    }
+    std::fs::create_dir(place.path("repo")).unwrap();
+    let script = "mount -t tmpfs -o size=100k none repo || exit 99
+        \"$gabion\" repo-create -e none; [ $? = 14 ] && find repo -type f -path '*/*/*' && mount -o remount,size=8m repo &&
+        \"$gabion\" repo-create -e none && \"$gabion\" repo-list && ls repo/keys | wc -l";
+    let run = in_own_mounts(&place, script).succeeded();
+    // Nothing was left, and a key of the first one neither.
+    assert!(!run.out.contains("repo/") && run.out.trim_end().ends_with('1'), "{run:?}");
+}
+
 /// A full target is told once for a file, however large it is, and nothing more of the file is read.
 #[test]
 fn a_full_target_is_told_once() {

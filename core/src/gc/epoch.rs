@@ -40,6 +40,11 @@ pub(crate) fn bump_epoch(store: &Store, sealer: &Sealer<'_>) -> Result<()> {
     before.iter().try_for_each(|name| store.delete(name))
 }
 
+/// Takes the epoch away again, before there is a repository. Without one nobody takes what exists for what existed.
+pub(crate) fn withdraw_epoch(store: &Store) -> Result<()> {
+    list_epoch(store)?.iter().try_for_each(|name| store.delete(name))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

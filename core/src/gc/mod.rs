@@ -16,7 +16,7 @@ pub(crate) use damage::put_damage;
 pub use damage::{Damage, DamageRecord, LostChunk, damage_records};
 pub use doom::{Doom, DoomRecord};
 pub use epoch::EpochRecord;
-pub(crate) use epoch::bump_epoch;
+pub(crate) use epoch::{bump_epoch, withdraw_epoch};
 pub use lease::LeaseRecord;
 pub(crate) use look::list_segments;
 pub use look::{Look, Verdict};

@@ -14,8 +14,8 @@ use crate::crypto::aead::Suite;
 use crate::crypto::id_hash::{IdHash, IdHasher};
 use crate::crypto::kdf::KdfParams;
 use crate::crypto::key::{Keyring, Purpose};
-use crate::error::{Error, ErrorKind, Result};
-use crate::gc::bump_epoch;
+use crate::error::{Error, ErrorKind, Result, Retry};
+use crate::gc::{bump_epoch, withdraw_epoch};
 use crate::id::{ChunkId, KeyId, RepositoryId, parse_object_id};
 use crate::limits::CONFIG_BYTES_MAX;
 use crate::local_state::LocalState;
@@ -161,7 +161,8 @@ impl Default for Client {
 impl Repository {
     /// Makes a new repository in an empty store and opens it.
     ///
-    /// The object `config` is written last, and then a copy of it: a store with neither holds no repository.
+    /// The object `config` is written last, and then a copy of it: a store with neither holds no repository. If that fails, as
+    /// on a full disk, what was put before it goes again, as far as the store allows.
     /// Fails with `RepositoryExists` or, where foreign objects lie, `NotARepository`.
     pub fn create(store: Store, client: Client, new: &NewRepository<'_>, clock: &dyn Clock) -> Result<Self> {
         Self::create_with(store, client, new, clock, &mut Keyring::generate)
@@ -197,24 +198,34 @@ impl Repository {
         let created = clock.now();
         let (config, keyring) = (Config::new(new.suite, new.id_hash, created)?, keyring()?);
         let (key_id, slot) = new.slot.seal(&keyring, &config.id, slot_suite(new.suite), created)?;
-        keys::SlotStore { store: &store, files: &client.key_files, repository: &config.id, suite: new.suite }.keep(
-            new.slot.location,
-            &key_id,
-            &slot,
-        )?;
-        reserve::fill(&store)?;
-        bump_epoch(&store, &Sealer::new(&keyring, config.id, config.suite()?))?;
-        let name = config_name();
-        let bytes = config.encode(&keyring)?;
-        store.put(&name, Payload::from(bytes.clone()))?;
+        let slots =
+            keys::SlotStore { store: &store, files: &client.key_files, repository: &config.id, suite: new.suite };
+        let (name, bytes, location) = (config_name(), config.encode(&keyring)?, new.slot.location);
+        let sealer = Sealer::new(&keyring, config.id, config.suite()?);
+        let put = slots
+            .keep(location, &key_id, &slot)
+            .and_then(|()| reserve::fill(&store))
+            .and_then(|()| bump_epoch(&store, &sealer))
+            .and_then(|()| store.put(&name, Payload::from(bytes.clone())));
+        if let Err(error) = put {
+            // Of what the store did not refuse for good something may still arrive.
+            if error.retry() == Retry::Permanent {
+                let _ = slots.forget(location, &key_id);
+                withdraw(&store);
+            }
+            return Err(error);
+        }
         if store.get_bounded(&name, CONFIG_BYTES_MAX)? != bytes {
             return Err(Error::new(ErrorKind::RepositoryExists, "create repository")
                 .with("reason", "someone else made one at the same moment"));
         }
         let opened_by = OpenedBy { id: key_id, location: new.slot.location };
         let made = Self::assemble(store, client, (bytes.into(), config), keyring, opened_by, None)?;
-        made.restore_config(&identity::copy_name())?;
-        Ok(made)
+        match made.restore_config(&identity::copy_name()) {
+            // A collection makes it when there is room.
+            Err(error) if error.kind() != ErrorKind::NoSpace => Err(error),
+            _ => Ok(made),
+        }
     }
 
     /// Opens a repository. `ask` is called only if a slot needs a passphrase.
@@ -399,6 +410,14 @@ fn refuse_occupied(store: &Store) -> Result<()> {
         },
     };
     Err(error.with("repository", store.location()))
+}
+
+/// Takes away what a repository begins with, if nobody else has made one meanwhile. What stays has to be deleted by people.
+fn withdraw(store: &Store) {
+    if store.head(&config_name()).is_err_and(|error| error.kind() == ErrorKind::NotFound) {
+        let _ = reserve::give_up_all(store);
+        let _ = withdraw_epoch(store);
+    }
 }
 
 /// Something that lies in a store without `config`. A store that holds what can not be an object is occupied too.

@@ -39,6 +39,13 @@ fn reserves(store: &Store) -> Result<Vec<(usize, ObjectMeta)>> {
     Ok(reserves)
 }
 
+/// Gives up all reserves; returns how many bytes that frees.
+pub(super) fn give_up_all(store: &Store) -> Result<u64> {
+    let listed = reserves(store)?;
+    listed.iter().try_for_each(|(_, object)| store.delete(&object.name))?;
+    Ok(listed.iter().map(|(_, object)| object.bytes).sum())
+}
+
 impl Repository {
     /// Stored bytes of all reserves.
     pub fn reserved_bytes(&self) -> Result<u64> {
@@ -62,9 +69,7 @@ impl Repository {
 
     /// Gives up all reserves; returns how many bytes that frees.
     pub fn free_reserves(&self) -> Result<u64> {
-        let listed = reserves(&self.office.store)?;
-        listed.iter().try_for_each(|(_, object)| self.office.store.delete(&object.name))?;
-        Ok(listed.iter().map(|(_, object)| object.bytes).sum())
+        give_up_all(&self.office.store)
     }
 }
 
