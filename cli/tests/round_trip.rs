@@ -2,7 +2,7 @@
 
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 
-use crate::place::{Place, tree};
+use crate::place::{PROGRAM, Place, Run, tree};
 
 fn some_files(place: &Place) {
     place.file("src/a", "hello");
@@ -148,4 +148,16 @@ fn keys_may_lie_in_files() {
         std::fs::remove_dir_all(place.path("repo")).unwrap();
     }
     assert!(place.path("the.key").exists());
+}
+
+#[test]
+fn few_descriptors_are_enough_for_many_directories() {
+    let place = Place::new();
+    (0..300).for_each(|number| drop(place.file(&format!("d/{number}/file"), format!("{number}"))));
+    place.run(&["create", "a", "d"]).succeeded();
+    let mut command = std::process::Command::new("sh");
+    place.surround(&mut command);
+    command.args(["-c", "ulimit -n 64 && exec \"$gabion\" extract --target out a"]).env("gabion", PROGRAM);
+    Run::of(&mut command).succeeded();
+    assert_eq!(tree(&place.path("out/d")), tree(&place.path("d")));
 }

@@ -40,6 +40,12 @@ pub fn check_name(name: &[u8]) -> Result<()> {
     Ok(())
 }
 
+/// How many descriptors this process may have.
+pub(crate) fn descriptors_max() -> usize {
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+    limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX))
+}
+
 /// Classifies an error of the system that concerns the entry `name`.
 fn failed(operation: &'static str, name: &[u8], errno: Errno) -> Error {
     named(unnamed(operation, errno), name)

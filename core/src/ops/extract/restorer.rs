@@ -13,6 +13,7 @@ use crate::archive::entry::Entry;
 use crate::archive::metadata::FileType;
 use crate::archive::walk::WalkItem;
 use crate::error::Result;
+use crate::fs::descriptors_max;
 use crate::fs::target::TargetDirectory;
 use crate::limits::MIB;
 use crate::monitor::{Event, FileStatus, Monitor, Warning};
@@ -20,8 +21,10 @@ use crate::monitor::{Event, FileStatus, Monitor, Warning};
 /// Entries of one batch, and bytes after which it is handed over.
 const BATCH_ENTRIES: usize = 256;
 const BATCH_BYTES: u64 = 4 * MIB as u64;
-/// Directories that waiting batches keep open, all together: well below what a process may usually have.
+/// Directories that waiting batches keep open at most, all together; and no more than one in this many descriptors that
+/// the process may have.
 const OPEN_DIRECTORIES: usize = 512;
+const DESCRIPTORS_EACH: usize = 2;
 /// Bytes from which on a file is written in parts.
 const HUGE_BYTES: u64 = 16 * MIB as u64;
 /// Bytes of a part.
@@ -38,6 +41,8 @@ pub(super) struct Restorer<'a> {
     batch: Vec<(Entry, Vec<u8>, Arc<Place>)>,
     batch_bytes: u64,
     batch_places: usize,
+    /// Directories of one batch.
+    places_max: usize,
     /// Where the first name of a file with several names was put.
     links: HashMap<u64, Vec<Vec<u8>>>,
 }
@@ -68,7 +73,22 @@ impl<'a> Restorer<'a> {
         let root = Arc::new(Place { directory: root, finish: None, parent: None });
         let worker = queue.worker();
         let (levels, batch, links) = (Vec::new(), Vec::new(), HashMap::new());
-        Self { options, monitor, queue, worker, root, levels, batch, batch_bytes: 0, batch_places: 0, links }
+        let open_max = OPEN_DIRECTORIES.min(descriptors_max() / DESCRIPTORS_EACH);
+        // As many batches as wait and are worked on share the descriptors of the process.
+        let places_max = (open_max / (3 * options.workers + 1)).max(1);
+        Self {
+            options,
+            monitor,
+            queue,
+            worker,
+            root,
+            levels,
+            batch,
+            batch_bytes: 0,
+            batch_places: 0,
+            places_max,
+            links,
+        }
     }
 
     /// Takes the next entry of the archive. Directories that are not included are entered all the
@@ -103,9 +123,7 @@ impl<'a> Restorer<'a> {
             self.batch_places += 1;
         }
         self.batch.push((item.entry, item.path, place));
-        // As many batches as wait and are worked on share the descriptors of the process.
-        let places_max = OPEN_DIRECTORIES / (3 * self.options.workers + 1);
-        let crowded = self.batch_places >= places_max.max(1);
+        let crowded = self.batch_places >= self.places_max;
         if crowded || self.batch.len() >= BATCH_ENTRIES || self.batch_bytes >= BATCH_BYTES {
             self.hand_over()?;
         }
