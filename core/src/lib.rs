@@ -51,12 +51,18 @@
 //! # What a version number promises
 //!
 //! Semantic versioning covers what an embedder and the author of a store need: [`ops`], [`repository`], [`backend`] with its
-//! contract, [`archive::catalog`], [`archive::record`], [`archive::entry`], [`archive::metadata`], [`archive::walk`],
-//! [`monitor`], [`error`], [`clock`], [`local_state`], [`id`], [`pattern`], the options of files
-//! ([`fs::attributes`], [`fs::stat`], [`fs::restore`]), [`chunker::ChunkerParams`], [`compress::Compression`], and of
+//! contract, [`archive::catalog`], [`archive::record`], [`archive::entry`], [`archive::metadata`], [`archive::walk`] and
+//! what their fields are made of ([`archive::content`], [`archive::attributes`], [`archive::stat`],
+//! [`codec::Extensions`]), [`monitor`], [`error`], [`clock`], [`local_state`], [`id`], [`pattern`], the options of files
+//! ([`fs::attributes`], [`fs::stat`], [`fs::restore`], [`fs::users::Users`]), [`chunker::ChunkerParams`],
+//! [`chunker::Input`] and [`chunker::Read`], [`compress::Compression`], and of
 //! [`crypto`] the suites, id hashes, costs, secrets and key slots. Everything else is public for tools that look into
 //! repositories and for tests; it may change with any minor version. The format on disk has its own version, and every
 //! release reads what earlier ones wrote.
+//!
+//! Structs whose names end in `Options`, and [`ops::create::Rules`], are to be filled up with `..Default::default()`
+//! (or [`..RestoreOptions::all(users)`](fs::restore::RestoreOptions::all)): a new option is a new field, and counts as
+//! no break.
 //!
 //! # Features
 //!
