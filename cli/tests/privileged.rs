@@ -220,6 +220,23 @@ fn a_full_disk_is_told_and_leaves_a_working_repository() {
     assert_eq!(run.err.lines().last(), Some("one"));
 }
 
+/// A mount point is archived empty, unless what is mounted there was given itself.
+#[test]
+fn one_file_system_is_not_left() {
+    let place = Place::new();
+    if !can("one_file_system_is_not_left", &["unshare", "--mount", "true"]) {
+        return;
+    }
+    std::fs::create_dir_all(place.path("d/mount")).unwrap();
+    place.file("d/file", "x");
+    let script = "mount -t tmpfs none d/mount && touch d/mount/inside || exit 99
+        for given in d '--one-file-system d' '--one-file-system d d/mount'; do
+        n=$((n+1)); \"$gabion\" create a$n $given && \"$gabion\" list --short a$n | tr '\\n' ' ' || exit 9; echo; done";
+    let run = in_own_mounts(&place, script).succeeded();
+    let (inside, outside) = ("d d/file d/mount d/mount/inside ", "d d/file d/mount ");
+    assert_eq!(run.out.lines().collect::<Vec<_>>(), [inside, outside, inside], "{run:?}");
+}
+
 #[test]
 fn a_repository_that_had_no_room_can_be_made_when_there_is() {
     let place = Place::bare();

@@ -197,3 +197,23 @@ fn the_deepest_tree_that_is_stored_can_be_walked() {
     let deepest = deepest.unwrap();
     assert_eq!((deepest.entry.name.as_slice(), deepest.depth), (&b"f"[..], DIRECTORY_DEPTH_MAX + 1));
 }
+
+#[test]
+fn that_a_file_changed_is_seen_by_what_was_chosen() {
+    let scene = Scene::new();
+    let path = scene.place.path();
+    let look = || SourceDirectory::open(path).unwrap().stat(b"file").unwrap();
+    let before = look();
+    let later = Timestamp::new(before.changed.seconds + 1, 0);
+    let touched = Stat { changed: later, ..look() };
+    let written = Stat { modified: later, ..touched.clone() };
+    let grown = Stat { size: 100, ..look() };
+    for (change, same) in [
+        (Change::Changed, [true, false, false, false]),
+        (Change::Modified, [true, true, false, false]),
+        (Change::Disabled, [true; 4]),
+    ] {
+        let seen = [&before, &touched, &written, &grown].map(|after| change.same(&before, after));
+        assert_eq!(seen, same, "{change:?}");
+    }
+}
