@@ -167,13 +167,14 @@ fn scrub() {
     tree(&source, Content::Noise);
     let store = |number: u8| place.path().join(format!("store {number}")).display().to_string();
     let six: Vec<String> = (1..=6).map(store).collect();
-    for repository in [store(0), format!("parity:10%:{}", store(7)), format!("erasure:4+2:{}", six.join(","))] {
+    let (parity, erasure) = (format!("parity:10%:{}", store(7)), format!("erasure:4+2:{}", six.join(",")));
+    for (scheme, repository) in [("plain", store(0)), ("parity 10 %", parity), ("erasure 4+2", erasure)] {
         gabion(place.path(), &repository, &["repo-create"]);
         gabion(place.path(), &repository, &["create", "archive", source.to_str().unwrap()]);
         let bytes = stored(place.path());
         let rounds = number("GABION_BENCH_ROUNDS", 3);
         let all: Vec<Took> = (0..rounds).map(|_| Took::of(|| gabion(place.path(), &repository, &["scrub"]))).collect();
-        let (took, scheme) = (median(&all), repository.split('/').next().unwrap());
+        let took = median(&all);
         let speed = |seconds: f64| bytes as f64 / 1e9 / seconds;
         println!("scrub {scheme}: {:.2} GB/s, {:.2} GB/s per core that works", speed(took.wall), speed(took.processor));
         (0..8).for_each(|number| drop(fs::remove_dir_all(store(number))));

@@ -11,7 +11,7 @@ pub(super) fn encode(name: &ObjectName, data: Bytes, geometry: &Geometry) -> Res
     encode_as(Version::Two, name, data, geometry)
 }
 
-/// As [`encode`], in a version of one's choice.
+/// As [`encode`], in a version of one's choice; copies have but one.
 pub(super) fn encode_as(version: Version, name: &ObjectName, data: Bytes, geometry: &Geometry) -> Result<Payload> {
     let keys = Keys::of(name);
     match geometry.is_copies() {
