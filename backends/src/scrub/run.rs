@@ -122,7 +122,8 @@ impl Scrubbed {
     }
 }
 
-/// Examines all objects, `config` first: whoever can not read what is upgraded shall not begin to write beside it.
+/// Examines all objects, `config` and before it its copy: whoever can not read what is upgraded shall not begin to write
+/// beside it.
 ///
 /// `told` hears of every object in order. Fails if a store stops to answer; what was done is done.
 pub async fn scrub(layer: &dyn Scrub, options: &Options<'_>, told: &mut dyn FnMut(Noted<'_>)) -> Result<Scrubbed> {
@@ -155,6 +156,25 @@ pub async fn scrub(layer: &dyn Scrub, options: &Options<'_>, told: &mut dyn FnMu
 }
 
 /// The order of the work.
-fn place(name: &ObjectName) -> (bool, &ObjectName) {
-    (name.as_str() != "config", name)
+fn place(name: &ObjectName) -> (u8, &ObjectName) {
+    let rank = match name.as_str() {
+        "spare/identity" => 0,
+        "config" => 1,
+        _ => 2,
+    };
+    (rank, name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_repository_is_comes_first() {
+        let mut names = ["archives/a", "config", "segments/a", "spare/a", "spare/identity"]
+            .map(|name| ObjectName::new(name).unwrap());
+        names.sort_by(|a, b| place(a).cmp(&place(b)));
+        let order: Vec<&str> = names.iter().map(ObjectName::as_str).collect();
+        assert_eq!(order, ["spare/identity", "config", "archives/a", "segments/a", "spare/a"]);
+    }
 }
