@@ -247,6 +247,9 @@ fn a_client_that_can_not_remember_backs_up_all_the_same() {
         assert!(told[0].contains("can not be read") && told[1].contains("can not be remembered"), "{told:?}");
         assert_eq!(told.len(), 2, "{told:?}");
     }
+    let (options, notes) = (CompactOptions { writer: options().writer, ..CompactOptions::default() }, Notes::new());
+    compact(&machine.open(&objects), &options, &clock(), &notes).unwrap();
+    assert!(notes.complaints()[0].contains("can not be read"), "{:?}", notes.complaints());
 }
 
 #[test]

@@ -79,11 +79,7 @@ impl<'a> History<'a> {
     ///
     /// Fails only if the store can not be read.
     pub fn compare(&self, catalog: &Catalog, monitor: &dyn Monitor) -> Result<()> {
-        let remembered = self.remembered();
-        if let Some(why) = self.repository.unremembered().or(remembered.as_ref().err()) {
-            warn(monitor, history("what was remembered of it can not be read").with("because", why));
-        }
-        let memory = remembered.or_else(|_| Memory::new())?;
+        let memory = self.remembered(monitor)?;
         let live = catalog.ids();
         let mut gone = memory.known(catalog.archives.iter().map(|archive| &archive.record));
         gone.retain(|id| !live.contains(id) && !catalog.removed.contains(id) && !memory.told.contains(id));
@@ -113,8 +109,9 @@ impl<'a> History<'a> {
         there: &ArchiveNames,
         records: &[&ArchiveRecord],
         wait: &dyn Fn(),
+        monitor: &dyn Monitor,
     ) -> Result<BTreeSet<ArchiveId>> {
-        let memory = self.remembered().or_else(|_| Memory::new())?;
+        let memory = self.remembered(monitor)?;
         let mut gone = memory.known(records.iter().copied());
         gone.extend(memory.told);
         gone.retain(|id| !there.live.contains(id) && !there.removed.contains(id));
@@ -165,8 +162,13 @@ impl<'a> History<'a> {
         });
     }
 
-    fn remembered(&self) -> Result<Memory> {
-        Memory::of(self.repository.state().get(&self.name)?.as_deref())
+    /// What is remembered; nothing, and that is told, if it can not be read.
+    fn remembered(&self, monitor: &dyn Monitor) -> Result<Memory> {
+        let memory = self.repository.state().get(&self.name).and_then(|bytes| Memory::of(bytes.as_deref()));
+        if let Some(why) = self.repository.unremembered().or(memory.as_ref().err()) {
+            warn(monitor, history("what was remembered of it can not be read").with("because", why));
+        }
+        memory.or_else(|_| Memory::new())
     }
 
     /// What makes no sense is forgotten: then this is a new client.

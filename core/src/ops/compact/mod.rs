@@ -113,7 +113,7 @@ pub fn plan(
     clock: &dyn Clock,
     monitor: &dyn Monitor,
 ) -> Result<Plan> {
-    let roots = Roots::look(repository, clock)?;
+    let roots = Roots::look(repository, clock, monitor)?;
     let collector = repository.collector(&options.writer)?;
     refuse::short_lists(&collector, &roots, options.accept_lost)?;
     let needs = Needs::find(&collector, &roots, monitor)?;
@@ -193,7 +193,7 @@ fn collect(
     choice: Choice<'_>,
 ) -> Result<Compacted> {
     // G1, G2, G3
-    let roots = Roots::look(repository, clock)?;
+    let roots = Roots::look(repository, clock, monitor)?;
     let collector = repository.collector(&options.writer)?;
     refuse::short_lists(&collector, &roots, options.accept_lost)?;
     let needs = Needs::find(&collector, &roots, monitor)?;
@@ -304,7 +304,7 @@ fn save_what_became_needed(
     clock: &dyn Clock,
     monitor: &dyn Monitor,
 ) -> Result<BTreeSet<SegmentId>> {
-    let roots = Roots::look(repository, clock)?;
+    let roots = Roots::look(repository, clock, monitor)?;
     refuse::archives_gone(&roots, options.accept_lost)?;
     loop {
         let collector = repository.collector(&options.writer)?;
@@ -357,7 +357,7 @@ pub(super) fn missed(
     clock: &dyn Clock,
     monitor: &dyn Monitor,
 ) -> Result<Vec<LostChunk>> {
-    let needs = Needs::find(collector, &Roots::look(repository, clock)?, monitor)?;
+    let needs = Needs::find(collector, &Roots::look(repository, clock, monitor)?, monitor)?;
     let missed = needs.missing.iter().filter(|(id, _)| needs.missed.contains(id));
     let places =
         |id: &ChunkId| collector.doomed_copies(id).into_iter().filter(|segment| collector.exists(segment)).collect();

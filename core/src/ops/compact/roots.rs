@@ -10,6 +10,7 @@ use crate::clock::{Clock, Timestamp};
 use crate::error::{Error, ErrorKind, Result, is_finding};
 use crate::id::{ArchiveId, PendingId, write_hex};
 use crate::limits::RECORD_BYTES_MAX;
+use crate::monitor::Monitor;
 use crate::repository::{ArchiveNames, Repository};
 use crate::seal::Kind;
 
@@ -45,7 +46,7 @@ impl Roots {
     /// Looks at archives, pendings, and archives again: with fewer looks a client that commits in between
     /// would be seen in neither, or a base that goes. Between looks passes twice the time by which a list may lag:
     /// this list may be as old as that, and so may the one by which a client found its base live.
-    pub fn look(repository: &Repository, clock: &dyn Clock) -> Result<Self> {
+    pub fn look(repository: &Repository, clock: &dyn Clock, monitor: &dyn Monitor) -> Result<Self> {
         let lag = repository.list_staleness();
         let mut roots = Self::default();
         roots.look_at_archives(repository)?;
@@ -54,7 +55,7 @@ impl Roots {
         clock.wait(lag * 2);
         roots.look_at_archives(repository)?;
         let records: Vec<&ArchiveRecord> = roots.archives.values().collect();
-        roots.lost = History::of(repository).lost(&roots.names, &records, &|| clock.wait(lag * 2))?;
+        roots.lost = History::of(repository).lost(&roots.names, &records, &|| clock.wait(lag * 2), monitor)?;
         Ok(roots)
     }
 
