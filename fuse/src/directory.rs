@@ -23,6 +23,8 @@ pub(crate) struct Directory {
     pub number: u64,
     /// The number of the directory above it.
     pub parent: u64,
+    /// Its name there.
+    pub name: Vec<u8>,
     /// What the kernel is told of it.
     pub attr: FileAttr,
     /// Its extended attributes.
@@ -88,9 +90,10 @@ impl Found {
         self.leaf.entries().get(self.position)
     }
 
-    fn inode(&self) -> Inode {
+    fn inode(&self, hard_link: Option<u64>) -> Inode {
+        let link = hard_link.map_or(0, |id| (id as u32 ^ (id >> 32) as u32).max(1));
         // A leaf has no more entries than fit.
-        Inode::Entry { leaf: Arc::clone(&self.place), position: self.position as u16 }
+        Inode::Entry { leaf: Arc::clone(&self.place), position: self.position as u16, link }
     }
 }
 
@@ -175,11 +178,13 @@ impl View {
                 Some((top.attr, Inode::Directory(top)))
             }
             Source::Entry(found) => {
-                let mut attr = attributes::of_entry(child.number, found.entry()?, &self.options().owners);
-                if self.layout() == Layout::Versions {
+                let entry = found.entry()?;
+                let mut attr = attributes::of_entry(child.number, entry, &self.options().owners);
+                let versions = self.layout() == Layout::Versions;
+                if versions {
                     attr.nlink = 1;
                 }
-                Some((attr, found.inode()))
+                Some((attr, found.inode(entry.hard_link.filter(|_| !versions))))
             }
             Source::Merged { directories, versions } => {
                 let newest = directories.last().or(versions.last().map(|version| &version.found))?.entry()?;
@@ -197,7 +202,8 @@ impl View {
                     attr.perm = attr.perm & 0o777 | (attr.perm & 0o444) >> 2;
                 }
                 let contents = Contents::Entries { layers: layers_of(&directories), versions };
-                let merged = Directory { number: child.number, parent: directory.number, attr, attributes, contents };
+                let (number, parent, name) = (child.number, directory.number, child.name);
+                let merged = Directory { number, parent, name, attr, attributes, contents };
                 Some((attr, Inode::Directory(Arc::new(merged))))
             }
         }
@@ -232,6 +238,6 @@ impl Directory {
         let metadata = gabion_core::archive::metadata::Metadata::of_directory(gabion_core::clock::Timestamp::new(0, 0));
         let attr = attributes::of_metadata(number, FileType::Directory, &metadata, &crate::Owners::default());
         let contents = Contents::Entries { layers: Arc::new([]), versions: Vec::new() };
-        Arc::new(Self { number, parent: number, attr, attributes: AttributesRef::None, contents })
+        Arc::new(Self { number, parent: number, name: Vec::new(), attr, attributes: AttributesRef::None, contents })
     }
 }

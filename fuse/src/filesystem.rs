@@ -62,7 +62,7 @@ impl ArchiveFilesystem {
     fn found(&self, number: INodeNo) -> Result<Found, Errno> {
         match self.inode(number)? {
             Inode::Directory(_) => Err(Errno::EISDIR),
-            Inode::Entry { leaf, position } => match self.view.found(&leaf, position) {
+            Inode::Entry { leaf, position, .. } => match self.view.found(&leaf, position) {
                 Ok(Some(found)) if found.entry().is_some() => Ok(found),
                 Ok(_) => Err(Errno::EIO),
                 Err(error) => Err(self.failed(b"", &error)),
@@ -97,8 +97,7 @@ impl ArchiveFilesystem {
         let child = child.ok_or(Errno::ENOENT)?;
         let number = child.number;
         let (attr, inode) = self.view.resolve(&directory, child).ok_or(Errno::EIO)?;
-        self.inodes.remember(number, inode);
-        Ok(attr)
+        if self.inodes.remember(number, inode) { Ok(attr) } else { Err(self.failed(name.as_bytes(), &shared_number())) }
     }
 
     fn attributes(&self, number: INodeNo) -> Result<Attributes, Errno> {
@@ -184,6 +183,11 @@ impl ArchiveFilesystem {
 enum Listed<'a> {
     Dot(u64, &'a str, &'a FileAttr),
     Child(&'a Arc<Directory>, &'a Child),
+}
+
+/// Two names in a mount have one number.
+fn shared_number() -> Error {
+    Error::new(ErrorKind::Unsupported, "look up name").with("reason", "another name has its number")
 }
 
 /// What the kernel is told of an error.
@@ -322,11 +326,17 @@ impl Filesystem for ArchiveFilesystem {
         let listed = self.list(handle, offset, &mut |listed, next| match listed {
             Listed::Dot(number, name, attr) => reply.add(INodeNo(number), next, name, &FOREVER, attr, Generation(0)),
             Listed::Child(directory, child) => {
-                let Some((attr, inode)) = self.view.resolve(directory, child.clone()) else { return false };
+                let Some((mut attr, inode)) = self.view.resolve(directory, child.clone()) else { return false };
                 let name = OsStr::from_bytes(&child.name);
+                let remembered = self.inodes.remember(child.number, inode);
+                if !remembered {
+                    // Without a number it is not taken for the other, and not listed either.
+                    self.failed(&child.name, &shared_number());
+                    attr.ino = INodeNo(0);
+                }
                 let full = reply.add(attr.ino, next, name, &FOREVER, &attr, Generation(0));
-                if !full {
-                    self.inodes.remember(child.number, inode);
+                if full && remembered {
+                    self.inodes.forget(child.number, 1);
                 }
                 full
             }

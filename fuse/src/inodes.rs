@@ -1,8 +1,9 @@
 //! Inode numbers, and what the kernel knows by them.
 //!
 //! A number is a hash of the number of the directory and the name, so it is the same in every mount, and nobody
-//! has to remember which numbers are taken: two of ten million names share one with a probability of 10^-5. All names
-//! of a file share one by its hard-link id. What stands for a number is kept from the kernel's first question until
+//! has to remember which numbers are taken: two of ten million names share one with a probability of 10^-5, and then
+//! the one that is looked at second can not be read, rather than be taken for the other. All names of a file share one
+//! by its hard-link id. What stands for a number is kept from the kernel's first question until
 //! it forgets it: of a file the place of its entry, about a hundred bytes; entries themselves come from the cache of
 //! leaves.
 
@@ -31,6 +32,8 @@ pub(crate) enum Inode {
         leaf: Arc<LeafPlace>,
         /// Its position in the leaf.
         position: u16,
+        /// 0, or what tells it from others if it has several names, each at its place.
+        link: u32,
     },
 }
 
@@ -43,6 +46,20 @@ pub(crate) struct LeafPlace {
     pub directory: Arc<Directory>,
     /// Which of its layers.
     pub layer: usize,
+}
+
+impl Inode {
+    /// Whether both are the same thing.
+    fn is(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Directory(one), Self::Directory(other)) => one.parent == other.parent && one.name == other.name,
+            (Self::Entry { link: one @ 1.., .. }, Self::Entry { link: other @ 1.., .. }) => one == other,
+            (Self::Entry { leaf, position, .. }, Self::Entry { leaf: other, position: there, .. }) => {
+                leaf.id == other.id && position == there && leaf.directory.number == other.directory.number
+            }
+            _ => false,
+        }
+    }
 }
 
 /// The number of a name in a directory.
@@ -94,14 +111,17 @@ impl Inodes {
         self.shard(number).get(&number).map(|known| known.inode.clone())
     }
 
-    /// The kernel is told of this number once more.
-    pub fn remember(&self, number: u64, inode: Inode) {
+    /// The kernel is told of this number once more; not if it knows something else by it.
+    #[must_use]
+    pub fn remember(&self, number: u64, inode: Inode) -> bool {
         match self.shard(number).entry(number) {
+            Slot::Occupied(known) if !known.get().inode.is(&inode) => return false,
             Slot::Occupied(mut known) => known.get_mut().lookups += 1,
             Slot::Vacant(place) => {
                 place.insert(Known { inode, lookups: 1 });
             }
         }
+        true
     }
 
     /// The kernel forgets so many of the times it was told.
@@ -157,8 +177,7 @@ mod tests {
         let inodes = Inodes::new(Arc::clone(&top));
         let other = || Inode::Directory(Directory::for_test(77));
         for number in 16..5016 {
-            inodes.remember(number, other());
-            inodes.remember(number, other());
+            assert!(inodes.remember(number, other()) && inodes.remember(number, other()));
             inodes.forget(number, 1);
             assert!(inodes.get(number).is_some());
         }
@@ -172,5 +191,26 @@ mod tests {
         assert!(inodes.count() == 0 && capacity <= 1024 * SHARDS);
         inodes.forget(TOP, 3);
         assert!(inodes.get(TOP).is_some(), "the top stays");
+    }
+
+    #[test]
+    fn what_has_the_number_of_another_is_not_taken_for_it() {
+        let top = Directory::for_test(TOP);
+        let inodes = Inodes::new(Arc::clone(&top));
+        let entry = |leaf: u8, position, link| {
+            let leaf = LeafPlace { id: ChunkId::from_bytes([leaf; 32]), directory: Arc::clone(&top), layer: 0 };
+            Inode::Entry { leaf: Arc::new(leaf), position, link }
+        };
+        assert!(inodes.remember(16, entry(1, 5, 0)) && inodes.remember(16, entry(1, 5, 0)));
+        for other in [entry(1, 6, 0), entry(2, 5, 0), entry(2, 5, 9), Inode::Directory(Arc::clone(&top))] {
+            assert!(!inodes.remember(16, other));
+        }
+        inodes.forget(16, 2);
+        assert_eq!(inodes.count(), 0, "nobody was told of the others");
+        assert!(inodes.remember(17, entry(1, 5, 9)) && inodes.remember(17, entry(2, 7, 9)), "names of one file");
+        assert!(!inodes.remember(17, entry(1, 5, 8)), "a name of another");
+        let (one, other) = (Directory::for_test(18), Directory::for_test(19));
+        assert!(inodes.remember(20, Inode::Directory(Arc::clone(&one))) && inodes.remember(20, Inode::Directory(one)));
+        assert!(!inodes.remember(20, Inode::Directory(other)), "its parent is another");
     }
 }

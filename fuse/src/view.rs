@@ -161,13 +161,14 @@ impl View {
             };
             let metadata = own_metadata(modified);
             let attr = attributes::of_metadata(TOP, FileType::Directory, &metadata, &self.options.owners);
-            Directory { number: TOP, parent: TOP, attr, attributes: AttributesRef::None, contents }
+            Directory { number: TOP, parent: TOP, name: Vec::new(), attr, attributes: AttributesRef::None, contents }
         })
     }
 
     /// The directory that shows an archive.
     pub(crate) fn top_of(&self, archive: usize, number: u64, parent: u64) -> Option<Directory> {
-        let record = &self.archives.get(archive)?.archive.record;
+        let shown = self.archives.get(archive)?;
+        let record = &shown.archive.record;
         let whole = self.options.strip_components == 0;
         let top = record.top.as_ref().filter(|_| whole);
         let metadata = top.map_or_else(|| own_metadata(record.start), |top| top.metadata.clone());
@@ -175,7 +176,7 @@ impl View {
         let attributes = attributes.map_or(AttributesRef::None, |top| AttributesRef::Inline(top.attributes.clone()));
         let attr = attributes::of_metadata(number, FileType::Directory, &metadata, &self.options.owners);
         let contents = Contents::Top(archive);
-        Some(Directory { number, parent, attr, attributes, contents })
+        Some(Directory { number, parent, name: shown.name.clone(), attr, attributes, contents })
     }
 
     /// The directories of archives that a directory shows.
