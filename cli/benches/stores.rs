@@ -5,22 +5,23 @@
 
 #![expect(clippy::unwrap_used, reason = "a benchmark that can not be set up ends")]
 
+mod program;
+
 use std::fs;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use gabion_tests::Random;
-use gabion_tests::servers::{self, ACCESS_KEY, Fault, Proxy, S3Server, SECRET_KEY};
+use gabion_tests::servers::{self, Fault, Proxy, S3Server};
 
-const PROGRAM: &str = env!("CARGO_BIN_EXE_gabion");
+use program::{gabion, number, wanted};
+
 /// What is added to every request.
 const LATENCY: Duration = Duration::from_millis(50);
 const FILE_BYTES: usize = 4_000_000;
 
 fn main() {
-    let asked: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
-    let wanted = |name: &str| asked.is_empty() || asked.iter().any(|word| word == name);
     if wanted("latency") {
         latency();
     }
@@ -30,10 +31,6 @@ fn main() {
     if wanted("scrub") {
         scrub();
     }
-}
-
-fn number(variable: &str, usual: usize) -> usize {
-    std::env::var(variable).ok().and_then(|text| text.parse().ok()).unwrap_or(usual)
 }
 
 /// How well files compress.
@@ -89,14 +86,6 @@ fn of_children() -> f64 {
     let stat = fs::read_to_string("/proc/self/stat").unwrap();
     let ticks = stat.rsplit(')').next().unwrap().split_whitespace().skip(13).take(2);
     ticks.map(|ticks| ticks.parse::<f64>().unwrap()).sum::<f64>() / 100.0
-}
-
-fn gabion(home: &Path, repository: &str, arguments: &[&str]) {
-    let mut command = Command::new(PROGRAM);
-    command.args(["-r", repository]).args(arguments).env("GABION_BASE_DIR", home).env("GABION_PASSPHRASE", "secret");
-    command.env("AWS_ACCESS_KEY_ID", ACCESS_KEY).env("AWS_SECRET_ACCESS_KEY", SECRET_KEY);
-    let ended = command.stdin(Stdio::null()).stdout(Stdio::null()).status().unwrap();
-    assert!(ended.success(), "gabion {arguments:?}");
 }
 
 /// The medians of two things that are measured in turn.
