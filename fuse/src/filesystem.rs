@@ -25,6 +25,8 @@ use crate::view::{Layout, View};
 const FOREVER: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 /// Requests that the kernel may have waiting, such as those of its own read-ahead.
 const BACKGROUND: u16 = 64;
+/// Of this, `ls` asks for every single file, until it hears that there is nothing like it here.
+const LABEL: &[u8] = b"security.selinux";
 /// `.` and `..`, which come before everything else.
 const DOTS: u64 = 2;
 /// What `lseek` looks for.
@@ -364,6 +366,7 @@ impl Filesystem for ArchiveFilesystem {
         match self.attributes(number) {
             Ok(attributes) => match attributes.0.iter().find(|(known, _)| known.as_slice() == name.as_bytes()) {
                 Some((_, value)) => reply_attribute(reply, room, value),
+                None if name.as_bytes() == LABEL => reply.error(Errno::EOPNOTSUPP),
                 None => reply.error(Errno::NO_XATTR),
             },
             Err(errno) => reply.error(errno),

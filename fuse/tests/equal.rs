@@ -130,6 +130,35 @@ fn holes_and_links_are_told_without_reading() {
 }
 
 #[test]
+fn a_label_that_is_not_there_is_not_asked_for_again() {
+    if !can_mount("a_label_that_is_not_there_is_not_asked_for_again") {
+        return;
+    }
+    let place = Place::new();
+    let source = place.path("tree");
+    fs::create_dir(&source).unwrap();
+    for name in ["bare", "labelled"] {
+        fs::write(source.join(name), "x").unwrap();
+    }
+    let (label, flags) = ("security.selinux", rustix::fs::XattrFlags::empty());
+    let has_labels = rustix::fs::setxattr(source.join("labelled"), label, b"system_u:object_r:x:s0\0", flags).is_ok();
+    place.back_up("tree");
+    let mount = mounted(&place);
+    let asked = |file: &str, name: &str| {
+        let mut value = [0; 100];
+        rustix::fs::getxattr(mount.path("tree").join(file), name, &mut value).map(|bytes| value[..bytes].to_vec())
+    };
+    // Where the system labels all files, the source has one as well.
+    if rustix::fs::getxattr(source.join("bare"), label, &mut [0; 100]).is_err() {
+        assert_eq!(asked("bare", label), Err(rustix::io::Errno::OPNOTSUPP));
+    }
+    assert_eq!(asked("bare", "user.other"), Err(rustix::io::Errno::NODATA));
+    if has_labels {
+        assert_eq!(asked("labelled", label).unwrap(), b"system_u:object_r:x:s0\0");
+    }
+}
+
+#[test]
 fn owners_and_permissions_can_be_changed_for_all() {
     if !can_mount("owners_and_permissions_can_be_changed_for_all") {
         return;
