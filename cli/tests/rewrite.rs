@@ -117,6 +117,11 @@ fn where_the_room_goes_is_told() {
 
 #[test]
 fn on_a_terminal_bars_are_drawn() {
+    if let Err(error) = std::process::Command::new("script").arg("--version").output() {
+        assert!(!gabion_tests::all_required(), "script: {error}");
+        eprintln!("skipped: script: {error}");
+        return;
+    }
     let place = three();
     for words in ["repo-info", "analyze", "analyze --by-name"] {
         let told = place.run(&words.split(' ').collect::<Vec<_>>()).succeeded().out;
