@@ -1,6 +1,9 @@
 //! Back up, list, restore.
 
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
+use std::process::Command;
+
+use serde_json::Value;
 
 use crate::place::{PROGRAM, Place, Run, tree};
 
@@ -155,9 +158,43 @@ fn few_descriptors_are_enough_for_many_directories() {
     let place = Place::new();
     (0..300).for_each(|number| drop(place.file(&format!("d/{number}/file"), format!("{number}"))));
     place.run(&["create", "a", "d"]).succeeded();
-    let mut command = std::process::Command::new("sh");
+    let mut command = Command::new("sh");
     place.surround(&mut command);
     command.args(["-c", "ulimit -n 64 && exec \"$gabion\" extract --target out a"]).env("gabion", PROGRAM);
     Run::of(&mut command).succeeded();
     assert_eq!(tree(&place.path("out/d")), tree(&place.path("d")));
+}
+
+/// What is kept of files is what this run asks for, also of files that did not change since the last one.
+#[test]
+fn metadata_is_kept_as_wished() {
+    let place = Place::new();
+    let file = place.file("f", "x");
+    for (program, arguments) in
+        [("setfattr", &["-n", "user.note", "-v", "b"][..]), ("setfacl", &["-m", "u:1:r"]), ("chattr", &["+d"])]
+    {
+        assert!(Command::new(program).args(arguments).arg(&file).status().unwrap().success(), "{program}");
+    }
+    place.settle();
+    let kept = |options: &[&str]| -> Vec<&str> {
+        place.run(&[&["create", "one", "f"], options].concat()).succeeded();
+        let told = place.run(&["debug", "dump-archive-items", "one"]).succeeded().out;
+        let item: Value = serde_json::from_str(&told).unwrap();
+        let facts = [
+            ("xattr", told.contains("\"user.note\"")),
+            ("acl", told.contains("\"system.posix_acl_access\"")),
+            ("flags", item["flags"] == 4),
+            ("born", item["birthtime_utc"].is_string()),
+            ("atime", item["atime_utc"].is_string()),
+            ("owner", item["user"].is_string() && item["group"].is_string()),
+        ];
+        facts.into_iter().filter(|(_, there)| *there).map(|(name, _)| name).collect()
+    };
+    let usual = ["xattr", "acl", "flags", "born", "owner"];
+    assert_eq!(kept(&[]), usual);
+    assert_eq!(kept(&["--noxattrs"]), ["acl", "flags", "born", "owner"]);
+    assert_eq!(kept(&["--noacls"]), ["xattr", "flags", "born", "owner"]);
+    assert_eq!(kept(&["--noflags", "--nobirthtime", "--atime"]), ["xattr", "acl", "atime", "owner"]);
+    assert_eq!(kept(&["--numeric-ids", "--noacls", "--noxattrs"]), ["flags", "born"]);
+    assert_eq!(kept(&[]), usual);
 }
