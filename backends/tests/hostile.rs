@@ -14,13 +14,13 @@ use gabion_core::crypto::aead::Suite;
 use gabion_core::crypto::key::Keyring;
 use gabion_core::crypto::key_slot::KeySlot;
 use gabion_core::error::ErrorKind;
-use gabion_core::id::{ChunkId, RepositoryId, SegmentId};
+use gabion_core::id::{ArchiveId, ChunkId, RepositoryId, SegmentId};
 use gabion_core::index::Fragment;
 use gabion_core::limits::SEGMENT_BYTES_MAX;
 use gabion_core::monitor::Silent;
 use gabion_core::ops::compact::{CompactOptions, compact};
 use gabion_core::ops::create::{CreateOptions, Input, Plan, Wanted, create};
-use gabion_core::ops::delete::{Remover, delete};
+use gabion_core::ops::delete::{Remover, delete, remove};
 use gabion_core::ops::extract::{ExtractOptions, extract};
 use gabion_core::repository::{Client, NewRepository, Repository};
 use gabion_core::seal::{Kind, Sealer};
@@ -40,7 +40,7 @@ impl Scene {
     fn new() -> Self {
         let backend = Arc::new(MemoryBackend::new());
         let admin = Store::new(Arc::clone(&backend) as _).unwrap();
-        let hostile = Store::new(Arc::new(PermitBackend::new(backend, Permissions::NoDelete))).unwrap();
+        let hostile = Store::new(Arc::new(PermitBackend::strict(backend, Permissions::NoDelete))).unwrap();
         let new = NewRepository::plain();
         let repository = Repository::create(admin.clone(), Client::default(), &new, &SystemClock).unwrap();
         let slot = admin.list(&Prefix::new("keys").unwrap()).unwrap().remove(0).name;
@@ -222,7 +222,12 @@ fn archives_that_can_not_be_read_stop_the_collector_and_nothing_else() {
         let refused = compact(&scene.repository, &CompactOptions::default(), &SystemClock, &Silent::new()).unwrap_err();
         assert_eq!(refused.kind(), ErrorKind::Damaged);
         scene.restore();
-        scene.admin.delete(&name).unwrap();
+        if kind == Kind::Archive {
+            let id = ArchiveId::from_bytes(sealed.id);
+            remove(&scene.repository, &id, None, &Remover::default(), &SystemClock).unwrap();
+        } else {
+            scene.admin.delete(&name).unwrap();
+        }
     }
     scene.collect_and_restore();
 }

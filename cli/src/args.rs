@@ -223,47 +223,26 @@ pub fn parse_mode(text: &str) -> Result<u32, String> {
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Make a new repository
     RepoCreate(commands::repo_create::Args),
-    /// List the archives of a repository
     RepoList(commands::repo_list::Args),
-    /// Back up files into a new archive
     Create(Box<commands::create::Args>),
-    /// Restore files from an archive
     Extract(commands::extract::Args),
-    /// List the files of an archive
     List(commands::list::Args),
-    /// Remove archives; `compact` gives their room back
     Delete(commands::delete::Args),
-    /// Bring removed archives back, as long as `compact` has not run
     Undelete(commands::undelete::Args),
-    /// Remove archives that no rule keeps; `compact` gives their room back
     Prune(Box<commands::prune::Args>),
-    /// Rename an archive
     Rename(commands::rename::Args),
-    /// Show or change the tags of archives
     Tag(commands::tag::Args),
-    /// Take over the archives of a repository of Borg 1.x
     Import(Box<commands::import::Args>),
-    /// Check that a repository is whole
     Check(commands::check::Args),
-    /// Give back the room of what no archive needs
     Compact(commands::compact::Args),
-    /// Verify and repair the objects of a repository; needs no key
     Scrub(commands::scrub::Args),
-    /// Make archives again without files that should not have been in them
     Recreate(Box<commands::recreate::Args>),
-    /// Copy archives from another repository into this one
     Transfer(Box<commands::transfer::Args>),
-    /// Show where the room of a repository goes
     Analyze(commands::analyze::Args),
-    /// Find files in many archives
     Find(commands::find::Args),
-    /// Show what differs between archives, or from the files as they are now
     Diff(Box<commands::diff::Args>),
-    /// Write an archive as a tar file
     ExportTar(commands::export_tar::Args),
-    /// Make an archive of a tar file
     ImportTar(Box<commands::import_tar::Args>),
     /// Show archives as a file system
     #[cfg(all(feature = "mount", target_os = "linux"))]
@@ -271,29 +250,20 @@ pub enum Command {
     /// Unmount archives that `mount` shows
     #[cfg(all(feature = "mount", target_os = "linux"))]
     Umount(commands::umount::Args),
-    /// Show what is known of archives
     Info(commands::info::Args),
-    /// Show what a repository is, what it holds, and what it survives
     RepoInfo(commands::repo_info::Args),
-    /// Set room aside for the day the store is full
     RepoSpace(commands::repo_space::Args),
-    /// Compress everything in a repository anew
     RepoCompress(commands::repo_compress::Args),
-    /// Delete a repository with everything in it
     RepoDelete(commands::repo_delete::Args),
-    /// Do what a profile says: back up, remove old archives, give room back, check
     Run(commands::run::Args),
     /// Run a command while `compact` deletes no data
     WithLock(commands::with_lock::WithLock),
     /// Let `compact` go on where a program died that kept it away
     BreakLock(commands::with_lock::BreakLock),
-    /// Manage the keys of a repository
     Key(commands::key::Args),
-    /// Give clients that log in by ssh access to repositories of this machine
     Serve(commands::serve::Args),
     /// Measure how fast this machine is
     Benchmark(commands::benchmark::Args),
-    /// Show or clean the copies of stored objects on this machine
     Cache(commands::cache::Args),
     /// Print a script that lets a shell complete commands and options
     Completion(commands::completion::Args),

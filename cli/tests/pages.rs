@@ -173,6 +173,8 @@ fn pages() -> Vec<(String, String)> {
             }
         }
     }
+    // that is the help itself
+    names.retain(|name| name != "docs/cli.md");
     names.sort();
     names.into_iter().map(|name| (name.clone(), page(&name))).collect()
 }

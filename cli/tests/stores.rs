@@ -164,11 +164,14 @@ fn a_bad_line_costs_time_and_nothing_else() {
     assert!(proxy.faults() >= 5, "{} of {}", proxy.faults(), proxy.requests());
 }
 
-/// Kills the server when the second data segment is on its way.
-fn killed_on_the_way<S: Send + 'static>(server: S, port: u16, kill: fn(&mut S)) -> Proxy {
+/// Kills the server when the second data segment is on its way. What becomes of all that is asked after that?
+fn killed_on_the_way<S: Send + 'static>(server: S, port: u16, kill: fn(&mut S), after: Fault) -> Proxy {
     let state = Mutex::new((server, 0));
     Proxy::start(port, move |request| {
-        if request.method == "PUT" && request.target.contains("/segments/") {
+        if state.lock().unwrap().1 >= 2 {
+            return after;
+        }
+        if request.method == "PUT" && request.target.contains("segments") {
             let (server, segments) = &mut *state.lock().unwrap();
             *segments += 1;
             if *segments == 2 {
@@ -178,6 +181,9 @@ fn killed_on_the_way<S: Send + 'static>(server: S, port: u16, kill: fn(&mut S)) 
         Fault::Pass
     })
 }
+
+/// Another server may have got the port of one that was killed for good.
+const NOBODY: Fault = Fault::CutRequest;
 
 /// What is under way when the server dies fails, and says what to do.
 fn fails_when_it_is_killed(away: &Away) {
@@ -205,7 +211,7 @@ fn a_server_that_is_killed_loses_nothing_that_was_finished() {
     let directory = tempfile::tempdir().unwrap();
     let server = S3Server::start(directory.path());
     let port = server.port;
-    let proxy = killed_on_the_way(server, port, S3Server::kill);
+    let proxy = killed_on_the_way(server, port, S3Server::kill, Fault::Pass);
     let away = Away::new(servers::url(proxy.port, "r"));
     fails_when_it_is_killed(&away);
     let _again = S3Server::start_at(directory.path(), port);
@@ -217,7 +223,7 @@ fn a_webdav_server_that_is_killed_loses_nothing_that_was_finished() {
     let directory = tempfile::tempdir().unwrap();
     let Some(server) = servers::webdav(directory.path()) else { return };
     let port = server.port;
-    let proxy = killed_on_the_way(server, port, Program::kill);
+    let proxy = killed_on_the_way(server, port, Program::kill, Fault::Pass);
     let away = Away::new(servers::webdav_url(proxy.port, "r"));
     fails_when_it_is_killed(&away);
     let _again = servers::webdav_at(directory.path(), port);
@@ -230,12 +236,12 @@ fn servers_that_are_killed_for_good_are_told() {
     let directory = tempfile::tempdir().unwrap();
     if let Some(azure) = servers::azurite(directory.path()) {
         let port = azure.port;
-        let proxy = killed_on_the_way(azure, port, Program::kill);
+        let proxy = killed_on_the_way(azure, port, Program::kill, NOBODY);
         fails_when_it_is_killed(&Away::new(servers::azurite_url(proxy.port, "r")));
     }
     if let Some(moto) = servers::moto() {
         let port = moto.port;
-        let proxy = killed_on_the_way(moto, port, Program::kill);
+        let proxy = killed_on_the_way(moto, port, Program::kill, NOBODY);
         fails_when_it_is_killed(&Away::new(servers::google_url(proxy.port, "r")));
     }
 }
@@ -245,7 +251,7 @@ fn a_server_that_comes_back_in_time_is_waited_for() {
     let directory = tempfile::tempdir().unwrap();
     let server = S3Server::start(directory.path());
     let port = server.port;
-    let proxy = killed_on_the_way(server, port, S3Server::kill);
+    let proxy = killed_on_the_way(server, port, S3Server::kill, Fault::Pass);
     let away = Away::new(servers::url(proxy.port, "r"));
     away.large_files();
     away.run(&["repo-create", "-e", "none"]).succeeded();

@@ -112,7 +112,7 @@ impl Pieces {
     /// A new piece, from `start` to `end` or beyond.
     fn add(&mut self, name: &ObjectName, start: u64, end: u64) -> Arc<Piece> {
         let own = || self.kept.iter().filter(|piece| piece.name == *name);
-        let grown = |piece: &Arc<Piece>| ((piece.end - piece.start) * GROWTH).min(self.piece_bytes_max());
+        let grown = |piece: &Arc<Piece>| (piece.end - piece.start).saturating_mul(GROWTH).min(self.piece_bytes_max());
         let near = own().filter(|piece| piece.end <= start && start - piece.end <= grown(piece));
         let wanted = start.saturating_add(near.map(grown).max().unwrap_or(0));
         let there = self.sizes.get(name).copied().unwrap_or(0).min(wanted).max(end);
@@ -169,12 +169,12 @@ impl Backend for AheadBackend {
         let read = self.joined(&cover, start, end).await;
         let is_whole = cover.iter().all(|piece| start <= piece.start && piece.end <= end);
         match read {
-            // A list may tell of more than there is to read.
-            Err(error) if is_finding(&error) && !is_whole => {
+            Ok(bytes) => Ok(bytes),
+            Err(error) => {
                 self.pieces().forget(name);
-                self.inner.get(name, range).await
+                // A list may tell of more than there is to read.
+                if is_finding(&error) && !is_whole { self.inner.get(name, range).await } else { Err(error) }
             }
-            read => read,
         }
     }
 

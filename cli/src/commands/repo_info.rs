@@ -152,10 +152,9 @@ impl Facts<'_> {
         if self.session.is_damaged() {
             table.push(("Damage", "data may be missing".to_owned()));
         }
-        table.push(("Survives", self.health.survives()));
         let told = requests.map(|stores| requests::lines(&stores, units));
         table.extend(told.into_iter().flatten().map(|line| ("Requests", line)));
-        Ok(rows(&table) + &self.series_text(context))
+        Ok(format!("{}{}\n{}", rows(&table), self.series_text(context), rows(&[("Survives", self.health.survives())])))
     }
 
     fn json(&self, context: &Context, requests: Option<Vec<StoreTrace>>) -> Result<String> {
