@@ -20,9 +20,7 @@ pub fn for_error(error: &Error) -> Option<&'static str> {
             "all can read what is stored there; if that is meant to be: confirm once by \
              GABION_UNKNOWN_UNENCRYPTED_REPO_ACCESS_IS_OK=yes"
         }
-        ErrorKind::EncryptionChanged => {
-            "no repository does that by itself: do not use it before you know what happened"
-        }
+        ErrorKind::EncryptionChanged => "no repository does that by itself: find out what happened before you use it",
         ErrorKind::KeyNotFound => {
             "if the key was exported, bring it back with `gabion key import`; GABION_KEY_FILE names a key file"
         }
@@ -121,8 +119,10 @@ const UNCHANGED: &str = "nothing under `debug` changes a repository";
 const NO_MANIFEST: &str = "there is no manifest: `gabion repo-list --json` lists the archives";
 
 /// What programs of this grammar have, by a command of this one and what is missing in it, and why.
-const ABSENT: [(&str, &str, &str); 33] = [
+const ABSENT: [(&str, &str, &str); 41] = [
     ("", "webdav", "`gabion mount` shows archives as files, which any server of files can hand on"),
+    ("", "config", "what a repository is does not change"),
+    ("", "upgrade", "a repository needs no upgrade; one of Borg 1.x is taken over by `gabion import`"),
     ("", "--cockpit", "--progress shows how far the work is"),
     ("", "--config", "the configuration is in a place of its own, GABION_CONFIG_DIR names another one"),
     ("", "--print_config", "`gabion help environment` says where the configuration is"),
@@ -170,6 +170,12 @@ const ABSENT: [(&str, &str, &str); 33] = [
     ("debug", "format-obj", UNCHANGED),
     ("debug", "dump-manifest", NO_MANIFEST),
     ("debug", "search-repo-objs", "what is stored is encrypted: `gabion find` looks for files"),
+    ("debug", "dump-hints", "there are no hints"),
+    ("debug dump-repo-objs", "--ghost", "every object that is stored is listed"),
+    ("debug dump-repo-objs", "--segment", "every object that is stored is listed"),
+    ("debug dump-repo-objs", "--offset", "every object that is stored is listed"),
+    ("key", "migrate-to-repokey", "`gabion key change-location repokey` moves a key into the repository"),
+    ("key", "export-related-secrets", "`gabion repo-create --other-repo` makes a related repository"),
     ("debug", "refcount-obj", "nothing counts references: `gabion analyze` tells what archives need"),
 ];
 

@@ -112,7 +112,7 @@ pub fn translate(started: Started) -> Result<Translated, Failure> {
         return Ok(Translated::Answer(format!("borg {} (gabion {})\n", generation.version(), env!("PROGRAM_VERSION"))));
     }
     let mut rewriting = options::rewritten(line)?;
-    verbs::settle(&mut rewriting, &variables)?;
+    verbs::settle(&mut rewriting, &variables);
     variables.extend(rewriting.variables.into_iter().map(|(name, value)| (name.into(), value.into())));
     let program = words.into_iter().next().unwrap_or_default();
     let borg = Some(Borg { generation, notes: rewriting.notes });
@@ -224,6 +224,9 @@ mod tests {
             ("borg list --json-lines R::A", "list --json-lines --repo=R --format={source}{linktarget}{health} -- A"),
             ("borg --remote-path borg serve --append-only", "serve --permissions=no-delete"),
             ("borg --iec repo-space -r R", "repo-space --repo=R"),
+            ("borg debug dump-archive R::A f", "debug dump-archive --repo=R -- A f"),
+            ("borg debug get-obj R config f", "debug get-obj --repo=R -- config f"),
+            ("borg version R", "version --repo=R"),
             ("borg nonsense --x y", "nonsense --x -- y"),
         ] {
             assert_eq!(becomes(line, &[]), own, "{line}");

@@ -8,7 +8,6 @@ use std::ffi::{OsStr, OsString};
 use super::line::Given;
 use super::options::Rewriting;
 use super::{MOUNT_SOURCE, keys, location};
-use crate::exit_code::Failure;
 
 /// What the first word is, as Borg 1 has it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,7 +38,7 @@ const fn verb(name: &'static str, natives: &'static [&'static str], first: First
 }
 
 /// All of them.
-pub const VERBS: [Verb; 28] = [
+pub const VERBS: [Verb; 34] = [
     verb("init", &["repo-create"], First::Repository),
     verb("repo-create", &["repo-create"], First::Repository),
     verb("rcreate", &["repo-create"], First::Repository),
@@ -68,15 +67,12 @@ pub const VERBS: [Verb; 28] = [
     verb("key export", &["key export"], First::RepositoryAndMore),
     verb("key import", &["key import"], First::RepositoryAndMore),
     verb("key change-passphrase", &["key change-passphrase"], First::Repository),
-];
-
-/// Commands Borg has and this program needs no more.
-const GONE: [(&str, &str); 5] = [
-    ("config", "what a repository is does not change"),
-    ("upgrade", "a repository needs no upgrade; one of Borg 1.x is taken over by `gabion import`"),
-    ("key migrate-to-repokey", "`gabion key export` and `gabion key import --key-location repokey` move a key"),
-    ("key export-related-secrets", "`gabion repo-create --other-repo` makes a related repository"),
-    ("debug dump-hints", "there are no hints"),
+    verb("debug dump-archive", &["debug dump-archive"], First::Archive),
+    verb("debug dump-archive-items", &["debug dump-archive-items"], First::Archive),
+    verb("debug dump-repo-objs", &["debug dump-repo-objs"], First::Repository),
+    verb("debug get-obj", &["debug get-obj"], First::RepositoryAndMore),
+    verb("debug id-hash", &["debug id-hash"], First::RepositoryAndMore),
+    verb("version", &["version"], First::Repository),
 ];
 
 /// What makes `info` and `delete` mean archives.
@@ -91,12 +87,9 @@ impl Verb {
 }
 
 /// Puts the words in their places, and gives the command its name.
-pub fn settle(to: &mut Rewriting, variables: &[(OsString, OsString)]) -> Result<(), Failure> {
+pub fn settle(to: &mut Rewriting, variables: &[(OsString, OsString)]) {
     let name = to.line.verb.join(" ");
-    if let Some((_, why)) = GONE.iter().find(|(gone, _)| *gone == name) {
-        return Err(Failure::command(format!("`{name}` is not there: {why}")));
-    }
-    let Some(verb) = Verb::find(&name) else { return Ok(()) };
+    let Some(verb) = Verb::find(&name) else { return };
     let by_word = verb.takes_repository(to, variables);
     let archive = if by_word { take_location(to) } else { None };
     let own = match verb.name {
@@ -111,7 +104,6 @@ pub fn settle(to: &mut Rewriting, variables: &[(OsString, OsString)]) -> Result<
         place(archive, own, to);
     }
     complete(own, to);
-    Ok(())
 }
 
 impl Verb {
