@@ -161,8 +161,8 @@ impl Default for Client {
 impl Repository {
     /// Makes a new repository in an empty store and opens it.
     ///
-    /// The object `config` is written last, and then a copy of it: a store with neither holds no repository. If that fails, as
-    /// on a full disk, what was put before it goes again, as far as the store allows.
+    /// The object `config` is written last, and then a copy of it: a store with neither holds no repository. If `config` can
+    /// not be written, as on a full disk, what was put before it goes again, as far as the store allows.
     /// Fails with `RepositoryExists` or, where foreign objects lie, `NotARepository`.
     pub fn create(store: Store, client: Client, new: &NewRepository<'_>, clock: &dyn Clock) -> Result<Self> {
         Self::create_with(store, client, new, clock, &mut Keyring::generate)
@@ -209,9 +209,12 @@ impl Repository {
             .and_then(|()| store.put(&name, Payload::from(bytes.clone())));
         if let Err(error) = put {
             // Of what the store did not refuse for good something may still arrive.
-            if error.retry() == Retry::Permanent {
+            // Where `config` came to lie all the same, or somebody else's, it needs what was put before it.
+            let is_absent = || store.head(&name).is_err_and(|error| error.kind() == ErrorKind::NotFound);
+            if error.retry() == Retry::Permanent && is_absent() {
                 let _ = slots.forget(location, &key_id);
-                withdraw(&store);
+                let _ = reserve::give_up_all(&store);
+                let _ = withdraw_epoch(&store);
             }
             return Err(error);
         }
@@ -221,11 +224,9 @@ impl Repository {
         }
         let opened_by = OpenedBy { id: key_id, location: new.slot.location };
         let made = Self::assemble(store, client, (bytes.into(), config), keyring, opened_by, None)?;
-        match made.restore_config(&identity::copy_name()) {
-            // A collection makes it when there is room.
-            Err(error) if error.kind() != ErrorKind::NoSpace => Err(error),
-            _ => Ok(made),
-        }
+        // The repository is there: what fails now is made up for by a collection.
+        let _ = made.restore_config(&identity::copy_name());
+        Ok(made)
     }
 
     /// Opens a repository. `ask` is called only if a slot needs a passphrase.
@@ -410,14 +411,6 @@ fn refuse_occupied(store: &Store) -> Result<()> {
         },
     };
     Err(error.with("repository", store.location()))
-}
-
-/// Takes away what a repository begins with, if nobody else has made one meanwhile. What stays has to be deleted by people.
-fn withdraw(store: &Store) {
-    if store.head(&config_name()).is_err_and(|error| error.kind() == ErrorKind::NotFound) {
-        let _ = reserve::give_up_all(store);
-        let _ = withdraw_epoch(store);
-    }
 }
 
 /// Something that lies in a store without `config`. A store that holds what can not be an object is occupied too.
