@@ -44,6 +44,14 @@ pub(super) async fn bring_back(session: &Session, place: &str) -> SftpResult<boo
     }
     let mut fs = session.sftp.fs();
     let aside = path(place);
+    if session.sftp.support_posix_rename() {
+        // There a rename replaces what is in the place.
+        match fs.symlink_metadata(place).await {
+            Err(error) if is_missing(&error) => {}
+            Err(error) => return Err(error),
+            Ok(_) => return Ok(true),
+        }
+    }
     match fs.rename(&aside, place).await {
         // Servers do not say why.
         Err(error) if !is_missing(&error) => {

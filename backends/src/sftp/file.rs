@@ -55,7 +55,10 @@ pub(super) async fn put(session: &Session, name: &ObjectName, payload: &Payload)
     if let Err(error) = published {
         // What has to be told is why, not how the cleaning went.
         let _ = session.sftp.fs().remove_file(&temporary).await;
-        let _ = aside::bring_back(session, &place).await;
+        // Where a server renames over files nothing stepped aside for this put.
+        if !session.sftp.support_posix_rename() {
+            let _ = aside::bring_back(session, &place).await;
+        }
         return Err(call.explain_full(error, payload).await);
     }
     Ok(())

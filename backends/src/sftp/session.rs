@@ -24,6 +24,8 @@ pub(super) struct Remote {
     target: Target,
     options: SshOptions,
     current: Arc<Reconnect<Session>>,
+    /// Whether a list showed what stepped aside for a put, over whichever connection.
+    found_aside: Arc<AtomicBool>,
     /// Taken when this is dropped.
     runtime: Mutex<Option<Runtime>>,
     handle: tokio::runtime::Handle,
@@ -39,6 +41,7 @@ impl Remote {
             target: target.clone(),
             options: options.clone(),
             current: Arc::new(Reconnect::new(None)),
+            found_aside: Arc::default(),
             runtime: Mutex::new(Some(runtime)),
             handle,
         })
@@ -75,9 +78,10 @@ impl Remote {
         F: Future<Output = Result<T>> + Send + 'static,
     {
         let (current, target, options) = (Arc::clone(&self.current), self.target.clone(), self.options.clone());
-        let asked = Instant::now();
+        let (asked, found_aside) = (Instant::now(), Arc::clone(&self.found_aside));
         async move {
-            let (host, connect) = (target.clone(), async move { Session::connect(&target, &options).await });
+            let (host, connect) =
+                (target.clone(), async move { Session::connect(&target, &options, found_aside).await });
             let session = current.get(asked, Session::is_alive, connect).await;
             let session = session.map_err(|loss| loss.of_host(&host))?;
             let _awaited = session.link.expect_answer();
@@ -106,12 +110,12 @@ pub(super) struct Session {
     /// The directory of the repository, without a slash at its end.
     pub root: String,
     /// Whether a list showed what stepped aside for a put.
-    pub found_aside: AtomicBool,
+    pub found_aside: Arc<AtomicBool>,
     link: Arc<Link>,
 }
 
 impl Session {
-    async fn connect(target: &Target, options: &SshOptions) -> Result<Arc<Self>, Loss> {
+    async fn connect(target: &Target, options: &SshOptions, found_aside: Arc<AtomicBool>) -> Result<Arc<Self>, Loss> {
         let mut command = Command::from(options.command.sftp(target));
         let child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
         let mut child = child.map_err(|error| Loss::not_started(error.to_string()))?;
@@ -138,7 +142,7 @@ impl Session {
             }
         };
         let root = if target.path == "/" { "" } else { target.path.trim_end_matches('/') };
-        Ok(Arc::new(Self { sftp, root: root.to_owned(), found_aside: AtomicBool::new(false), link }))
+        Ok(Arc::new(Self { sftp, root: root.to_owned(), found_aside, link }))
     }
 
     fn is_alive(&self) -> bool {
