@@ -91,6 +91,9 @@ pub fn open(location: &Location, access: Access, options: &OpenOptions) -> Resul
 
 /// As [`open`], with what a scrub examines.
 pub fn open_for_scrub(location: &Location, access: Access, options: &OpenOptions) -> Result<Opened> {
+    if access != Access::Existing {
+        options.permissions.require_all("change what a repository consists of")?;
+    }
     let limits = Limits {
         connections: options.connections,
         upload: options.upload_limit.map(Bandwidth::new),

@@ -188,12 +188,14 @@ impl ErasureBackend {
     /// for every put has one part to spare, and is filled again.
     async fn clean(&self, name: &ObjectName, set: &Set, task: Task, mut sight: Sight) -> Result<Examined> {
         sight.examined.state = State::Leftover;
-        while task == Task::Clean && sight.answers.iter().all(|answer| !matches!(answer, Answer::Silence)) {
-            let rest = sight.answers.iter().position(|answer| !matches!(answer, Answer::Nothing));
-            let Some(store) = rest.and_then(|number| set.slots[number].store()) else {
-                sight.examined.state = State::Removed;
+        for (number, slot) in set.slots.iter().enumerate() {
+            if task != Task::Clean || sight.answers.iter().any(|answer| matches!(answer, Answer::Silence)) {
                 break;
-            };
+            }
+            if matches!(sight.answers[number], Answer::Nothing) {
+                continue;
+            }
+            let Some(store) = slot.store() else { break };
             if let Err(error) = store.delete(name).await {
                 sight.examined.trouble = Some(error);
                 break;
@@ -202,6 +204,9 @@ impl ErasureBackend {
             if !matches!(judge(&sight.answers, self.needed(), |part| part.header.generation), Verdict::Missing) {
                 return self.examine(name, Task::Repair).await;
             }
+        }
+        if sight.answers.iter().all(|answer| matches!(answer, Answer::Nothing)) {
+            sight.examined.state = State::Removed;
         }
         Ok(sight.examined)
     }
