@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
+use futures_util::future::try_join_all;
 use futures_util::stream::{BoxStream, StreamExt};
 use gabion_core::backend::{Backend, ByteRange, Capabilities, ObjectMeta, ObjectName, Payload, Prefix, PutMode};
 use gabion_core::error::{Result, is_finding};
@@ -72,8 +73,8 @@ impl AheadBackend {
     /// The bytes from `start` to `end`, which these pieces cover.
     async fn joined(&self, pieces: &[Arc<Piece>], start: u64, end: u64) -> Result<Bytes> {
         let mut joined = BytesMut::new();
-        for piece in pieces {
-            let bytes = self.read(piece).await?;
+        let read = try_join_all(pieces.iter().map(|piece| self.read(piece))).await?;
+        for (piece, bytes) in pieces.iter().zip(read) {
             let part = start.max(piece.start) - piece.start..end.min(piece.end) - piece.start;
             let part = bytes.slice(part.start as usize..part.end as usize);
             if pieces.len() == 1 {
@@ -120,7 +121,9 @@ impl Pieces {
         let end = others.fold(there, u64::min);
         let piece = Arc::new(Piece { name: name.clone(), start, end, bytes: OnceCell::new() });
         self.kept.push_back(Arc::clone(&piece));
-        if self.kept.len() > self.kept_max {
+        let bytes =
+            |kept: &VecDeque<Arc<Piece>>| kept.iter().map(|piece| piece.end - piece.start).fold(0, u64::saturating_add);
+        while self.kept.len() > 1 && (self.kept.len() > self.kept_max || bytes(&self.kept) > BYTES_MAX as u64) {
             self.kept.pop_front();
         }
         piece
@@ -250,6 +253,19 @@ mod tests {
         let (calls, bytes) = ranges(&trace);
         // 100 003, four times as much, and again; then 4 MiB each.
         assert!(calls == 11 && bytes == content.len() as u64, "{calls} calls, {bytes} bytes");
+    }
+
+    #[test]
+    fn long_frames_are_kept_no_longer_than_there_is_room() {
+        let (store, name, content, _) = segment(64 * MIB as u32);
+        runtime().block_on(async {
+            for offset in (0..content.len() as u64).step_by(8 * MIB) {
+                let got = store.get(&name, ByteRange::Exact { offset, length: 8 * MIB as u64 }).await.unwrap();
+                assert!(got == content[offset as usize..][..8 * MIB]);
+                let kept: u64 = store.pieces().kept.iter().map(|piece| piece.end - piece.start).sum();
+                assert!(kept <= BYTES_MAX as u64, "{kept}");
+            }
+        });
     }
 
     #[test]

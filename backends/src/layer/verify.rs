@@ -11,6 +11,7 @@ use futures_util::stream::BoxStream;
 use gabion_core::backend::{Backend, ByteRange, Capabilities, ObjectMeta, ObjectName, Payload, Prefix, PutMode};
 use gabion_core::crypto::envelope::{Kind, verify_tail};
 use gabion_core::error::Result;
+use gabion_core::repository::Named;
 
 use crate::{erasure, parity};
 
@@ -30,7 +31,7 @@ impl VerifyBackend {
 /// Whether an object of this name ends in a tail.
 fn has_tail(name: &ObjectName) -> bool {
     let under = |namespace: &str| name.as_str().strip_prefix(namespace).is_some_and(|rest| rest.starts_with('/'));
-    name.as_str() == Kind::Config.namespace() || Kind::all().any(|kind| kind != Kind::Config && under(kind.namespace()))
+    Named::of(name) == Named::Config || Kind::all().any(|kind| kind != Kind::Config && under(kind.namespace()))
 }
 
 /// Whether these bytes are just what was put under this name: by the engine, or by a redundancy layer over it.
@@ -141,7 +142,16 @@ mod tests {
             append_tail(&mut whole);
             let mut broken = whole.clone();
             broken[0] ^= 1;
-            for name in ["config", "keys/a", "segments/a", "index/0.a", "archives/a", "removed/a.b", "gc/doom/a"] {
+            for name in [
+                "config",
+                "spare/identity",
+                "keys/a",
+                "segments/a",
+                "index/0.a",
+                "archives/a",
+                "removed/a.b",
+                "gc/doom/a",
+            ] {
                 let name = named(name);
                 for bad in [&broken[..], &whole[1..], &whole[..whole.len() - 1], b""] {
                     let error = store.put(&name, bad.to_vec().into(), PutMode::Write).await.unwrap_err();
