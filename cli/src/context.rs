@@ -333,7 +333,8 @@ impl Context {
         let (key_files, state): (KeyFiles, Arc<dyn LocalState>) = match self.directories() {
             Ok(found) => (Arc::new(DirectoryState::new(found.keys)), Arc::new(DirectoryState::new(found.data))),
             Err(error) => {
-                let message = format!("{error}; going on without key files, and nothing is remembered");
+                let without = if self.environment.key_file().is_some() { "" } else { "without key files, and " };
+                let message = format!("{error}; going on {without}with nothing remembered");
                 self.speaker().log(Level::Warning, None, &message);
                 (Arc::new(NoKeyFiles { reason: error.to_string() }), Arc::new(MemoryState::default()))
             }

@@ -193,11 +193,15 @@ impl Environment {
         Self(others.map(|(name, value)| (*name, value.clone())).collect())
     }
 
-    /// Takes the passphrase from where `first` has it, unless there is another one.
+    /// Takes the passphrase from where `first` has it, unless there is another one; and likewise the permissions it keeps to.
     ///
     /// # Errors
     /// A descriptor can be read only once.
     pub fn share_passphrase(&mut self, first: &Self) -> Result<(), Failure> {
+        let restricts = "GABION_REPO_PERMISSIONS";
+        if let Some(permissions) = first.0.get(restricts).filter(|_| !self.0.contains_key(restricts)) {
+            self.0.insert(restricts, permissions.clone());
+        }
         if self.tells_passphrase()? {
             return Ok(());
         }

@@ -118,8 +118,12 @@ impl Profile {
 
     /// The options a command has by default; `words` are its names, such as `key export`.
     pub fn options(&self, words: &[String]) -> impl Iterator<Item = &String> {
-        let own = self.commands.get(&words.join(" "));
-        self.options.iter().chain(own.into_iter().flatten())
+        self.options.iter().chain(self.own_options(words))
+    }
+
+    /// Those of one command alone.
+    pub fn own_options(&self, words: &[String]) -> impl Iterator<Item = &String> {
+        self.commands.get(&words.join(" ")).into_iter().flatten()
     }
 
     /// Sets its variables, whatever the environment says.

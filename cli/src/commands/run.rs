@@ -161,8 +161,13 @@ impl Run<'_> {
 
     fn step(&self, place: &str, step: Step) -> Result<u8> {
         let home = self.context.environment.path("HOME").and_then(|home| home.into_os_string().into_string().ok());
-        let mut words = self.context.common.words();
-        let mut own = vec![format!("--repo=@{place}"), step.to_string()];
+        let mut words = vec![OsString::from(step.to_string())];
+        if place != self.name {
+            // The others' place is told by their own profile; what is typed outweighs both.
+            words.extend(self.profile.own_options(&[step.to_string()]).map(OsString::from));
+        }
+        words.extend(self.context.common.words());
+        let mut own = vec![format!("--repo=@{place}")];
         if self.args.dry_run {
             match step {
                 Step::Check => {
@@ -171,9 +176,6 @@ impl Run<'_> {
                 }
                 Step::Create | Step::Prune | Step::Compact => own.push("--dry-run".to_owned()),
             }
-        }
-        if place != self.name {
-            own.extend(self.profile.options(&[step.to_string()]).cloned());
         }
         own.extend(self.routine.words(step, home.as_deref()));
         words.extend(own.into_iter().map(OsString::from));
