@@ -15,7 +15,7 @@ fn the_debian_package_brings_everything() {
     }
     let place = Place::bare();
     let mut make = Command::new("sh");
-    make.arg(project().join("docs/packaging/deb")).arg(PROGRAM).arg(place.path("made"));
+    make.arg(project().join("docs/packaging/deb")).arg(PROGRAM).arg("made").current_dir(place.path("."));
     // How small it gets is no question here.
     Run::of(make.env("DPKG_DEB_COMPRESSOR_LEVEL", "1")).succeeded();
     let package = fs::read_dir(place.path("made")).unwrap().next().unwrap().unwrap().path();
