@@ -30,6 +30,8 @@ pub enum WriteFault {
     Temporary(ErrorKind),
     /// The call is carried out, but its answer is lost: a time-out that repeating may cure.
     AnswerLost,
+    /// The call is carried out, and is said to have failed for good: the object is there, but may not survive a power cut.
+    RefusedAfter(ErrorKind),
 }
 
 /// What becomes of a get, head or list.
@@ -161,6 +163,10 @@ impl FaultyBackend {
             Some(WriteFault::DieBefore | WriteFault::DieAndLandLate) => {}
             Some(WriteFault::Permanent(kind)) => return Err(failure(kind, operation, &name)),
             Some(WriteFault::Temporary(kind)) => return Err(failure(kind, operation, &name).temporary()),
+            Some(WriteFault::RefusedAfter(kind)) => {
+                self.carry_out(change).await?;
+                return Err(failure(kind, operation, &name));
+            }
             Some(WriteFault::AnswerLost) => {
                 self.carry_out(change).await?;
                 return Err(failure(ErrorKind::TimedOut, operation, &name).temporary());

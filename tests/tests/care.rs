@@ -6,7 +6,7 @@ use gabion_core::backend::Store;
 use gabion_core::error::ErrorKind;
 use gabion_core::ops::compact::{CompactOptions, recompress};
 use gabion_core::ops::erase::{erase, extent};
-use gabion_core::repository::{Client, ClosedRepository};
+use gabion_core::repository::{Client, ClosedRepository, NewRepository, Repository};
 use gabion_tests::{FaultyBackend, Notes, Objects, WriteFault};
 
 use crate::engine::{archives, backed_up, clock, differences, new_repository, open, options};
@@ -14,6 +14,36 @@ use crate::life::Story;
 
 fn closed(objects: &Objects) -> ClosedRepository {
     ClosedRepository::look(Store::new(objects.backend()).unwrap(), Client::default()).unwrap()
+}
+
+/// Whatever call fails for good: either there is a repository that opens, or one can be made there.
+#[test]
+fn a_creation_that_fails_has_made_it_or_can_be_repeated() {
+    use WriteFault::{Permanent, RefusedAfter};
+    let create = |backend| {
+        Repository::create(Store::new(backend).unwrap(), Client::default(), &NewRepository::plain(), &clock()).map(drop)
+    };
+    for fault in [Permanent, RefusedAfter] {
+        let (mut made, mut failed) = (0, 0);
+        for call in 1.. {
+            let objects = Objects::new();
+            let faulty = FaultyBackend::new(objects.backend()).on_write(call, fault(ErrorKind::NoSpace));
+            let done = create(Arc::new(faulty.clone()));
+            match open(objects.backend()) {
+                Ok(_) => made += 1,
+                Err(error) => {
+                    assert!(done.is_err(), "{fault:?} {call}: {error}", fault = fault(ErrorKind::NoSpace));
+                    failed += 1;
+                    create(objects.backend()).unwrap();
+                    open(objects.backend()).unwrap();
+                }
+            }
+            if faulty.writes() < call {
+                break;
+            }
+        }
+        assert!(made >= 2 && failed >= 3, "{made} {failed}");
+    }
 }
 
 #[test]

@@ -249,7 +249,9 @@ fn a_client_that_can_not_remember_backs_up_all_the_same() {
     }
     let (options, notes) = (CompactOptions { writer: options().writer, ..CompactOptions::default() }, Notes::new());
     compact(&machine.open(&objects), &options, &clock(), &notes).unwrap();
-    assert!(notes.complaints()[0].contains("can not be read"), "{:?}", notes.complaints());
+    let told = notes.complaints();
+    // It looks twice, and tells that once; what it remembers of pendings is another thing.
+    assert_eq!(told.iter().filter(|told| told.contains("can not be read")).count(), 1, "{told:?}");
 }
 
 #[test]
@@ -265,7 +267,8 @@ fn a_memory_full_of_nonsense_does_no_harm() {
         state.put(&name, &value[..value.len() / 2]).unwrap();
     }
     let (again, told) = machine.backs_up(&objects, &source);
-    assert!(told.len() == 1 && told[0].contains("can not be read"), "{told:?}");
+    // It looks twice, and tells that once; what it remembers of pendings is another thing.
+    assert_eq!(told.iter().filter(|told| told.contains("can not be read")).count(), 1, "{told:?}");
     assert_eq!(again.record.base, Some(made.id));
     assert_eq!(differences(&objects, &again.record, &source), Vec::<String>::new());
 }

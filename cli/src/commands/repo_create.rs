@@ -176,14 +176,12 @@ fn place(context: &Context) -> Result<Store> {
 
 /// Nobody shall invent a passphrase for a repository that exists. The engine checks again.
 fn refuse_existing(store: &Store) -> Result<()> {
-    let config = gabion_core::backend::ObjectName::new("config")?;
-    match store.head(&config) {
-        Ok(_) => {
+    match gabion_core::repository::is_there(store)? {
+        true => {
             let error = Error::new(ErrorKind::RepositoryExists, "create repository");
             Err(error.with("repository", store.location()).into())
         }
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
-        Err(error) => Err(error.into()),
+        false => Ok(()),
     }
 }
 

@@ -123,7 +123,7 @@ fn forget(client: &Client, id: &RepositoryId) -> Result<(), Failure> {
 
 /// Removes the folders of a repository and its directory, as far as they are empty: other things may lie there.
 fn remove_folders(path: &Path) {
-    for namespace in ERASURE.into_iter().chain([KEYS]) {
+    for namespace in ERASURE.into_iter().chain([KEYS, "spare"]) {
         let top = namespace.split('/').next().unwrap_or(namespace);
         remove_empty(&path.join(top));
     }

@@ -165,7 +165,9 @@ impl<'a> History<'a> {
     /// What is remembered; nothing, and that is told, if it can not be read.
     fn remembered(&self, monitor: &dyn Monitor) -> Result<Memory> {
         let memory = self.repository.state().get(&self.name).and_then(|bytes| Memory::of(bytes.as_deref()));
-        if let Some(why) = self.repository.unremembered().or(memory.as_ref().err()) {
+        if let Some(why) = self.repository.unremembered().or(memory.as_ref().err())
+            && self.repository.tells_unremembered()
+        {
             warn(monitor, history("what was remembered of it can not be read").with("because", why));
         }
         memory.or_else(|_| Memory::new())

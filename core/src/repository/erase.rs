@@ -1,17 +1,17 @@
 //! Erasing a repository: its own objects, and nothing else that lies in the store.
 //!
 //! The order is such that what is left after every step says what it is. Archives go first, so the rest needs nothing
-//! that is gone; keys and then `config` go last, so that until then it is a repository, which can be looked at and
+//! that is gone; keys and then `config` and its copy go last, so that until then it is a repository, which can be looked at and
 //! erased again.
 
-use super::identity::config_name;
+use super::identity::{config_name, copy_name};
 use super::{ClosedRepository, Prefix};
 use crate::backend::ObjectMeta;
 use crate::error::Result;
 use crate::id::parse_object_id;
 
 /// The namespaces of a repository, in the order in which they are erased; keys and `config` come after them.
-pub const ERASURE: [&str; 14] = [
+pub const ERASURE: [&str; 13] = [
     "archives",
     "pending",
     "index",
@@ -25,7 +25,6 @@ pub const ERASURE: [&str; 14] = [
     "locks",
     "reserve",
     "quarantine",
-    "spare",
 ];
 /// The namespace of key slots, which are erased last but `config`.
 pub const KEYS: &str = "keys";
@@ -51,7 +50,8 @@ impl ClosedRepository {
     /// The end: the keys, then what makes it a repository. Only after all of [`ERASURE`].
     pub fn erase_identity(&self) -> Result<()> {
         self.objects(KEYS)?.iter().try_for_each(|key| self.erase_object(key))?;
-        self.object_store().delete(&config_name())
+        self.object_store().delete(&config_name())?;
+        self.object_store().delete(&copy_name())
     }
 }
 
@@ -66,7 +66,6 @@ fn is_ours(namespace: &str, name: &str) -> bool {
                 && hash.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
         }),
         "reserve" => name.bytes().all(|byte| byte.is_ascii_digit()),
-        "spare" => name == "identity",
         _ => id(name),
     }
 }
@@ -84,7 +83,6 @@ mod tests {
             ("index", &*fragment, &*id),
             ("removed", &*removal, &*id),
             ("reserve", "12", "x"),
-            ("spare", "identity", "x"),
             ("keys", &*id, "backup.key"),
             ("quarantine", "segments.ab.0123456789abcdef", "notes.txt"),
         ] {

@@ -20,6 +20,18 @@ pub(super) fn is_config(name: &str) -> bool {
     matches!(name, "config" | "spare/identity")
 }
 
+/// Whether there is a repository: its `config`, or the copy of that.
+pub fn is_there(store: &Store) -> Result<bool> {
+    for name in [config_name(), copy_name()] {
+        match store.head(&name) {
+            Ok(_) => return Ok(true),
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(false)
+}
+
 /// The object `config` and what it says; or its copy, if it is gone or spoilt.
 pub(super) fn read_config(store: &Store) -> Result<(Bytes, Config)> {
     let first = match read(store, &config_name()) {
@@ -129,6 +141,8 @@ mod tests {
                 }
                 let opened = open(&store).unwrap();
                 assert_eq!(opened.config(), made.config());
+                let again = Repository::create(store.clone(), Client::default(), &NewRepository::plain(), &SystemClock);
+                assert_eq!(again.unwrap_err().kind(), ErrorKind::RepositoryExists);
                 let never_made = spoilt.is_none() && name == copy_name();
                 let named: Vec<ObjectName> =
                     opened.spoilt_configs().unwrap().into_iter().map(|(name, _)| name).collect();

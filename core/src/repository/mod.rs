@@ -5,6 +5,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 
@@ -51,6 +52,7 @@ pub use collector::Collector;
 pub use commit::{NewArchive, Resolve};
 pub use config::{Config, FORMAT_VERSION};
 pub use erase::{ERASURE, KEYS};
+pub use identity::is_there;
 use identity::{about_config, config_name, read_config};
 pub use keys::{AskPassphrase, FoundSlot, KeyFiles, KeyLocation, NewSlot, OpenedBy};
 pub use memory::Memory;
@@ -101,6 +103,8 @@ pub(crate) struct Office {
     pub state: Arc<dyn LocalState>,
     /// Why it was not compared with what this client remembers.
     pub unremembered: Option<Error>,
+    /// Whether that, or the like, was told.
+    pub told_unremembered: AtomicBool,
 }
 
 impl Office {
@@ -253,13 +257,25 @@ impl Repository {
         opened_by: OpenedBy,
         unremembered: Option<Error>,
     ) -> Result<Self> {
+        let told_unremembered = AtomicBool::new(false);
         let hasher = IdHasher::new(config.id_hash()?, keyring.get(Purpose::IdData)?, keyring.get(Purpose::IdTree)?)?;
         let suite = config.suite()?;
         let Client { key_files, state, trust } = client;
         // A client that can not remember meets the repository for the first time again.
         let _ = trust::Acquaintances { state: &*state, trust }.remember(&config, store.location());
-        let office =
-            Office { store, config, config_bytes, suite, keyring, hasher, opened_by, key_files, state, unremembered };
+        let office = Office {
+            store,
+            config,
+            config_bytes,
+            suite,
+            keyring,
+            hasher,
+            opened_by,
+            key_files,
+            state,
+            unremembered,
+            told_unremembered,
+        };
         Ok(Self { office: Arc::new(office) })
     }
 
@@ -296,6 +312,11 @@ impl Repository {
     /// Why the repository was not compared with what this client remembers, if that could not be read.
     pub fn unremembered(&self) -> Option<&Error> {
         self.office.unremembered.as_ref()
+    }
+
+    /// Whether it is the first time that this is asked: one who looks many times shall not tell the same many times.
+    pub fn tells_unremembered(&self) -> bool {
+        !self.office.told_unremembered.swap(true, Ordering::Relaxed)
     }
 
     /// The key that makes chunk boundaries unpredictable.
@@ -400,10 +421,9 @@ fn slot_suite(suite: Suite) -> Suite {
 }
 
 fn refuse_occupied(store: &Store) -> Result<()> {
-    let error = match store.head(&config_name()) {
-        Ok(_) => Error::new(ErrorKind::RepositoryExists, "create repository"),
-        Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
-        Err(_) => match foreign(store)? {
+    let error = match is_there(store)? {
+        true => Error::new(ErrorKind::RepositoryExists, "create repository"),
+        false => match foreign(store)? {
             None => return Ok(()),
             Some(found) => Error::new(ErrorKind::NotARepository, "create repository")
                 .with("reason", "the place is not empty")
