@@ -195,6 +195,26 @@ fn an_interrupted_backup_is_given_up_after_a_while() {
     story.is_true(objects, "afterwards");
 }
 
+/// What a first backup leaves that died at any call is collected, although there is no archive and never was one.
+#[test]
+fn a_first_backup_that_is_given_up_leaves_nothing() {
+    let story = Story::new(1);
+    let mut collected = 0;
+    for call in 1.. {
+        let objects = new_repository();
+        let dying = FaultyBackend::new(objects.backend()).on_write(call, WriteFault::DieBefore);
+        if back_up(Arc::new(dying), &story.source, &options(), &Notes::new()).is_ok() {
+            break;
+        }
+        if collect_without_patience(&objects).pendings > 0 {
+            collect(objects.backend(), &Notes::new()).unwrap();
+            assert_eq!(segments(&objects), 0, "died at write {call}");
+            collected += 1;
+        }
+    }
+    assert!(collected > 2, "{collected}");
+}
+
 #[test]
 fn who_is_given_up_is_told_by_the_collectors_own_clock() {
     let story = Story::new(2);

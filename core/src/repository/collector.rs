@@ -93,6 +93,11 @@ impl Repository {
         self.drop_pendings(pendings)
     }
 
+    /// Whether the client of any pending was ever given up: it may have left segments.
+    pub fn has_given_up(&self) -> Result<bool> {
+        Ok(!self.office.store.list(&Prefix::of("gc/expired"))?.is_empty())
+    }
+
     /// Puts back the reserves that were given up on a full store, and the copy of `config` where there is none, as far as
     /// there is room.
     pub fn refill_reserves(&self) -> Result<()> {

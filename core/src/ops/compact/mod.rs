@@ -115,7 +115,7 @@ pub fn plan(
 ) -> Result<Plan> {
     let roots = Roots::look(repository, clock, monitor)?;
     let collector = repository.collector(&options.writer)?;
-    refuse::short_lists(&collector, &roots, options.accept_lost)?;
+    refuse::short_lists(repository, &collector, &roots, options.accept_lost)?;
     let needs = Needs::find(&collector, &roots, monitor)?;
     refuse::damage(&roots, &needs, &options.accepts())?;
     Ok(Plan::new(&collector, &roots, &needs, options, Choice::Waste))
@@ -195,7 +195,7 @@ fn collect(
     // G1, G2, G3
     let roots = Roots::look(repository, clock, monitor)?;
     let collector = repository.collector(&options.writer)?;
-    refuse::short_lists(&collector, &roots, options.accept_lost)?;
+    refuse::short_lists(repository, &collector, &roots, options.accept_lost)?;
     let needs = Needs::find(&collector, &roots, monitor)?;
     refuse::damage(&roots, &needs, &options.accepts())?;
     for id in &roots.lost {

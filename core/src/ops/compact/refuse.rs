@@ -5,12 +5,18 @@ use super::needs::Needs;
 use super::roots::Roots;
 use crate::archive::history::gone_error;
 use crate::error::{Error, ErrorKind, Result};
-use crate::repository::Collector;
+use crate::repository::{Collector, Repository};
 
 /// Refuses where lists show absurdly little: the store lost what was there, was rolled back, or lists only a part.
-pub(super) fn short_lists(collector: &Collector, roots: &Roots, accept_lost: bool) -> Result<()> {
+pub(super) fn short_lists(
+    repository: &Repository,
+    collector: &Collector,
+    roots: &Roots,
+    accept_lost: bool,
+) -> Result<()> {
     archives_gone(roots, accept_lost)?;
-    if accept_lost || !roots.are_none() || !collector.knows_segments() {
+    // A first backup that was given up leaves nothing but segments.
+    if accept_lost || !roots.are_none() || !collector.knows_segments() || repository.has_given_up()? {
         return Ok(());
     }
     let what = "there are segments, but no archive, and no sign that there ever was one";
