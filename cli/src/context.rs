@@ -79,6 +79,8 @@ pub struct Context {
     counted: Mutex<Vec<Count>>,
     /// The store that was opened, and what of it can be examined.
     opened: OnceLock<(Store, Arc<dyn Scrub>)>,
+    /// Where the repository is, once that was asked.
+    place: OnceLock<Location>,
 }
 
 impl Context {
@@ -103,6 +105,7 @@ impl Context {
             signals: OnceLock::new(),
             counted: Mutex::default(),
             opened: OnceLock::new(),
+            place: OnceLock::new(),
         }
     }
 
@@ -166,8 +169,17 @@ impl Context {
         Manner { zone: self.zone().clone(), escape: std::io::stdout().is_terminal() }
     }
 
-    /// Where the user says the repository is, placeholders replaced.
+    /// Where the user says the repository is, placeholders replaced. Profiles are asked once: a command that they name for a
+    /// secret may ask people.
     pub fn location(&self) -> Result<Location> {
+        if let Some(place) = self.place.get() {
+            return Ok(place.clone());
+        }
+        let place = self.find_location()?;
+        Ok(self.place.get_or_init(|| place).clone())
+    }
+
+    fn find_location(&self) -> Result<Location> {
         let named = match &self.repository {
             Some(named) => Some(named.as_str()),
             None => self.environment.repository()?,

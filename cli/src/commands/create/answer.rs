@@ -57,7 +57,10 @@ pub(crate) fn json(
 ) -> Result<Map<String, Json>> {
     let catalog = context.catalog(repository, reporter)?;
     let mut root = show::repository(context, repository, &catalog)?;
-    root.insert("cache".to_owned(), show::cache(context, &catalog, &repository.session()?));
+    // The archive is made: that the index can not be looked at once more is no failure.
+    if let Ok(session) = repository.session() {
+        root.insert("cache".to_owned(), show::cache(context, &catalog, &session));
+    }
     root.insert("archive".to_owned(), Json::Object(show::details(archive, context.zone())));
     Ok(root)
 }
