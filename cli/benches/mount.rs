@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 
 use gabion_tests::Random;
 
-use program::{command, gabion, number, wanted};
+use program::{command, gabion, median, number, rounds, wanted};
 
 fn main() {
     if wanted("list") {
@@ -129,18 +129,14 @@ fn list() {
     let source = given.as_deref().unwrap_or(own.path());
     let scene = Scene::of_tree(source);
     let mut peak = 0;
-    let [first, again] = {
-        let mut second = Vec::new();
-        let [first] = medians([&mut || {
-            let mounted = scene.mount();
-            let first = mounted.list(source);
-            second.push(mounted.list(source));
-            peak = peak.max(mounted.memory("VmHWM"));
-            first
-        }]);
-        second.sort_by(f64::total_cmp);
-        [first, second[second.len() / 2]]
+    let round = |_| {
+        let mounted = scene.mount();
+        let both = (mounted.list(source), mounted.list(source));
+        peak = peak.max(mounted.memory("VmHWM"));
+        both
     };
+    let (first, again): (Vec<_>, Vec<_>) = (0..rounds()).map(round).unzip();
+    let (first, again) = (median(first), median(again));
     println!("ls -lR: {first:.2} s, again {again:.2} s; at most {peak} MiB resident");
 }
 
@@ -159,7 +155,7 @@ fn read() {
         file.into_inner().unwrap();
         let scene = Scene::of_tree(place.path());
         let mut peak = 0;
-        let [seconds] = medians([&mut || {
+        let round = |_| {
             let mounted = scene.mount();
             let file = scene.shown(place.path()).join("file");
             let (began, mut file, mut buffer) = (Instant::now(), File::open(file).unwrap(), vec![0; 1 << 20]);
@@ -173,7 +169,8 @@ fn read() {
             assert_eq!(bytes, megabytes << 20);
             peak = peak.max(mounted.memory("VmHWM"));
             began.elapsed().as_secs_f64()
-        }]);
+        };
+        let seconds = median((0..rounds()).map(round).collect());
         let speed = (megabytes << 20) as f64 / 1e6 / seconds;
         let word = if compressible { "compressible" } else { "incompressible" };
         println!("sequential read, {word}: {speed:.0} MB/s; at most {peak} MiB resident");
@@ -195,18 +192,15 @@ fn million() {
     drop(tar.into_inner().unwrap());
     assert!(importing.wait().unwrap().success());
     let (mut mounting, mut walking) = (0, 0);
-    let [mounted, listed] = {
-        let mut lists = Vec::new();
-        let [mounted] = medians([&mut || {
-            let mounted = scene.mount();
-            mounting = mounting.max(mounted.memory("VmHWM"));
-            lists.push(mounted.list(Path::new("/")));
-            walking = walking.max(mounted.memory("VmHWM"));
-            mounted.seconds
-        }]);
-        lists.sort_by(f64::total_cmp);
-        [mounted, lists[lists.len() / 2]]
+    let round = |_| {
+        let mounted = scene.mount();
+        mounting = mounting.max(mounted.memory("VmHWM"));
+        let listed = mounted.list(Path::new("/"));
+        walking = walking.max(mounted.memory("VmHWM"));
+        (mounted.seconds, listed)
     };
+    let (mounted, listed): (Vec<_>, Vec<_>) = (0..rounds()).map(round).unzip();
+    let (mounted, listed) = (median(mounted), median(listed));
     println!(
         "{files} files: mounted in {mounted:.2} s, {mounting} MiB resident; after ls -lR of {listed:.1} s at most {walking} MiB"
     );
@@ -226,18 +220,4 @@ fn tar_header(name: &str) -> [u8; 512] {
     let sum: u32 = header.iter().map(|byte| u32::from(*byte)).sum();
     header[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
     header
-}
-
-/// The medians of things that are measured in turn, three times each (`GABION_BENCH_ROUNDS`).
-fn medians<const THINGS: usize>(mut things: [&mut dyn FnMut() -> f64; THINGS]) -> [f64; THINGS] {
-    let mut measured: [Vec<f64>; THINGS] = [(); THINGS].map(|()| Vec::new());
-    for _ in 0..number("GABION_BENCH_ROUNDS", 3) {
-        for (thing, measured) in things.iter_mut().zip(&mut measured) {
-            measured.push(thing());
-        }
-    }
-    measured.map(|mut all| {
-        all.sort_by(f64::total_cmp);
-        all[all.len() / 2]
-    })
 }

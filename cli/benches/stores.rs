@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use gabion_tests::Random;
 use gabion_tests::servers::{self, Fault, Proxy, S3Server};
 
-use program::{gabion, number, wanted};
+use program::{gabion, median, number, rounds, wanted};
 
 /// What is added to every request.
 const LATENCY: Duration = Duration::from_millis(50);
@@ -90,17 +90,12 @@ fn of_children() -> f64 {
 
 /// The medians of two things that are measured in turn.
 fn medians(mut one: impl FnMut() -> Took, mut other: impl FnMut() -> Took) -> (Took, Took) {
-    let rounds = number("GABION_BENCH_ROUNDS", 3);
-    let (ones, others): (Vec<Took>, Vec<Took>) = (0..rounds).map(|_| (one(), other())).unzip();
-    (median(&ones), median(&others))
+    let (ones, others): (Vec<Took>, Vec<Took>) = (0..rounds()).map(|_| (one(), other())).unzip();
+    (middle(&ones), middle(&others))
 }
 
-fn median(all: &[Took]) -> Took {
-    let of = |figure: fn(&Took) -> f64| {
-        let mut figures: Vec<f64> = all.iter().map(figure).collect();
-        figures.sort_by(f64::total_cmp);
-        figures[figures.len() / 2]
-    };
+fn middle(all: &[Took]) -> Took {
+    let of = |figure: fn(&Took) -> f64| median(all.iter().map(figure).collect());
     Took { wall: of(|took| took.wall), processor: of(|took| took.processor) }
 }
 
@@ -161,9 +156,9 @@ fn scrub() {
         gabion(place.path(), &repository, &["repo-create"]);
         gabion(place.path(), &repository, &["create", "archive", source.to_str().unwrap()]);
         let bytes = stored(place.path());
-        let rounds = number("GABION_BENCH_ROUNDS", 3);
-        let all: Vec<Took> = (0..rounds).map(|_| Took::of(|| gabion(place.path(), &repository, &["scrub"]))).collect();
-        let took = median(&all);
+        let all: Vec<Took> =
+            (0..rounds()).map(|_| Took::of(|| gabion(place.path(), &repository, &["scrub"]))).collect();
+        let took = middle(&all);
         let speed = |seconds: f64| bytes as f64 / 1e9 / seconds;
         println!("scrub {scheme}: {:.2} GB/s, {:.2} GB/s per core that works", speed(took.wall), speed(took.processor));
         (0..8).for_each(|number| drop(fs::remove_dir_all(store(number))));

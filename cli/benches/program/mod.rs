@@ -16,6 +16,17 @@ pub fn number(variable: &str, usual: usize) -> usize {
     std::env::var(variable).ok().and_then(|text| text.parse().ok()).unwrap_or(usual)
 }
 
+/// How often each thing is measured.
+pub fn rounds() -> usize {
+    number("GABION_BENCH_ROUNDS", 3)
+}
+
+/// The one in the middle.
+pub fn median(mut figures: Vec<f64>) -> f64 {
+    figures.sort_by(f64::total_cmp);
+    figures[figures.len() / 2]
+}
+
 /// The program, with a home of its own.
 pub fn command(home: &Path, repository: &str, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_gabion"));
