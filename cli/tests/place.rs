@@ -26,6 +26,15 @@ pub struct Run {
     pub err: String,
 }
 
+/// What a client that may only add is not let do to an archive `old`.
+pub const MORE_THAN_ADDING: [&[&str]; 5] = [
+    &["delete", "old"],
+    &["prune", "--keep-last", "1", "-a", "sh:*"],
+    &["compact"],
+    &["rename", "old", "new"],
+    &["tag", "old", "--add", "t"],
+];
+
 impl Place {
     /// A place without a repository.
     pub fn bare() -> Self {

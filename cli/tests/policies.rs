@@ -4,7 +4,7 @@ use gabion_tests::Random;
 use gabion_tests::servers::{self, ACCESS_KEY, BUCKET, Fault, Proxy, Request, S3Server, SECRET_KEY};
 use serde_json::{Value, json};
 
-use crate::place::{Place, Run, tree};
+use crate::place::{MORE_THAN_ADDING, Place, Run, tree};
 
 const PAGE: &str = include_str!("../../docs/stores/s3.md");
 /// What the page calls the bucket.
@@ -84,13 +84,7 @@ fn policies_of_the_page_let_clients_back_up_and_destroy_nothing() {
             run(client, &["--no-cache", "create", name, "src"]).succeeded();
         }
         let before = tree(&bucket);
-        for arguments in [
-            &["delete", "old"][..],
-            &["prune", "--keep-last", "1", "-a", "sh:*"],
-            &["compact"],
-            &["rename", "old", "new"],
-            &["tag", "old", "--add", "t"],
-        ] {
+        for arguments in MORE_THAN_ADDING {
             run(client, arguments).failed(21, "permission denied", "policy of these credentials");
             // Nobody but the user keeps this client from it.
             run_as(&all, name, arguments).failed(21, name, "may only add");

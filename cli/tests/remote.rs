@@ -12,7 +12,7 @@ use gabion_core::backend::conformance::{Options, check};
 use gabion_tests::Random;
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::place::{PROGRAM, Place, Run, size_of, tree, wait_until};
+use crate::place::{MORE_THAN_ADDING, PROGRAM, Place, Run, size_of, tree, wait_until};
 use crate::sshd::Sshd;
 
 /// Files worth a few segments that do not compress.
@@ -152,13 +152,7 @@ fn clients_that_may_only_add_are_told_before_anything_happens() {
         client.run(&["create", permissions, "tree"]).succeeded();
         client.run(&["create", permissions, "tree"]).succeeded();
         let before = tree(&place.path("repo"));
-        for arguments in [
-            &["delete", "old"][..],
-            &["prune", "--keep-last", "1", "-a", "sh:*"],
-            &["compact"],
-            &["rename", "old", "new"],
-            &["tag", "old", "--add", "t"],
-        ] {
+        for arguments in MORE_THAN_ADDING {
             let run = client.run(arguments);
             assert!(run.rc == 21 && run.err.contains(permissions) && run.out.is_empty(), "{arguments:?}: {run:#?}");
         }
