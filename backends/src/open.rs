@@ -270,6 +270,20 @@ mod tests {
     }
 
     #[test]
+    fn who_may_only_read_changes_no_set() {
+        let place = tempfile::tempdir().unwrap();
+        let at = |name: &str| place.path().join(name).display().to_string();
+        let set = Location::parse(&format!("erasure:1+1:{},{}", at("1"), at("2"))).unwrap();
+        opened(&set, Access::Create).unwrap();
+        std::fs::remove_dir_all(place.path().join("2")).unwrap();
+        std::fs::create_dir(place.path().join("2")).unwrap();
+        let options = OpenOptions { permissions: Permissions::ReadOnly, ..OpenOptions::default() };
+        let refused = open_for_scrub(&set, Access::Replace(1), &options).unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::PermissionDenied);
+        assert_eq!(std::fs::read_dir(place.path().join("2")).unwrap().count(), 0);
+    }
+
+    #[test]
     fn only_create_creates() {
         let place = tempfile::tempdir().unwrap();
         let location = Location::Local(place.path().join("new"));

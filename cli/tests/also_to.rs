@@ -145,7 +145,8 @@ fn a_routine_is_done_in_every_repository() {
     let place = place();
     let (first, second) = (place.path("repo"), place.path("second"));
     let text = format!(
-        "[profiles.a]\nurl = {first:?}\n[profiles.a.commands]\ncreate = [\"--comment\", \"of a\"]\n\
+        "[profiles.a]\nurl = {first:?}\noptions = [\"--metrics-file\", \"a.prom\"]\n\
+         [profiles.a.commands]\ncreate = [\"--comment\", \"of a\"]\n\
          [profiles.a.run]\narchive = \"daily\"\npaths = [\"d\"]\nkeep = {{ last = 1 }}\nalso-to = [\"@b\", \"lost\"]\n\
          before = [\"echo before >> log\"]\nafter = [\"echo after >> log\"]\n\
          failed = [\"echo failed $GABION_RUN_STEP $GABION_RUN_RC >> log\"]\n\
@@ -167,6 +168,9 @@ fn a_routine_is_done_in_every_repository() {
         let told = place.run(&["repo-list", "-r", repository, "--format", "{name} {comment}{NL}"]).succeeded().out;
         assert_eq!(told, "daily of a\n", "{repository}");
     }
+    // How its own repository is reached is nothing to the other.
+    let figures = std::fs::read_to_string(place.path("a.prom")).unwrap();
+    assert!(figures.contains("command=\"create\",repository=\"") && !figures.contains("/second"), "{figures}");
     let log = || std::fs::read_to_string(place.path("log")).unwrap();
     assert_eq!(log(), "before\nfailed create 13\n".repeat(2));
     place.file(configuration, text.replace(", \"lost\"", ""));

@@ -295,6 +295,30 @@ fn an_object_that_comes_to_be_is_not_removed() {
     }
 }
 
+/// A store that says that it deleted a part, and shows it all the same, is not asked for ever.
+#[test]
+fn a_part_that_does_not_go_is_left() {
+    let name = ObjectName::new("archives/ab").unwrap();
+    let stores: Vec<Objects> = (0..6).map(|_| Objects::new()).collect();
+    let engine = runtime();
+    let plain = set(stores.iter().map(Objects::backend), 4, Purpose::Create);
+    engine.block_on(plain.put(&name, Payload::from(Random::new(1).bytes(100_000)), PutMode::Write)).unwrap();
+    stores.iter().take(3).for_each(|store| store.remove(name.as_str()).unwrap());
+    let lying = stores.iter().map(|store| {
+        let (inner, name) = (store.clone(), name.clone());
+        let part = store.get(name.as_str()).ok();
+        let back = move |method: Method, about: &str| {
+            if let (Method::Delete, Some(part), true) = (method, &part, about == name.as_str()) {
+                inner.put(about, part.to_vec()).unwrap();
+            }
+        };
+        Arc::new(HookedBackend::after(store.backend(), back)) as Arc<dyn Backend>
+    });
+    let watched = set(lying.collect::<Vec<_>>(), 4, Purpose::Use);
+    let examined = engine.block_on(watched.examine(&name, Task::Clean)).unwrap();
+    assert!(matches!(examined.state, State::Leftover), "{examined:?}");
+}
+
 /// Sets of which some stores are to be filled: a delete that happens between any two calls of the scrub wins, and so
 /// does one between whose calls the scrub happens.
 #[test]

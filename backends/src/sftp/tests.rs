@@ -204,6 +204,21 @@ fn what_a_server_without_renaming_left_comes_back_and_goes_where_another_one_ren
 }
 
 #[test]
+fn nothing_older_takes_the_place_of_what_is_there_where_a_put_fails() {
+    let Some(far) = Far::new("nothing_older_takes_the_place_of_what_is_there_where_a_put_fails") else { return };
+    std::fs::write(far.aside(), "older").unwrap();
+    let server = far.server;
+    let script = format!("exec strace -f -qq -o /dev/null -e inject=fsync,fdatasync:error=ENOSPC {server}");
+    let store = opened(&script, far.place.path()).unwrap();
+    let (name, archives) = (named("archives/a"), Prefix::new("archives").unwrap());
+    block_on(async {
+        assert_eq!(store.list(&archives).try_collect::<Vec<_>>().await.unwrap().len(), 1);
+        store.put(&name, vec![1; 9].into(), PutMode::Write).await.unwrap_err();
+    });
+    assert_eq!(std::fs::read(far.object()).unwrap(), b"the only copy");
+}
+
+#[test]
 fn a_place_that_others_take_or_free_meanwhile_is_taken_all_the_same() {
     let Some(far) = Far::new("a_place_that_others_take_or_free_meanwhile_is_taken_all_the_same") else { return };
     // Somebody else sets aside first; then somebody brings back what was set aside.
