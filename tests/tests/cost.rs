@@ -1,7 +1,8 @@
 //! What operations cost in calls, stated and held. A store across an ocean makes every call a tenth of a second.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::Duration;
 
 use gabion_backends::layer::{CacheBackend, CachePlace};
 use gabion_backends::{Access, Location, OpenOptions};
@@ -10,7 +11,7 @@ use gabion_core::backend::Store;
 use gabion_core::id::ArchiveId;
 use gabion_core::ops::delete::{Remover, remove};
 use gabion_core::repository::{Client, NewRepository, Repository};
-use gabion_tests::{Method, Notes, Objects, Random, RecordingBackend};
+use gabion_tests::{HookedBackend, Method, Notes, Objects, Random, RecordingBackend};
 
 use crate::engine::{back_up, backed_up, clock, collect, new_repository, open, options, restore};
 
@@ -160,4 +161,30 @@ fn removals_of_years() {
         timed("listing archives", removals, &|| drop(Catalog::load(&repository).unwrap()));
         timed("collecting", removals, &|| collect(Arc::clone(&backend), &Notes::new()).map(|_| ()).unwrap());
     }
+}
+
+/// However long the way is: a worker waits for a put only while three segments are on their way.
+#[test]
+fn three_segments_are_on_their_way_at_once() {
+    let place = tempfile::tempdir().unwrap();
+    let source = source(place.path(), 5);
+    let objects = new_repository();
+    // How many puts have begun, and whether one has waited long enough for two others.
+    let begun = Arc::new((Mutex::new((0, false)), Condvar::new()));
+    let meeting = Arc::clone(&begun);
+    let far = HookedBackend::new(objects.backend(), move |method, object| {
+        if method == Method::Put && object.starts_with("segments") {
+            let (state, changed) = &*meeting;
+            let mut met = state.lock().unwrap();
+            met.0 += 1;
+            changed.notify_all();
+            let alone = |met: &mut (usize, bool)| met.0 < 3 && !met.1;
+            let (mut met, _) = changed.wait_timeout_while(met, Duration::from_secs(20), alone).unwrap();
+            met.1 |= met.0 < 3;
+        }
+    });
+    let mut options = options();
+    options.writer.workers = 2;
+    back_up(Arc::new(far), &source, &options, &Notes::new()).unwrap();
+    assert!(!begun.0.lock().unwrap().1, "no three puts met");
 }

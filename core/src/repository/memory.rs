@@ -3,8 +3,9 @@
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits::{DATA_SEGMENT_BYTES, MIB, TREE_SEGMENT_BYTES};
 
-/// Full segments in memory at once: being closed, waiting for a publisher, or on their way.
-pub(super) const SEGMENTS_IN_FLIGHT: usize = 2;
+/// Full segments of data and of trees in memory at once: being closed, waiting for a publisher, or on their way. While
+/// two of data are on a long way to the store, a third one is closed.
+pub(super) const SEGMENTS_IN_FLIGHT: [usize; 2] = [3, 1];
 /// Plaintext of jobs that wait or are worked at, for each worker; one larger job is let in alone.
 pub(super) const JOB_BYTES_PER_WORKER: usize = 8 * MIB;
 
@@ -41,14 +42,14 @@ impl Memory {
         let jobs = (workers * JOB_BYTES_PER_WORKER).max(chunk_bytes);
         // a frame compressed, or a frame of a closed segment as stored and opened again
         let working = workers * (2 * chunk_bytes + CODEC_BYTES);
-        // those of a class are kept while those of the other are on their way
-        let at_once = 1 + SEGMENTS_IN_FLIGHT;
-        let segments = at_once * (segment_bytes.max(chunk_bytes) + TREE_SEGMENT_BYTES.min(segment_bytes));
+        let [data, trees] = SEGMENTS_IN_FLIGHT;
+        let segments =
+            (1 + data) * segment_bytes.max(chunk_bytes) + (1 + trees) * TREE_SEGMENT_BYTES.min(segment_bytes);
         GROUND_BYTES + READER_BYTES + reading + jobs + working + segments
     }
 
     /// What a session takes where nobody names a budget: 192 MiB with chunks of up to 8 MiB and two workers,
-    /// 28 MiB for each further worker, and 9 MiB for each further MiB of a chunk with two workers.
+    /// 28 MiB for each further worker, and 10 MiB for each further MiB of a chunk with two workers.
     pub fn default_budget(chunk_bytes: usize, workers: usize) -> usize {
         let sample = |chunk_bytes, workers| Self { chunk_bytes, workers, segment_bytes: SEGMENT_BYTES_LEAST }.bytes();
         let asked = sample(chunk_bytes.max(DEFAULT_CHUNK_BYTES), workers.max(2));
@@ -95,7 +96,7 @@ mod tests {
         assert!(memory.segment_bytes >= 16 * MIB, "{memory:?}");
         assert_eq!(Memory::default_budget(8 * MIB, 3) - budget, 28 * MIB);
         let long = Memory::default_budget(16 * MIB, 2);
-        assert_eq!(long - budget, 8 * 9 * MIB);
+        assert_eq!(long - budget, 8 * 10 * MIB);
         assert!(Memory::within(long, 16 * MIB, 2).unwrap().segment_bytes >= 16 * MIB);
     }
 

@@ -74,7 +74,8 @@ impl Pipeline {
     pub fn new(office: Arc<Office>, index: SharedIndex, options: &WriterOptions) -> Result<Self> {
         let WriterOptions { compression, workers, segment_bytes } = options;
         let workers = *workers;
-        let (segments, full_segments) = bounded(SEGMENTS_IN_FLIGHT);
+        let in_flight = SEGMENTS_IN_FLIGHT.iter().sum();
+        let (segments, full_segments) = bounded(in_flight);
         let (queue, jobs) = bounded(workers.max(1));
         let shared = Arc::new(Shared::new(office, index, *segment_bytes, (workers > 0).then_some(segments)));
         let mut pipeline = Self {
@@ -88,7 +89,7 @@ impl Pipeline {
             let (shared, jobs, tools) = (Arc::clone(&shared), jobs.clone(), Tools::new(compression)?);
             pipeline.workers.push(start("gabion-worker", move || work(&shared, &jobs, tools))?);
         }
-        for _ in 0..SEGMENTS_IN_FLIGHT.min(workers) {
+        for _ in 0..if workers > 0 { in_flight } else { 0 } {
             let (shared, segments) = (Arc::clone(&shared), full_segments.clone());
             pipeline.publishers.push(start("gabion-publisher", move || publish(&shared, &segments))?);
         }
@@ -130,7 +131,7 @@ impl Pipeline {
         self.submit(Job::Close(Class::Data))?;
         self.submit(Job::Close(Class::Tree))?;
         self.shared.jobs.wait_for_all();
-        self.shared.slots.wait_for_all();
+        self.shared.slots.iter().for_each(|slots| slots.wait_for_all());
         self.shared.check()
     }
 }
@@ -211,7 +212,8 @@ pub(super) struct Shared {
     /// Buffers for segments of each class.
     spare: [Spare; 2],
     segments: Mutex<Option<Sender<FullSegment>>>,
-    slots: Arc<Slots>,
+    /// Full segments of each class.
+    slots: [Arc<Slots>; 2],
     /// Segments that are durable but not in an index fragment yet.
     unindexed: Mutex<Vec<(SegmentRecord, Directory)>>,
     totals: Mutex<Totals>,
@@ -247,7 +249,7 @@ impl Shared {
         // More would exceed what a reader accepts; the last frame may add some MiB.
         let data = segment_bytes.min(SEGMENT_BYTES_MAX / 2);
         let closed_at = [data, data.min(TREE_SEGMENT_BYTES)];
-        let spare: [Spare; 2] = Default::default();
+        let spare = SEGMENTS_IN_FLIGHT.map(Spare::of);
         Self {
             office,
             index,
@@ -260,7 +262,7 @@ impl Shared {
             ],
             spare,
             segments: Mutex::new(segments),
-            slots: Arc::default(),
+            slots: SEGMENTS_IN_FLIGHT.map(|most| Arc::new(Slots::of(most))),
             unindexed: Mutex::default(),
             totals: Mutex::default(),
             failure: Mutex::default(),
@@ -420,8 +422,8 @@ impl Shared {
     }
 
     fn replaced(&self, builder: &mut SegmentBuilder, class: Class) -> (SegmentBuilder, Slot) {
-        let slot = Slots::take(&self.slots);
         let tree = usize::from(class == Class::Tree);
+        let slot = Slots::take(&self.slots[tree]);
         let next = SegmentBuilder::in_buffer(class, self.spare[tree].take(self.closed_at[tree]));
         (std::mem::replace(builder, next), slot)
     }
@@ -518,17 +520,21 @@ impl JobCount {
 }
 
 /// Counts full segments in memory.
-#[derive(Default)]
 struct Slots {
+    most: usize,
     taken: Mutex<usize>,
     changed: Condvar,
 }
 
 impl Slots {
+    fn of(most: usize) -> Self {
+        Self { most, taken: Mutex::default(), changed: Condvar::new() }
+    }
+
     /// Waits for a free slot and takes it.
     fn take(slots: &Arc<Self>) -> Slot {
         let mut taken = lock(&slots.taken);
-        while *taken >= SEGMENTS_IN_FLIGHT {
+        while *taken >= slots.most {
             taken = slots.changed.wait(taken).unwrap_or_else(PoisonError::into_inner);
         }
         *taken += 1;

@@ -7,16 +7,23 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 
-use super::memory::SEGMENTS_IN_FLIGHT;
-
 /// Room a buffer has beyond where its segment is closed: for the directory and the padding, in parts of it.
 const SLACK_SHARE: usize = 8;
 
 /// Buffers nobody uses at the moment.
-#[derive(Clone, Default)]
-pub(super) struct Spare(Arc<Mutex<Vec<Vec<u8>>>>);
+#[derive(Clone)]
+pub(super) struct Spare {
+    buffers: Arc<Mutex<Vec<Vec<u8>>>>,
+    /// How many are kept at most.
+    most: usize,
+}
 
 impl Spare {
+    /// Keeps so many buffers at most.
+    pub fn of(most: usize) -> Self {
+        Self { buffers: Arc::default(), most }
+    }
+
     /// A buffer for a segment that is closed at `limit` bytes. New ones are not touched before they are filled.
     pub fn take(&self, limit: usize) -> Vec<u8> {
         self.buffers(|buffers| buffers.pop()).unwrap_or_else(|| Vec::with_capacity(limit + limit / SLACK_SHARE))
@@ -29,14 +36,14 @@ impl Spare {
 
     fn give_back(&self, buffer: Vec<u8>) {
         self.buffers(|buffers| {
-            if buffers.len() < SEGMENTS_IN_FLIGHT {
+            if buffers.len() < self.most {
                 buffers.push(buffer);
             }
         });
     }
 
     fn buffers<T>(&self, act: impl FnOnce(&mut Vec<Vec<u8>>) -> T) -> T {
-        act(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        act(&mut self.buffers.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
@@ -63,7 +70,7 @@ mod tests {
 
     #[test]
     fn a_buffer_comes_back_when_the_last_look_at_it_ends() {
-        let spare = Spare::default();
+        let spare = Spare::of(2);
         let mut buffer = spare.take(1 << 20);
         buffer.extend_from_slice(b"segment");
         let place = buffer.as_ptr();
