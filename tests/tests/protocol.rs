@@ -12,10 +12,11 @@ use gabion_core::monitor::FileStatus;
 use gabion_core::ops::create::{Checkpoint, CreateOptions, Created, FromRead, Input, Stream, create};
 use gabion_core::repository::Repository;
 use gabion_core::seal::{Kind, Sealer};
-use gabion_tests::{Call, HookedBackend, Method, Notes, Objects, Random, RecordingBackend};
+use gabion_tests::{Call, FaultyBackend, HookedBackend, Method, Notes, Objects, Random, RecordingBackend, WriteFault};
 
 use crate::engine::{
-    SERIES, archives, back_up, backed_up, clock, differences, keyring, new_repository, open, options, restore,
+    SERIES, archives, back_up, backed_up, clock, collect, differences, keyring, new_repository, open, options, remove,
+    restore,
 };
 
 /// A repository with one archive of a tree of noise, several data segments large.
@@ -265,6 +266,51 @@ fn a_base_that_is_removed_before_it_is_announced_is_not_used() {
         assert_eq!(created.record.base.is_some(), removed_late);
         assert_eq!(differences(&objects, &created.record, &source), Vec::<String>::new());
     }
+}
+
+/// Its client died before it asked whether everything was still there, and a collector deleted what it had relied on.
+#[test]
+fn a_base_that_nobody_reported_is_looked_up() {
+    let (_place, source, objects) = scene();
+    std::fs::write(source.join("new"), Random::new(8).bytes(50_000)).unwrap();
+    back_up(objects.backend(), &source, &stranger(), &Notes::new()).unwrap();
+    remove(objects.backend(), archives(&objects).0.last().unwrap()).unwrap();
+    let collected = objects.fork().unwrap();
+    collect(collected.backend(), &Notes::new()).unwrap();
+    // So that directories are stored anew.
+    std::fs::write(source.join("other"), Random::new(9).bytes(1000)).unwrap();
+    let unreported = |number| {
+        let objects = objects.fork().unwrap();
+        let dies = FaultyBackend::new(objects.backend()).on_write(number, WriteFault::DieAfter);
+        back_up(Arc::new(dies), &source, &options(), &Notes::new()).unwrap_err();
+        (archives(&objects).0.len() == 2).then_some(objects)
+    };
+    let put = (1..).find_map(unreported).unwrap();
+    for prefix in ["segments", "index", "archives"] {
+        let old = objects.names(prefix).unwrap();
+        let new = put.names(prefix).unwrap().into_iter().filter(|name| !old.contains(name));
+        new.for_each(|name| collected.put(&name, put.get(&name).unwrap()).unwrap());
+    }
+    let unreported = archives(&collected).0.pop().unwrap();
+    assert_ne!(differences(&collected, &unreported.record, &source), Vec::<String>::new(), "the scene is none");
+    let created = back_up(collected.backend(), &source, &options(), &Notes::new()).unwrap();
+    assert_eq!(created.record.base, Some(unreported.id));
+    assert_eq!(differences(&collected, &created.record, &source), Vec::<String>::new());
+}
+
+/// Two lists, each of which runs while a name replaces another one, may both show neither.
+#[test]
+fn an_epoch_that_is_not_seen_tells_nothing() {
+    let (_place, source, objects) = scene();
+    objects.names("gc/epoch").unwrap().iter().for_each(|name| objects.remove(name).unwrap());
+    let (behind, old, looks) = (objects.clone(), objects.names("segments").unwrap(), AtomicUsize::new(0));
+    let backend = HookedBackend::new(objects.backend(), move |method, prefix| {
+        if method == Method::List && prefix == "gc/doom" && looks.fetch_add(1, Ordering::Relaxed) == 1 {
+            old.iter().for_each(|segment| behind.remove(segment).unwrap());
+        }
+    });
+    let created = back_up(Arc::new(backend), &source, &stranger(), &Notes::new()).unwrap();
+    assert_eq!(differences(&objects, &created.record, &source), Vec::<String>::new());
 }
 
 /// Backs up with a base while a collector takes the client for dead, and then does `more`.
