@@ -28,6 +28,7 @@ mod question;
 mod report;
 mod requests;
 mod resources;
+mod retention;
 mod routine;
 mod select;
 mod signals;

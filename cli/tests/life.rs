@@ -46,6 +46,14 @@ fn nothing_is_removed_because_nothing_was_said() {
     assert!(run.err.contains("did you mean `daily`?"), "{}", run.err);
     let run = place.run(&["prune", "--keep-daily", "0"]);
     assert!(run.rc == 4 && run.err.contains("--force"), "{}", run.err);
+    // what is protected stays anyway, and says nothing of the rules
+    place.run(&["create", "--tags", "@PROT", "other", "tree"]).succeeded();
+    for rules in [["--keep-daily", "0"], ["--keep", "1S"]] {
+        let run = place.run(&[&["prune", "--from", "2036-01-01"], &rules[..]].concat());
+        assert!(run.rc == 4 && run.err.contains("--force"), "{}", run.err);
+    }
+    assert_eq!(names(&place, &[]).len(), 2);
+    place.run(&["prune", "--force", "--keep-daily", "0"]).succeeded();
     assert_eq!(names(&place, &[]).len(), 1);
 }
 
@@ -73,6 +81,16 @@ fn prune_keeps_what_the_rules_say_and_explains() {
     let told: Value = serde_json::from_str(&told).unwrap();
     // the content of 15 files, and some nodes
     assert!(told["exclusive"]["source_size"].as_u64() > Some(15 * 3000), "{told:#}");
+    let told_of = |archive: &Value| {
+        let of = |key: &str| archive[key].clone();
+        (of("kept"), of("keep_rule"), of("kept_oldest"), of("kept_archive_number"), of("deleted_archive_number"))
+    };
+    let archives = told["archives"].as_array().unwrap();
+    assert_eq!(told_of(&archives[2]), (true.into(), "daily".into(), false.into(), 3.into(), Value::Null));
+    assert_eq!(told_of(&archives[4]), (false.into(), Value::Null, Value::Null, Value::Null, 2.into()));
+    assert!(told["repository"]["id"].is_string() && archives.len() == 20);
+    let some = place.run(&["prune", "-n", "--json", "--list-kept", "-d", "3", "-w", "2"]).succeeded().out;
+    assert_eq!(serde_json::from_str::<Value>(&some).unwrap()["archives"].as_array().unwrap().len(), 5);
     let text = place.run(&["prune", "-n", "-s", "-d", "3"]).succeeded().out;
     assert!(text.starts_with("Only archives that go need: ") && text.lines().count() == 1, "{text}");
     place.run(&["tag", "daily@19", "--add", "@PROT"]).succeeded();
@@ -93,15 +111,23 @@ fn prune_knows_the_spellings_of_both_borgs() {
         let run = place.run(&[&["prune", "-n", "--list-kept", "--short"], rules, &from].concat());
         (run.rc, run.out.lines().map(|line| line[23..].split(')').next().unwrap().to_owned()).collect::<Vec<_>>())
     };
-    assert_eq!(kept(&["--keep-within", "1d"]), (0, vec!["keep #1".into(), "keep #2".into()]));
+    let rules = |kept: &[&str]| (0, kept.iter().map(|rule| (*rule).to_owned()).collect::<Vec<_>>());
+    assert_eq!(kept(&["--keep-within", "1d"]), rules(&["skip #1", "keep #1"]));
     let both = kept(&["--keep-within", "1d", "--keep-last", "2"]);
-    assert_eq!(both, (0, ["keep #1", "keep #2", "secondly #1", "secondly #2"].map(str::to_owned).into()));
+    assert_eq!(both, rules(&["skip #1", "keep #1", "secondly #1", "secondly #2"]));
+    let quarter = kept(&["--keep-last", "1", "--keep-13weekly", "3"]);
+    assert_eq!(quarter, rules(&["skip #1", "keep #1", "quarterly_13weekly[oldest] #1"]));
+    assert_eq!(
+        kept(&["--keep-3monthly", "all"]),
+        rules(&["skip #1", "quarterly_3monthly #1", "quarterly_3monthly[oldest] #2"])
+    );
+    assert_eq!(kept(&["--keep-daily", "30d", "--keep-weekly", "7d"]).0, 4);
     assert_eq!(kept(&["--keep", "1", "--keep-last", "2"]).0, 4);
     // what is typed outweighs what a profile says, and twice typed is once too much
     let text =
         format!("[profiles.p]\nurl = {:?}\n[profiles.p.commands]\nprune = [\"--keep\", \"1\"]\n", place.path("repo"));
     place.file("home/.config/gabion/config.toml", text);
-    assert_eq!(kept(&["-r", "@p", "--keep", "2"]), (0, vec!["keep #1".into(), "keep #2".into()]));
+    assert_eq!(kept(&["-r", "@p", "--keep", "2"]), rules(&["skip #1", "keep #1", "keep #2"]));
     assert_eq!(kept(&["--keep", "1", "--keep", "2"]).0, 2);
     let listed = place.run_with(&[("GABION_PRUNE_FORMAT", "{time:%d}{NL}")], &["prune", "-n", "--list", "--keep", "1"]);
     assert!(listed.succeeded().out.starts_with("Keeping archive (rule: keep #1):         06\nWould prune:"));

@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write as _;
-use std::str::FromStr;
 
 use anyhow::Result;
 use clap::ValueEnum;
@@ -11,8 +10,8 @@ use gabion_core::clock::{SystemClock, Timestamp};
 use gabion_core::id::ArchiveId;
 use gabion_core::index::ChunkSizes;
 use gabion_core::ops::delete::{delete, is_protected};
-use gabion_core::ops::prune::{Amount, Candidate, Kept, Period, Policy, keep};
-use serde_json::{Value as Json, json};
+use gabion_core::ops::prune::{Candidate, Kept, Policy, keep};
+use serde_json::{Map, Value as Json, json};
 
 use super::analyze::{exclusive, size_json, size_text};
 use crate::archives::{ArchiveFilter, find};
@@ -24,7 +23,7 @@ use crate::output::format::Format;
 use crate::output::sink::Sink;
 use crate::output::time::date;
 use crate::progress::Level;
-use crate::timespan::Timespan;
+use crate::retention::Rules;
 
 const FORMAT: &str = "{archive:<36} {time} [{id}]{NL}";
 const SHORT_FORMAT: &str = "{archive}{NL}";
@@ -32,8 +31,8 @@ const SHORT_FORMAT: &str = "{archive}{NL}";
 /// Remove archives that no rule keeps.
 ///
 /// Each rule keeps the newest archive of every period (in local time), until it kept so many: rules for short periods
-/// come first, and what they keep does not count for the others. A rule with room keeps the oldest archive too. Instead of a
-/// number a rule takes a span of time, such as 30d: then it keeps what was made in it, or -1 for everything.
+/// come first, and what they keep does not count for the others. The last rule keeps the oldest archive too, if it may keep
+/// one more. Instead of a number a rule takes a span of time, such as 30d: then it keeps what was made in it; or `all`.
 ///
 /// Rules are applied to all selected archives together, whatever their names: where several machines or kinds of data
 /// share a repository, select by NAME or --match-archives, or have each series (archives that share a name) treated on
@@ -76,7 +75,7 @@ pub struct Args {
     /// Remove archives even if the rules keep none
     #[arg(long)]
     force: bool,
-    /// Count spans of time back from this moment instead of now
+    /// Keep what was made at this moment or later, and count spans of time back from it instead of now
     #[arg(long, value_name = "TIMESTAMP")]
     from: Option<String>,
     /// What the rules are applied to
@@ -96,112 +95,10 @@ enum Group {
     All,
 }
 
-#[derive(Debug, clap::Args)]
-#[command(next_help_heading = "Rules")]
-struct Rules {
-    /// Keep the newest X archives, or all of a span of time
-    #[arg(long, value_name = "X", allow_hyphen_values = true)]
-    keep: Option<Wish>,
-    /// The same by other names, so that a number may stand beside a span of time
-    #[arg(long, value_name = "X", allow_hyphen_values = true)]
-    keep_last: Option<Wish>,
-    /// See --keep-last
-    #[arg(long, value_name = "X", allow_hyphen_values = true)]
-    keep_within: Option<Wish>,
-    /// Keep the last archive of a second
-    #[arg(long, value_name = "X", allow_hyphen_values = true)]
-    keep_secondly: Option<Wish>,
-    /// ... of a minute
-    #[arg(long, value_name = "X", allow_hyphen_values = true)]
-    keep_minutely: Option<Wish>,
-    /// ... of an hour
-    #[arg(short = 'H', long, value_name = "X", allow_hyphen_values = true)]
-    keep_hourly: Option<Wish>,
-    /// ... of a day
-    #[arg(short = 'd', long, value_name = "X", allow_hyphen_values = true)]
-    keep_daily: Option<Wish>,
-    /// ... of a week
-    #[arg(short = 'w', long, value_name = "X", allow_hyphen_values = true)]
-    keep_weekly: Option<Wish>,
-    /// ... of a month
-    #[arg(short = 'm', long, value_name = "X", allow_hyphen_values = true)]
-    keep_monthly: Option<Wish>,
-    /// ... of 13 weeks
-    #[arg(long = "keep-13weekly", value_name = "X", allow_hyphen_values = true)]
-    keep_13weekly: Option<Wish>,
-    /// ... of three months
-    #[arg(long = "keep-3monthly", value_name = "X", allow_hyphen_values = true)]
-    keep_3monthly: Option<Wish>,
-    /// ... of a year
-    #[arg(short = 'y', long, value_name = "X", allow_hyphen_values = true)]
-    keep_yearly: Option<Wish>,
-}
-
-/// How much a rule is to keep.
-#[derive(Clone, Copy, Debug)]
-enum Wish {
-    Count(u64),
-    All,
-    Within(Timespan),
-}
-
-impl FromStr for Wish {
-    type Err = Failure;
-
-    fn from_str(text: &str) -> Result<Self, Failure> {
-        if text == "-1" {
-            return Ok(Self::All);
-        }
-        match text.parse() {
-            Ok(count) => Ok(Self::Count(count)),
-            Err(_) => text.parse().map(Self::Within).map_err(|_| {
-                Failure::command(format!("`{text}` is neither a number nor a time span such as 30d, nor -1 for all"))
-            }),
-        }
-    }
-}
-
-impl Rules {
-    fn policy(&self, from: Timestamp) -> Result<Policy, Failure> {
-        let all = [self.keep, self.keep_last, self.keep_within].into_iter().flatten();
-        let (spans, counts): (Vec<Wish>, Vec<Wish>) = all.partition(|wish| matches!(wish, Wish::Within(_)));
-        // a number beside a span counts seconds, as Borg has it: no two archives share one
-        let (each, seconds) = match (&spans[..], &counts[..]) {
-            ([], []) => (None, None),
-            ([one], []) | ([], [one]) => (Some(*one), None),
-            ([span], [count]) if self.keep_secondly.is_none() => (Some(*span), Some(*count)),
-            _ => return Err(Failure::command("--keep takes one number and one span of time at most")),
-        };
-        let wishes = [
-            each,
-            self.keep_secondly.or(seconds),
-            self.keep_minutely,
-            self.keep_hourly,
-            self.keep_daily,
-            self.keep_weekly,
-            self.keep_monthly,
-            self.keep_13weekly,
-            self.keep_3monthly,
-            self.keep_yearly,
-        ];
-        let amount = |wish| match wish {
-            Wish::Count(count) => Amount::Count(count),
-            Wish::All => Amount::All,
-            Wish::Within(span) => Amount::Since(span.before(from)),
-        };
-        let named = Period::ALL.into_iter().zip(wishes);
-        Ok(named.filter_map(|(period, wish)| Some((period, amount(wish?)))).collect())
-    }
-}
-
 /// Removes what no rule keeps.
 pub fn run(context: &Context, args: &Args) -> Result<Warnings> {
     let from = args.from.as_deref().map(|text| parse_moment(text, context.zone())).transpose()?;
     let policy = args.rules.policy(from.unwrap_or(context.now()))?;
-    if policy.is_empty() {
-        let rules = "name at least one rule: --keep, --keep-daily, --keep-weekly, ...";
-        return Err(Failure::command(rules).into());
-    }
     let format = match (&args.format, args.short) {
         (Some(format), _) => format,
         (None, true) => SHORT_FORMAT,
@@ -214,6 +111,7 @@ pub fn run(context: &Context, args: &Args) -> Result<Warnings> {
     }
     let reporter = context.reporter(context.settings())?;
     let mut catalog = context.catalog(&repository, &reporter)?;
+    let root = archive::repository(context, &repository, &catalog)?;
     let everything = if args.stats { catalog.archives.clone() } else { Vec::new() };
     if let Some(name) = &args.name {
         let series = context.placeholders.replace(name)?;
@@ -226,8 +124,9 @@ pub fn run(context: &Context, args: &Args) -> Result<Warnings> {
     }
     let archives: Vec<Archive> =
         args.filter.select(context, catalog)?.into_iter().map(|listed| listed.archive).collect();
-    let kept = args.kept(context, &archives, &policy);
-    if kept.is_empty() && !archives.is_empty() && !args.force {
+    let kept = args.kept(context, &archives, &policy, from);
+    let by_rules = kept.values().any(|why| *why != Kept::Protected);
+    if !by_rules && kept.len() < archives.len() && !args.force {
         let everything = "these rules keep no archive at all; to remove them all the same, add --force";
         return Err(Failure::command(everything).into());
     }
@@ -238,7 +137,7 @@ pub fn run(context: &Context, args: &Args) -> Result<Warnings> {
         true => Some(exclusive(&repository, &everything, &gone, &reporter)?),
         false => None,
     };
-    args.show(context, &rows, &format, freed.as_ref())?;
+    args.show(context, root, &rows, &format, freed.as_ref())?;
     if args.group_by == Group::All && args.filter.is_empty() && mixes_series(&archives) {
         let hint = "rules were applied to several series together: see NAME, --match-archives and --group-by series";
         reporter.log(Level::Warning, None, hint);
@@ -259,7 +158,13 @@ fn mixes_series(archives: &[Archive]) -> bool {
 }
 
 impl Args {
-    fn kept(&self, context: &Context, archives: &[Archive], policy: &Policy) -> BTreeMap<ArchiveId, Kept> {
+    fn kept(
+        &self,
+        context: &Context,
+        archives: &[Archive],
+        policy: &Policy,
+        from: Option<Timestamp>,
+    ) -> BTreeMap<ArchiveId, Kept> {
         let mut groups = BTreeMap::<&str, Vec<Candidate>>::new();
         for archive in archives {
             let name = if self.group_by == Group::All { "" } else { &archive.record.name };
@@ -267,27 +172,29 @@ impl Args {
             groups.entry(name).or_default().push(Candidate { id: archive.id, start: archive.record.start, protected });
         }
         let zone = context.zone();
-        groups.values().flat_map(|group| keep(group, policy, &|moment| date(moment, zone))).collect()
+        groups.values().flat_map(|group| keep(group, policy, from, &|moment| date(moment, zone))).collect()
     }
 
     fn show(
         &self,
         context: &Context,
+        mut root: Map<String, Json>,
         rows: &[(&Archive, Option<Kept>)],
         format: &Format,
         freed: Option<&ChunkSizes>,
     ) -> Result<()> {
-        let (everything, mut out) = (self.list && !self.list_kept && !self.list_pruned, Sink::new());
+        let everything = (self.list || self.json) && !self.list_kept && !self.list_pruned;
         let shown = |kept: bool| everything || (kept && self.list_kept) || (!kept && self.list_pruned);
+        let (rows, mut out) = (rows.iter().filter(|(_, kept)| shown(kept.is_some())), Sink::new());
         if self.json {
+            let mut gone = 0;
             let object = |(archive, kept): &(&Archive, Option<Kept>)| {
                 let mut object = archive::brief(archive, context.zone());
-                object.insert("pruned".to_owned(), json!(kept.is_none()));
-                object.insert("rule".to_owned(), json!(kept.map(reason)));
+                gone += u64::from(kept.is_none());
+                put_verdict(&mut object, *kept, gone);
                 Json::Object(object)
             };
-            let mut root = serde_json::Map::new();
-            root.insert("archives".to_owned(), rows.iter().map(object).collect());
+            root.insert("archives".to_owned(), rows.map(object).collect());
             root.insert("dry_run".to_owned(), json!(self.dry_run));
             if let Some(freed) = freed {
                 root.insert("exclusive".to_owned(), size_json(freed));
@@ -296,7 +203,7 @@ impl Args {
             return Ok(out.flush()?);
         }
         let (manner, mut line) = (context.manner(), Vec::new());
-        for (archive, kept) in rows.iter().filter(|(_, kept)| shown(kept.is_some())) {
+        for (archive, kept) in rows {
             line.clear();
             let verdict = match kept {
                 Some(kept) => format!("Keeping archive (rule: {}):", reason(*kept)),
@@ -314,10 +221,29 @@ impl Args {
     }
 }
 
-fn reason(kept: Kept) -> String {
+/// What keeps an archive: the rule, whether as the oldest one, and as its how manyth.
+fn verdict(kept: Kept) -> (&'static str, bool, Option<u64>) {
     match kept {
-        Kept::Protected => "@PROT".to_owned(),
-        Kept::By(period, number) => format!("{} #{number}", period.name()),
-        Kept::Oldest(period, number) => format!("{}[oldest] #{number}", period.name()),
+        Kept::Protected => ("@PROT", false, None),
+        Kept::Newer(number) => ("skip", false, Some(number)),
+        Kept::By(period, number) => (period.name(), false, Some(number)),
+        Kept::Oldest(period, number) => (period.name(), true, Some(number)),
     }
+}
+
+/// The same as Borg tells it: `daily #3`, `yearly[oldest] #1`.
+fn reason(kept: Kept) -> String {
+    let (rule, oldest, number) = verdict(kept);
+    let number = number.map(|number| format!(" #{number}")).unwrap_or_default();
+    format!("{rule}{}{number}", if oldest { "[oldest]" } else { "" })
+}
+
+/// The same with the keys that Borg has; `gone` is the number of an archive among those that go.
+fn put_verdict(object: &mut Map<String, Json>, kept: Option<Kept>, gone: u64) {
+    let mut put = |key: &str, value: Json| drop(object.insert(key.to_owned(), value));
+    put("kept", json!(kept.is_some()));
+    let Some((rule, oldest, number)) = kept.map(verdict) else { return put("deleted_archive_number", json!(gone)) };
+    put("keep_rule", json!(rule));
+    put("kept_oldest", json!(oldest));
+    put("kept_archive_number", json!(number));
 }

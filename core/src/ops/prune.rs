@@ -1,9 +1,10 @@
 //! Which archives a retention policy keeps, and why.
 //!
-//! The rules are Borg's (`borg prune`): each looks at all archives from the newest to the oldest and keeps the newest
-//! one of each period, until it kept as many as it may. An archive that an earlier rule kept does not count, but ends its
-//! period. A rule that runs out of archives before it is satisfied keeps the oldest one, so that history grows. Nothing here
-//! touches a repository; times are labels, and the caller says what day they are.
+//! The rules are those of Borg 2 (`borg prune`): each looks at all archives from the newest to the oldest and keeps the
+//! newest one of each period, until it kept as many as it may. An archive that an earlier rule kept does not count, but
+//! ends its period. The last rule keeps the oldest archive too, if it may keep one more, so that history grows. Archives
+//! that are protected take no part. Nothing here touches a repository; times are labels, and the caller says what day
+//! they are.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -51,7 +52,7 @@ impl Period {
         Self::Year,
     ];
 
-    /// What the rule is called.
+    /// What the rule is called, as in Borg.
     pub fn name(self) -> &'static str {
         match self {
             Self::Each => "keep",
@@ -61,8 +62,8 @@ impl Period {
             Self::Day => "daily",
             Self::Week => "weekly",
             Self::Month => "monthly",
-            Self::ThirteenWeeks => "13weekly",
-            Self::ThreeMonths => "3monthly",
+            Self::ThirteenWeeks => "quarterly_13weekly",
+            Self::ThreeMonths => "quarterly_3monthly",
             Self::Year => "yearly",
         }
     }
@@ -136,34 +137,54 @@ pub struct Candidate {
 pub enum Kept {
     /// It is protected.
     Protected,
+    /// It is not older than the moment before which rules apply; its how manyth of these, from 1.
+    Newer(u64),
     /// By the rule of this period, as its how manyth, from 1.
     By(Period, u64),
     /// It is the oldest one, and the rule of this period has room.
     Oldest(Period, u64),
 }
 
-/// Which of `archives`, in any order, the policy keeps. All others are to go.
-pub fn keep(archives: &[Candidate], policy: &Policy, date: &dyn Fn(Timestamp) -> Date) -> BTreeMap<ArchiveId, Kept> {
-    let mut archives: Vec<(Candidate, Date)> =
-        archives.iter().map(|candidate| (*candidate, date(candidate.start))).collect();
-    archives.sort_by_key(|(candidate, _)| std::cmp::Reverse((candidate.start, candidate.id)));
-    let protected = archives.iter().filter(|(candidate, _)| candidate.protected);
-    let mut kept: BTreeMap<ArchiveId, Kept> = protected.map(|(candidate, _)| (candidate.id, Kept::Protected)).collect();
+/// Which of `archives`, in any order, the policy keeps. All others are to go. With `before`, rules apply to what is older;
+/// everything else is kept.
+pub fn keep(
+    archives: &[Candidate],
+    policy: &Policy,
+    before: Option<Timestamp>,
+    date: &dyn Fn(Timestamp) -> Date,
+) -> BTreeMap<ArchiveId, Kept> {
+    let (protected, mut archives): (Vec<Candidate>, Vec<Candidate>) =
+        archives.iter().partition(|candidate| candidate.protected);
+    archives.sort_by_key(|candidate| std::cmp::Reverse((candidate.start, candidate.id)));
+    let newer = before.map_or(0, |before| archives.partition_point(|candidate| candidate.start >= before));
+    let (newer, older) = archives.split_at(newer);
+    let protected = protected.iter().map(|candidate| (candidate.id, Kept::Protected));
+    let newer = (1..).zip(newer).map(|(number, candidate)| (candidate.id, Kept::Newer(number)));
+    let mut kept: BTreeMap<ArchiveId, Kept> = protected.chain(newer).collect();
+    let older: Vec<(Candidate, Date)> = older.iter().map(|candidate| (*candidate, date(candidate.start))).collect();
+    let last = policy.keys().next_back();
     for (period, amount) in policy {
-        apply(&archives, *period, *amount, &mut kept);
+        apply(&older, *period, *amount, Some(period) == last, &mut kept);
     }
     kept
 }
 
-fn apply(archives: &[(Candidate, Date)], period: Period, amount: Amount, kept: &mut BTreeMap<ArchiveId, Kept>) {
-    let most = match amount {
-        Amount::Count(count) => count,
-        Amount::Since(_) | Amount::All => u64::MAX,
+/// Adds what a rule keeps of `archives`, the newest first.
+fn apply(
+    archives: &[(Candidate, Date)],
+    period: Period,
+    amount: Amount,
+    and_oldest: bool,
+    kept: &mut BTreeMap<ArchiveId, Kept>,
+) {
+    let may_keep = |candidate: &Candidate, count: u64| match amount {
+        Amount::Count(most) => count < most,
+        Amount::Since(since) => candidate.start >= since,
+        Amount::All => true,
     };
     let (mut last, mut count) = (None, 0);
     for (number, (candidate, date)) in archives.iter().enumerate() {
-        let too_old = matches!(amount, Amount::Since(since) if candidate.start < since);
-        if count >= most || too_old {
+        if !may_keep(candidate, count) {
             break;
         }
         let own = period.of(number, date);
@@ -176,10 +197,8 @@ fn apply(archives: &[(Candidate, Date)], period: Period, amount: Amount, kept: &
             vacant.insert(Kept::By(period, count));
         }
     }
-    // Only a rule that counts can have room: the others kept all they were to keep.
-    let oldest = archives.last().filter(|_| matches!(amount, Amount::Count(_)) && count < most);
-    if let Some((candidate, _)) = oldest {
-        kept.entry(candidate.id).or_insert(Kept::Oldest(period, count + 1));
+    if let Some((oldest, _)) = archives.last().filter(|(oldest, _)| and_oldest && may_keep(oldest, count)) {
+        kept.entry(oldest.id).or_insert(Kept::Oldest(period, count + 1));
     }
 }
 
@@ -212,7 +231,7 @@ mod tests {
     }
 
     fn kept(archives: &[Candidate], policy: &[(Period, Amount)]) -> Vec<(u8, Kept)> {
-        let kept = keep(archives, &policy.iter().copied().collect(), &date);
+        let kept = keep(archives, &policy.iter().copied().collect(), None, &date);
         kept.into_iter().map(|(id, why)| (id.as_bytes()[0], why)).collect()
     }
 
@@ -234,10 +253,30 @@ mod tests {
     }
 
     #[test]
-    fn a_rule_with_room_keeps_the_oldest() {
+    fn the_last_rule_keeps_the_oldest_if_it_has_room() {
+        use Period::{Day, Year};
         let archives: Vec<_> = (0..4).map(|number| candidate(number, i64::from(number) * DAY)).collect();
-        let year = kept(&archives, &[(Period::Year, Amount::Count(5))]);
-        assert_eq!(year, [(0, Kept::Oldest(Period::Year, 2)), (3, Kept::By(Period::Year, 1))]);
+        for amount in [Amount::Count(5), Amount::Since(Timestamp::new(0, 0)), Amount::All] {
+            let year = kept(&archives, &[(Year, amount)]);
+            assert_eq!(year, [(0, Kept::Oldest(Year, 2)), (3, Kept::By(Year, 1))], "{amount:?}");
+        }
+        for full in [Amount::Count(1), Amount::Since(Timestamp::new(1, 0))] {
+            assert_eq!(kept(&archives, &[(Year, full)]), [(3, Kept::By(Year, 1))], "{full:?}");
+        }
+        // The first rule has room, and the last one none.
+        let halves: Vec<_> = (0..4).map(|number| candidate(number, i64::from(number) * DAY / 2)).collect();
+        let two = kept(&halves, &[(Day, Amount::Count(9)), (Year, Amount::Count(0))]);
+        assert_eq!(two, [(1, Kept::By(Day, 2)), (3, Kept::By(Day, 1))]);
+    }
+
+    #[test]
+    fn rules_apply_to_what_is_older() {
+        let archives: Vec<_> = (0..6).map(|number| candidate(number, i64::from(number) * DAY)).collect();
+        let policy: Policy = [(Period::Each, Amount::Count(2))].into();
+        let kept = keep(&archives, &policy, Some(Timestamp::new(4 * DAY, 0)), &date);
+        let kept: Vec<(u8, Kept)> = kept.into_iter().map(|(id, why)| (id.as_bytes()[0], why)).collect();
+        let by = |number| Kept::By(Period::Each, number);
+        assert_eq!(kept, [(2, by(2)), (3, by(1)), (4, Kept::Newer(2)), (5, Kept::Newer(1))]);
     }
 
     #[test]
@@ -255,8 +294,12 @@ mod tests {
     fn protected_archives_stay() {
         let mut archives: Vec<_> = (0..3).map(|number| candidate(number, i64::from(number) * DAY)).collect();
         archives[0].protected = true;
-        let kept = kept(&archives, &[(Period::Each, Amount::Count(1))]);
-        assert_eq!(kept, [(0, Kept::Protected), (2, Kept::By(Period::Each, 1))]);
+        let newest = kept(&archives, &[(Period::Each, Amount::Count(1))]);
+        assert_eq!(newest, [(0, Kept::Protected), (2, Kept::By(Period::Each, 1))]);
+        // It takes no part: neither does it end the year, nor is it the oldest one.
+        archives[2].protected = true;
+        let year = kept(&archives, &[(Period::Year, Amount::Count(2))]);
+        assert_eq!(year, [(0, Kept::Protected), (1, Kept::By(Period::Year, 1)), (2, Kept::Protected)]);
     }
 
     proptest! {
@@ -268,7 +311,7 @@ mod tests {
             let archives: Vec<_> = (0u8..).zip(&times).map(|(number, time)| candidate(number, *time)).collect();
             let policy: Policy =
                 counts.iter().map(|(period, count)| (Period::ALL[*period], Amount::Count(*count))).collect();
-            let kept = keep(&archives, &policy, &date);
+            let kept = keep(&archives, &policy, None, &date);
             for (period, amount) in &policy {
                 let Amount::Count(count) = amount else { unreachable!() };
                 let by = kept.values().filter(|why| matches!(why, Kept::By(p, _) | Kept::Oldest(p, _) if p == period));
@@ -281,7 +324,9 @@ mod tests {
             }
             let every_day: Policy = [(Period::Day, Amount::All)].into();
             let days: std::collections::BTreeSet<_> = archives.iter().map(|a| a.start.seconds / DAY).collect();
-            prop_assert_eq!(keep(&archives, &every_day, &date).len(), days.len());
+            let kept = keep(&archives, &every_day, None, &date);
+            let by = kept.values().filter(|why| matches!(why, Kept::By(..)));
+            prop_assert_eq!(by.count(), days.len());
         }
     }
 }
