@@ -171,6 +171,24 @@ fn clients_that_may_only_add_are_told_before_anything_happens() {
 }
 
 #[test]
+fn whoever_is_restricted_opens_by_the_copy_of_config_too() {
+    let place = Place::new();
+    place.file("tree/f", "x".repeat(50_000));
+    place.run(&["create", "old", "tree"]).succeeded();
+    let config = std::fs::read(place.path("repo/config")).unwrap();
+    std::fs::remove_file(place.path("repo/config")).unwrap();
+    for permissions in ["no-delete", "write-only", "read-only"] {
+        let around = format!("exec sh -c \"$3 --permissions {permissions}\"");
+        let client = stand_in(&place, &format!("rsh-{permissions}"), &around);
+        assert_eq!(client.run(&["repo-list", "--short"]).succeeded().out.lines().next(), Some("old"), "{permissions}");
+        let created = client.run(&["create", permissions, "tree"]);
+        assert_eq!(created.rc == 0, permissions != "read-only", "{created:#?}");
+    }
+    place.run(&["check", "--repair"]).succeeded();
+    assert_eq!(std::fs::read(place.path("repo/config")).unwrap(), config);
+}
+
+#[test]
 fn connections_that_can_not_be_are_explained() {
     let place = Place::new();
     for (name, around, rc, error, hint) in [

@@ -20,7 +20,8 @@ use super::serve::ServeOptions;
 use crate::layer::check_whole;
 
 const OPERATION: &str = "open repository";
-const CONFIG: &str = "config";
+/// What makes a directory a repository: one of these objects is enough to open it.
+const IDENTITIES: [&str; 2] = ["config", "spare/identity"];
 /// Bytes of a repository's config, with all that redundancy layers may add.
 const CONFIG_STORED_MAX: u64 = 16 * CONFIG_BYTES_MAX as u64;
 
@@ -83,22 +84,25 @@ pub(super) fn check_top(path: &Path, permissions: Permissions) -> Result<()> {
     match permissions {
         Permissions::All => Ok(()),
         _ if path.ancestors().any(is_part) => told(ErrorKind::PermissionDenied, REFUSED_PATH),
-        _ if size_of_config(path).is_none() => told(ErrorKind::RepositoryNotFound, "path"),
+        _ if IDENTITIES.iter().all(|name| size_of(path, name).is_none()) => told(ErrorKind::RepositoryNotFound, "path"),
         _ => Ok(()),
     }
 }
 
-/// Whether a directory has a `config` that is an object of ours; many a program has a file of that name. Nobody knows
-/// about one that can not be read, so it is taken for one.
+/// Whether a directory has one of [`IDENTITIES`] that is an object of ours; many a program has a file `config`. Nobody
+/// knows about one that can not be read, so it is taken for one.
 fn holds_repository(folder: &Path) -> bool {
-    let is_ours = |bytes: Vec<u8>| ObjectName::new(CONFIG).is_ok_and(|name| check_whole(&name, &bytes.into()).is_ok());
-    let is_short = size_of_config(folder).is_some_and(|bytes| bytes <= CONFIG_STORED_MAX);
-    is_short && std::fs::read(folder.join(CONFIG)).map_or(true, is_ours)
+    IDENTITIES.iter().any(|name| {
+        let is_ours =
+            |bytes: Vec<u8>| ObjectName::new(*name).is_ok_and(|name| check_whole(&name, &bytes.into()).is_ok());
+        let is_short = size_of(folder, name).is_some_and(|bytes| bytes <= CONFIG_STORED_MAX);
+        is_short && std::fs::read(folder.join(name)).map_or(true, is_ours)
+    })
 }
 
-/// The size of the file `config` in a directory, if there is one.
-fn size_of_config(folder: &Path) -> Option<u64> {
-    let there = folder.join(CONFIG).symlink_metadata().ok()?;
+/// The size of a file in a directory, if there is one.
+fn size_of(folder: &Path, name: &str) -> Option<u64> {
+    let there = folder.join(name).symlink_metadata().ok()?;
     there.is_file().then_some(there.len())
 }
 
@@ -221,6 +225,19 @@ mod tests {
             }
         }
         assert!(check_top(&root.join("repo/archives"), Permissions::All).is_ok());
+        // The copy of `config` is as good, and what clients put for one is not.
+        for folder in ["repo/spare", "repo/archives/spare"] {
+            std::fs::create_dir_all(root.join(folder)).unwrap();
+            std::fs::write(root.join(folder).join("identity"), &config).unwrap();
+        }
+        std::fs::remove_file(root.join("repo/config")).unwrap();
+        for permissions in [Permissions::NoDelete, Permissions::WriteOnly, Permissions::ReadOnly] {
+            assert!(check_top(&root.join("repo"), permissions).is_ok());
+        }
+        for permissions in [Permissions::NoDelete, Permissions::WriteOnly] {
+            let error = check_top(&root.join("repo/archives"), permissions).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::PermissionDenied);
+        }
     }
 
     #[test]
