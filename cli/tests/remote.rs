@@ -63,6 +63,16 @@ fn whole_life(place: &Place, remote: &Remote<'_>) {
     // The same repository from the machine it is on.
     assert_eq!(place.run(&["list", "--short", "two"]).succeeded().out.lines().count(), 4);
     assert!(place.run(&["check"]).succeeded().out.contains("no damage found"));
+    // What writers left that were killed goes with it, and what is somebody else's stays.
+    place.file(&format!("repo/segments/ab/.tmp-{}", "0f".repeat(16)), "half");
+    place.file("repo/mine/notes", "mine");
+    remote.run(&["repo-delete", "--force"]).succeeded();
+    let left = |name: &str| std::fs::read_dir(place.path(name)).map_or(0, |found| found.count());
+    assert_eq!((left("repo"), left("repo/mine")), (1, 1));
+    std::fs::remove_dir_all(place.path("repo")).unwrap();
+    remote.run(&["repo-create", "-e", "none"]).succeeded();
+    remote.run(&["repo-delete", "--force"]).succeeded();
+    assert!(!place.path("repo").exists());
 }
 
 #[test]

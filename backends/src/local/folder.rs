@@ -2,12 +2,12 @@
 
 use std::collections::HashSet;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use gabion_core::backend::ObjectName;
 use gabion_core::error::{Error, ErrorKind, Result};
-use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, fstat, fsync, mkdirat, openat, statat};
+use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, fstat, fsync, mkdirat, openat, statat, unlinkat};
 use rustix::io::{Errno, retry_on_intr};
 
 use super::filesystem::{self, Traits};
@@ -24,6 +24,7 @@ pub(super) fn failed(operation: &'static str, errno: Errno) -> Error {
 #[derive(Debug)]
 pub(super) struct Root {
     handle: OwnedFd,
+    path: PathBuf,
     /// Who may have access to what is made.
     pub sharing: Sharing,
     /// Folders, by their parts, that are known to survive a power cut: their parent was flushed after they were
@@ -35,6 +36,10 @@ pub(super) struct Root {
 
 /// A file that a put may have left: the folders it lies in, and its name.
 pub(super) type Leftover = (Vec<String>, String);
+
+const CLEAR: &str = "remove repository folder";
+/// While there is an object of this name there is a repository.
+const CONFIG: &str = "config";
 
 /// So many are remembered; the rest is found by a later list.
 const LEFTOVERS_MAX: usize = 10_000;
@@ -63,7 +68,10 @@ impl Root {
     pub fn open(path: &Path, sharing: Sharing) -> Result<Self> {
         let operation = "open repository folder";
         match retry_on_intr(|| openat(CWD, path, FOLDER_FLAGS, Mode::empty())) {
-            Ok(handle) => Ok(Self { handle, sharing, durable: Mutex::default(), leftovers: Mutex::default() }),
+            Ok(handle) => {
+                let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+                Ok(Self { handle, path, sharing, durable: Mutex::default(), leftovers: Mutex::default() })
+            }
             Err(errno) => Err(match errno {
                 Errno::NOENT => Error::new(ErrorKind::RepositoryNotFound, operation),
                 Errno::NOTDIR => Error::new(ErrorKind::NotARepository, operation).with("reason", "not a directory"),
@@ -173,6 +181,26 @@ impl Root {
         Ok(())
     }
 
+    /// Removes the folders of a repository that is gone, and the directory itself, as far as they are empty but for what
+    /// writers left that were killed. What stays is somebody else's.
+    pub fn clear(&self) {
+        if file_type_at(&self.handle, CONFIG) != Err(Errno::NOENT) {
+            return;
+        }
+        for folders in layout::folders() {
+            let Some((name, above)) = folders.split_last() else { continue };
+            if let Ok(Some(above)) = self.find(CLEAR, above)
+                && unlinkat(&above, name.as_str(), AtFlags::REMOVEDIR).is_err()
+                && let Ok(Some(folder)) = open_folder(CLEAR, above.as_fd(), &folders)
+            {
+                remove_leftovers(&folder);
+                let _ = unlinkat(&above, name.as_str(), AtFlags::REMOVEDIR);
+            }
+        }
+        remove_leftovers(&self.handle);
+        let _ = std::fs::remove_dir(&self.path);
+    }
+
     /// A directory that was removed looks like one without objects; it must not be taken for that.
     fn check_alive(&self, operation: &'static str) -> Result<()> {
         let links = fstat(&self.handle).map_err(|errno| failed(operation, errno))?.st_nlink;
@@ -217,6 +245,12 @@ pub(super) fn flush_folder(folder: impl AsFd) -> Result<(), Errno> {
         // Some network file systems have no such thing: there the server decides what lasts.
         Err(Errno::INVAL) => Ok(()),
         other => other,
+    }
+}
+
+fn remove_leftovers(folder: &OwnedFd) {
+    for name in names_in(folder).unwrap_or_default().iter().filter(|name| layout::is_leftover(name)) {
+        let _ = unlinkat(folder, name.as_str(), AtFlags::empty());
     }
 }
 

@@ -11,9 +11,12 @@
 //! segments/<32 digits>   segments/<first 2 digits>/<32 digits>
 //! ```
 
+use std::collections::BTreeSet;
+
 use gabion_core::backend::ObjectName;
 use gabion_core::crypto::random;
 use gabion_core::error::{Error, ErrorKind, Result};
+use gabion_core::repository::{ERASURE, KEYS, SPARE};
 
 /// The folder that fans out.
 pub(crate) const SEGMENTS: &str = "segments";
@@ -21,6 +24,8 @@ pub(crate) const SEGMENTS: &str = "segments";
 const ID_DIGITS: usize = 32;
 /// What stands before 32 digits in the name of a file that is no object yet.
 const TEMPORARY: &str = ".tmp-";
+/// What stands before the name of a file that stepped aside for a put.
+pub(crate) const ASIDE: &str = ".old-";
 
 /// The file of an object: folders from the root down, and a name in the last of them.
 #[derive(Debug, PartialEq, Eq)]
@@ -58,6 +63,21 @@ pub(crate) fn temporary_name() -> Result<String> {
 pub(crate) fn is_temporary(file: &str) -> bool {
     let digits = file.strip_prefix(TEMPORARY).unwrap_or_default();
     digits.len() == 32 && is_hex(digits)
+}
+
+/// Whether a file is called as what a writer left that was killed: an object that was never complete, or one that
+/// stepped aside.
+pub(crate) fn is_leftover(file: &str) -> bool {
+    is_temporary(file) || file.strip_prefix(ASIDE).is_some_and(|object| ObjectName::new(object).is_ok())
+}
+
+/// The folders of a repository, those in others first.
+pub(crate) fn folders() -> impl Iterator<Item = Vec<String>> {
+    let parts = |namespace: &str| namespace.split('/').map(str::to_owned).collect::<Vec<_>>();
+    let namespaces = ERASURE.into_iter().chain([KEYS, SPARE]).map(parts);
+    let all = namespaces.chain(fan_out().map(|folder| vec![SEGMENTS.to_owned(), folder]));
+    let and_above = |folders: Vec<String>| (1..=folders.len()).map(move |depth| folders[..depth].to_vec());
+    all.flat_map(and_above).collect::<BTreeSet<_>>().into_iter().rev()
 }
 
 /// Which object a file is; `None` for files that are no objects.
@@ -113,6 +133,14 @@ mod tests {
         assert_eq!(path(&format!("segments/ac/{ID}")).unwrap(), format!("segments/ac/{ID}"));
         assert_eq!(path(&format!("segments/ab/{ID}")), None, "the place of another object");
         assert!(fan_out().count() == 256 && fan_out().all(|folder| is_fan_out(&[SEGMENTS.to_owned(), folder])));
+    }
+
+    #[test]
+    fn folders_of_all_namespaces_are_known() {
+        let all: Vec<String> = folders().map(|folders| folders.join("/")).collect();
+        let position = |folder: &str| all.iter().position(|known| known == folder).unwrap();
+        assert!(position("gc/doom") < position("gc") && position("segments/ff") < position("segments"));
+        assert!(position("archives") < all.len() && all.len() == 256 + 16, "{all:?}");
     }
 
     #[test]

@@ -34,6 +34,7 @@ use gabion_core::backend::{
 };
 use gabion_core::error::{Error, ErrorKind, Result};
 use gabion_core::limits::OBJECT_BYTES_MAX;
+use gabion_core::repository::is_erased_last;
 use rustix::fs::Mode;
 use tokio::runtime::Handle;
 
@@ -177,7 +178,14 @@ impl Backend for LocalBackend {
 
     async fn delete(&self, name: &ObjectName) -> Result<()> {
         let name = name.clone();
-        self.with_root("delete object", move |root| object::delete(root, &name)).await
+        self.with_root("delete object", move |root| {
+            object::delete(root, &name)?;
+            if is_erased_last(&name) {
+                root.clear();
+            }
+            Ok(())
+        })
+        .await
     }
 
     /// Reads folder by folder, some hundred names at a time, so that a list of millions needs little memory and

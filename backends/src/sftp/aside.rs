@@ -7,9 +7,7 @@ use std::sync::atomic::Ordering;
 
 use super::failure::{SftpResult, is_missing};
 use super::session::Session;
-
-/// What stands before the name of a file that stepped aside.
-const ASIDE: &str = ".old-";
+use crate::local::layout::ASIDE;
 
 /// Whether nothing stepped aside: the server renames over files, and no list showed what another one left.
 fn is_needless(session: &Session) -> bool {

@@ -104,6 +104,33 @@ pub(super) async fn make(session: &Session, folders: &[String]) -> Result<()> {
     Ok(())
 }
 
+/// Removes the folders of a repository that is gone, and the directory itself, as far as they are empty but for what
+/// writers left that were killed. What stays is somebody else's.
+pub(super) async fn clear(session: &Session) {
+    let config = session.sftp.fs().symlink_metadata(format!("{}/config", session.root)).await;
+    if !config.is_err_and(|error| is_missing(&error)) {
+        return;
+    }
+    let (outer, inner): (Vec<_>, Vec<_>) = layout::folders().partition(|folders| folders.len() == 1);
+    stream::iter(inner).for_each_concurrent(FOLDERS_AT_ONCE, |folders| remove(session, folders)).await;
+    stream::iter(outer).for_each_concurrent(FOLDERS_AT_ONCE, |folders| remove(session, folders)).await;
+    remove(session, Vec::new()).await;
+}
+
+/// Removes a folder if it is empty, but for what writers left.
+async fn remove(session: &Session, folders: Vec<String>) {
+    let (place, mut fs) = (path(session, &folders), session.sftp.fs());
+    if fs.remove_dir(&place).await.is_ok() {
+        return;
+    }
+    for (file, _) in read(session, "remove folder", &folders).await.unwrap_or_default() {
+        if layout::is_leftover(&file) {
+            let _ = fs.remove_file(format!("{place}/{file}")).await;
+        }
+    }
+    let _ = fs.remove_dir(&place).await;
+}
+
 /// Makes a folder that only its owner can use.
 async fn make_one(session: &Session, path: &str) -> Result<(), openssh_sftp_client::Error> {
     let mut fs = session.sftp.fs();

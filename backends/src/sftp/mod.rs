@@ -27,10 +27,11 @@ use gabion_core::backend::{
 };
 use gabion_core::error::{Error, ErrorKind, Result};
 use gabion_core::limits::OBJECT_BYTES_MAX;
+use gabion_core::repository::is_erased_last;
 
 use crate::Access;
 use crate::ssh::{CONCURRENCY, SshOptions, Target};
-use session::Remote;
+use session::{Remote, Session};
 
 /// A repository behind an SFTP server.
 #[derive(Debug)]
@@ -98,7 +99,14 @@ impl Backend for SftpBackend {
 
     async fn delete(&self, name: &ObjectName) -> Result<()> {
         let name = name.clone();
-        self.remote.run("delete object", move |session| async move { file::delete(&session, &name).await }).await
+        let delete = move |session: Arc<Session>| async move {
+            file::delete(&session, &name).await?;
+            if is_erased_last(&name) {
+                folder::clear(&session).await;
+            }
+            Ok(())
+        };
+        self.remote.run("delete object", delete).await
     }
 
     /// Reads some folders at once, level by level.

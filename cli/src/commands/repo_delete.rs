@@ -1,17 +1,14 @@
 //! `gabion repo-delete`
 
-use std::ffi::OsStr;
 use std::io::Write as _;
-use std::path::Path;
 
 use anyhow::Result;
-use gabion_backends::{Access, Location};
-use gabion_core::backend::ObjectName;
+use gabion_backends::Access;
 use gabion_core::error::{Error, ErrorKind};
 use gabion_core::id::RepositoryId;
 use gabion_core::ops::delete::is_protected;
 use gabion_core::ops::erase::{Extent, erase, extent};
-use gabion_core::repository::{Client, ClosedRepository, ERASURE, KEYS};
+use gabion_core::repository::{Client, ClosedRepository};
 
 use super::delete::list;
 use crate::context::Context;
@@ -74,9 +71,6 @@ pub fn run(context: &Context, args: &Args) -> Result<Warnings> {
     }
     erase(&closed, &reporter)?;
     reporter.finish();
-    if let Location::Local(path) = context.location()? {
-        remove_folders(&path);
-    }
     if !args.keep_security_info {
         forget(&context.client()?, &id)?;
     }
@@ -119,47 +113,4 @@ fn forget(client: &Client, id: &RepositoryId) -> Result<(), Failure> {
     let failed = |error: Error| Failure::command(format!("can not forget the repository: {error}"));
     let names = client.state.list().map_err(failed)?;
     names.iter().filter(|name| name.contains(&id)).try_for_each(|name| client.state.remove(name).map_err(failed))
-}
-
-/// Removes the folders of a repository and its directory, as far as they are empty: other things may lie there.
-fn remove_folders(path: &Path) {
-    for namespace in ERASURE.into_iter().chain([KEYS, "spare"]) {
-        let top = namespace.split('/').next().unwrap_or(namespace);
-        remove_empty(&path.join(top));
-    }
-    remove_leftovers(path);
-    // fails where something is left
-    let _ = std::fs::remove_dir(path);
-}
-
-/// Removes a folder and those in it, as far as they are empty. What writers left that were killed goes too.
-fn remove_empty(directory: &Path) {
-    let Ok(entries) = std::fs::read_dir(directory) else { return };
-    for entry in entries.flatten() {
-        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-            remove_empty(&entry.path());
-        }
-    }
-    remove_leftovers(directory);
-    // fails where something is left
-    let _ = std::fs::remove_dir(directory);
-}
-
-fn remove_leftovers(directory: &Path) {
-    let Ok(entries) = std::fs::read_dir(directory) else { return };
-    for entry in entries.flatten() {
-        if entry.file_type().is_ok_and(|kind| kind.is_file()) && is_leftover(&entry.file_name()) {
-            // what stays shows when its folder is removed
-            let _ = std::fs::remove_file(entry.path());
-        }
-    }
-}
-
-/// Whether a file is what a writer left, as stores in directories name that: an object that was never complete, or one
-/// that made room for another.
-fn is_leftover(name: &OsStr) -> bool {
-    let Some(name) = name.to_str() else { return false };
-    let is_id = |id: &str| id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit());
-    name.strip_prefix(".tmp-").is_some_and(is_id)
-        || name.strip_prefix(".old-").is_some_and(|object| ObjectName::new(object).is_ok())
 }

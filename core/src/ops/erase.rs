@@ -38,9 +38,10 @@ pub fn extent(repository: &ClosedRepository) -> Result<Extent> {
 pub fn erase(repository: &ClosedRepository, monitor: &dyn Monitor) -> Result<()> {
     repository.object_store().capabilities().permissions.require_all("delete repository")?;
     sweep(repository, monitor)?;
-    repository.erase_identity()?;
-    // What somebody put while this went on; now nobody opens it any more.
-    sweep(repository, monitor)
+    repository.erase_keys()?;
+    // What somebody put while this went on.
+    sweep(repository, monitor)?;
+    repository.erase_identity()
 }
 
 fn sweep(repository: &ClosedRepository, monitor: &dyn Monitor) -> Result<()> {

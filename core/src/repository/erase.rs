@@ -1,13 +1,13 @@
 //! Erasing a repository: its own objects, and nothing else that lies in the store.
 //!
 //! The order is such that what is left after every step says what it is. Archives go first, so the rest needs nothing
-//! that is gone; keys and then `config` and its copy go last, so that until then it is a repository, which can be looked at and
-//! erased again.
+//! that is gone; keys, `config` and at the very end its copy go last, so that until then it is a repository, which can be
+//! looked at and erased again.
 
-use super::identity::{config_name, copy_name};
+use super::identity::config_name;
 use super::{ClosedRepository, Prefix};
-use crate::backend::ObjectMeta;
-use crate::error::Result;
+use crate::backend::{ObjectMeta, ObjectName};
+use crate::error::{ErrorKind, Result};
 use crate::id::parse_object_id;
 
 /// The namespaces of a repository, in the order in which they are erased; keys and `config` come after them.
@@ -28,6 +28,14 @@ pub const ERASURE: [&str; 13] = [
 ];
 /// The namespace of key slots, which are erased last but `config`.
 pub const KEYS: &str = "keys";
+/// The namespace of the copy of `config`.
+pub const SPARE: &str = "spare";
+
+/// Whether this is the object that is erased after all others, the copy of `config`. A store that keeps a repository in
+/// folders removes these with it.
+pub fn is_erased_last(name: &ObjectName) -> bool {
+    *name == super::identity::copy_name()
+}
 
 impl ClosedRepository {
     /// The repository's own objects of a namespace. What has another name belongs to somebody else.
@@ -47,11 +55,19 @@ impl ClosedRepository {
         self.object_store().delete(&object.name)
     }
 
-    /// The end: the keys, then what makes it a repository. Only after all of [`ERASURE`].
-    pub fn erase_identity(&self) -> Result<()> {
+    /// Deletes the keys, then `config`: nobody opens it any more who kept no key. Only after all of [`ERASURE`].
+    pub fn erase_keys(&self) -> Result<()> {
         self.objects(KEYS)?.iter().try_for_each(|key| self.erase_object(key))?;
-        self.object_store().delete(&config_name())?;
-        self.object_store().delete(&copy_name())
+        self.object_store().delete(&config_name())
+    }
+
+    /// The end: what is left of a repository without this can be erased by nobody.
+    pub fn erase_identity(&self) -> Result<()> {
+        match self.object_store().delete(&super::identity::copy_name()) {
+            // A repetition whose first answer was lost: the place went with it.
+            Err(error) if error.kind() == ErrorKind::RepositoryNotFound => Ok(()),
+            done => done,
+        }
     }
 }
 
