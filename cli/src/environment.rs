@@ -104,6 +104,7 @@ pub const VARIABLES: &[Variable] = &[
     variable("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "s3: where a container gets access keys"),
     variable("AWS_CONTAINER_CREDENTIALS_FULL_URI", "s3: where a container gets access keys"),
     variable("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", "s3: what a container shows for them"),
+    variable("AWS_EC2_METADATA_SERVICE_ENDPOINT", "s3: where this machine gets access keys"),
     variable("GOOGLE_APPLICATION_CREDENTIALS", "gs: the file of credentials"),
     variable("GOOGLE_SERVICE_ACCOUNT", "gs: the file of a service account"),
     variable("GOOGLE_SERVICE_ACCOUNT_KEY", "gs: a service account, as JSON"),

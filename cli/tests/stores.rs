@@ -1,12 +1,14 @@
 //! The life of a repository on each kind of store, with the real program; and what happens when a store, or the line
 //! to it, goes away in the middle.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::Stdio;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use gabion_tests::servers::{
-    self, ACCESS_KEY, AZURE_KEY, Fault, Program, Proxy, S3Server, SECRET_KEY, WEBDAV_PASSWORD, WEBDAV_USER,
+    self, ACCESS_KEY, AZURE_KEY, Fault, MetadataServer, Program, Proxy, S3Server, SECRET_KEY, WEBDAV_PASSWORD,
+    WEBDAV_USER,
 };
 use gabion_tests::{Random, all_required};
 use serde_json::Value;
@@ -97,6 +99,45 @@ fn a_whole_life_in_a_bucket() {
 fn a_whole_life_in_a_bucket_of_another_server() {
     let Some(moto) = servers::moto() else { return };
     whole_life(servers::url(moto.port, "r"));
+}
+
+/// The keys of a machine's role come from its metadata service, and again when they end.
+#[test]
+fn a_machine_with_a_role_needs_no_keys() {
+    let directory = tempfile::tempdir().unwrap();
+    let server = S3Server::start(directory.path());
+    for lasting in [true, false] {
+        let metadata = MetadataServer::start(lasting);
+        let tokens = Arc::new(Mutex::new(BTreeSet::new()));
+        let seen = Arc::clone(&tokens);
+        let proxy = Proxy::start(server.port, move |request| {
+            seen.lock().unwrap().insert(request.header("x-amz-security-token").map(str::to_owned));
+            Fault::Pass
+        });
+        let place = Place::bare();
+        place.file("src/a", "hello");
+        let (url, service) =
+            (servers::url(proxy.port, &format!("{lasting}")), format!("http://127.0.0.1:{}/", metadata.port));
+        let run = |arguments: &[&str]| {
+            place.run_with(&[("GABION_REPO", &*url), ("AWS_EC2_METADATA_SERVICE_ENDPOINT", &*service)], arguments)
+        };
+        run(&["repo-create", "-e", "none"]).succeeded();
+        run(&["create", "one", "src"]).succeeded();
+        run(&["extract", "--target", "out", "one"]).succeeded();
+        assert!(tree(&place.path("out/src")) == tree(&place.path("src")));
+        let shown = tokens.lock().unwrap().clone();
+        assert!(!shown.contains(&None), "every request is signed with a token of the session: {shown:?}");
+        // Three commands; what has ended is asked for again at every request.
+        assert_eq!(metadata.given() == 3, lasting, "given {} times", metadata.given());
+        assert_eq!(shown.len() == 3, lasting, "{shown:?}");
+        metadata.take_role();
+        run(&["repo-list"]).failed(21, "no credentials", "policy of these credentials");
+        place.run_with(&[("GABION_REPO", &*url)], &["repo-list"]).failed(
+            21,
+            "nor a profile has keys",
+            "policy of these credentials",
+        );
+    }
 }
 
 #[test]

@@ -11,7 +11,8 @@ use gabion_core::backend::conformance::{Options, check};
 use gabion_core::backend::{Backend, ByteRange, ObjectName, Prefix, PutMode};
 use gabion_core::error::{ErrorKind, Result};
 use gabion_tests::servers::{
-    self, ACCESS_KEY, AZURE_KEY, BUCKET, Cutter, Fault, Proxy, S3Server, SECRET_KEY, WEBDAV_PASSWORD, WEBDAV_USER,
+    self, ACCESS_KEY, AZURE_KEY, BUCKET, Cutter, Fault, MetadataServer, Proxy, S3Server, SECRET_KEY, WEBDAV_PASSWORD,
+    WEBDAV_USER,
 };
 use tokio::runtime::{Builder, Runtime};
 
@@ -62,6 +63,32 @@ fn s3_keeps_the_contract() {
     // More names than a page of a list has.
     let store = opened(&server.url("some/where"));
     keeps_the_contract(store, Options { names: 1100, ..Options::quick() });
+}
+
+/// The answer of who gives credentials is not the answer of the store: a collector would take objects for gone.
+#[test]
+fn a_machine_that_loses_its_role_misses_no_object() {
+    let place = tempfile::tempdir().unwrap();
+    let (server, metadata) = (S3Server::start(place.path()), MetadataServer::start(false));
+    let service = format!("http://127.0.0.1:{}", metadata.port);
+    let variables = Variables::from_iter([("AWS_EC2_METADATA_SERVICE_ENDPOINT", service)]);
+    let options = OpenOptions { variables, ..options() };
+    let open = || open(&Location::parse(&server.url("r")).unwrap(), Access::Create, &options).unwrap();
+    let (store, name, runtime) = (open(), named("archives/a"), runtime());
+    runtime.block_on(store.put(&name, b"an archive".to_vec().into(), PutMode::Write)).unwrap();
+    metadata.take_role();
+    for (store, kind) in [(store, ErrorKind::Connection), (open(), ErrorKind::PermissionDenied)] {
+        let failed = runtime.block_on(async {
+            [
+                store.get(&name, ByteRange::WHOLE).await.unwrap_err(),
+                store.head(&name).await.unwrap_err(),
+                store.delete(&name).await.unwrap_err(),
+                store.put(&name, b"x".to_vec().into(), PutMode::ReplaceExisting).await.unwrap_err(),
+                store.list(&Prefix::all()).try_collect::<Vec<_>>().await.unwrap_err(),
+            ]
+        });
+        assert_eq!(failed.map(|error| error.kind()), [kind; 5]);
+    }
 }
 
 #[test]

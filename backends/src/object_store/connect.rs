@@ -10,6 +10,7 @@ use object_store::gcp::{GcpCredential, GoogleCloudStorageBuilder, GoogleConfigKe
 use object_store::{BackoffConfig, ClientOptions, ObjectStore, RetryConfig, StaticCredentialProvider};
 
 use super::credentials;
+use super::given::Given;
 use super::location::{ObjectStoreLocation, Service};
 use crate::Variables;
 
@@ -111,6 +112,10 @@ fn s3(location: &ObjectStoreLocation, variables: &Variables) -> Result<Arc<dyn O
         }
         _ => builder = pass(builder, &S3_VARIABLES[1..], variables, s3_key),
     }
+    let metadata = variable("AWS_EC2_METADATA_SERVICE_ENDPOINT");
+    if let Some(metadata) = &metadata {
+        builder = builder.with_metadata_endpoint(metadata.trim_end_matches('/'));
+    }
     let keys = [AmazonS3ConfigKey::AccessKeyId, AmazonS3ConfigKey::RoleArn];
     let found = keys.iter().any(|key| builder.get_config_value(key).is_some())
         || S3_VARIABLES[4..].iter().any(|name| variables.get(name).is_some());
@@ -118,12 +123,13 @@ fn s3(location: &ObjectStoreLocation, variables: &Variables) -> Result<Arc<dyn O
         if let Some(setting) = profile.elsewhere {
             return Err(no_credentials("the profile has no keys of its own").with("setting", setting));
         }
-        // Only a machine of the service itself has somebody to ask.
-        if endpoint.is_some() {
+        // Only a machine of the service itself has somebody to ask, unless it is said who that is.
+        if endpoint.is_some() && metadata.is_none() {
             return Err(no_credentials("neither AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY nor a profile has keys"));
         }
     }
-    Ok(Arc::new(builder.build().map_err(refused)?))
+    let given = Given::by(builder.clone().build().map_err(refused)?.credentials());
+    Ok(Arc::new(builder.with_credentials(given).build().map_err(refused)?))
 }
 
 fn no_credentials(reason: &'static str) -> Error {
@@ -169,7 +175,9 @@ fn google(location: &ObjectStoreLocation, variables: &Variables) -> Result<Arc<d
     if let Some(endpoint) = &location.endpoint {
         builder = builder.with_base_url(endpoint);
     }
-    Ok(Arc::new(builder.with_bucket_name(&location.bucket).build().map_err(refused)?))
+    builder = builder.with_bucket_name(&location.bucket);
+    let given = Given::by(builder.clone().build().map_err(refused)?.credentials());
+    Ok(Arc::new(builder.with_credentials(given).build().map_err(refused)?))
 }
 
 fn azure(location: &ObjectStoreLocation, variables: &Variables) -> Result<Arc<dyn ObjectStore>> {
@@ -188,7 +196,9 @@ fn azure(location: &ObjectStoreLocation, variables: &Variables) -> Result<Arc<dy
     if let Some(endpoint) = &location.endpoint {
         builder = builder.with_endpoint(endpoint.clone()).with_allow_http(is_plain(Some(endpoint)));
     }
-    Ok(Arc::new(builder.with_container_name(&location.bucket).build().map_err(refused)?))
+    builder = builder.with_container_name(&location.bucket);
+    let given = Given::by(builder.clone().build().map_err(refused)?.credentials());
+    Ok(Arc::new(builder.with_credentials(given).build().map_err(refused)?))
 }
 
 #[cfg(test)]

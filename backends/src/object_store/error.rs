@@ -4,6 +4,8 @@ use gabion_core::backend::ObjectName;
 use gabion_core::error::{Error, ErrorKind};
 use object_store::client::{HttpError, HttpErrorKind};
 
+use super::given::NoneGiven;
+
 /// Translates an error of the library about an object.
 pub(super) fn told(operation: &'static str, name: &ObjectName, error: object_store::Error) -> Error {
     translated(operation, error).with("object", name)
@@ -29,6 +31,11 @@ pub(super) fn translated(operation: &'static str, error: object_store::Error) ->
 }
 
 fn generic(operation: &'static str, error: object_store::Error) -> Error {
+    match NoneGiven::behind(&error).map(|none| none.had_some) {
+        Some(true) => return Error::new(ErrorKind::Connection, operation).because(error).temporary(),
+        Some(false) => return Error::new(ErrorKind::PermissionDenied, operation).because(error),
+        None => {}
+    }
     let (kind, temporary) = match status(&error) {
         // Some requests keep their status to themselves.
         Some(401 | 403) => (ErrorKind::PermissionDenied, false),
@@ -62,8 +69,11 @@ fn http_kind(error: &object_store::Error) -> Option<HttpErrorKind> {
     None
 }
 
-/// The status of the answer. The library tells it in words only.
+/// The status of the store's answer. The library tells it in words only.
 pub(super) fn status(error: &object_store::Error) -> Option<u16> {
+    if NoneGiven::behind(error).is_some() {
+        return None;
+    }
     let text = error.to_string();
     let digits = text.split_once("status code: ")?.1.get(..3)?;
     digits.parse().ok()

@@ -9,6 +9,7 @@
 mod connect;
 mod credentials;
 mod error;
+mod given;
 mod location;
 mod replace;
 

@@ -118,8 +118,8 @@ struct Line {
 }
 
 /// The head of a message and what came with it.
-struct Head {
-    bytes: Vec<u8>,
+pub(super) struct Head {
+    pub bytes: Vec<u8>,
     /// Bytes of the body that were read already.
     body: Vec<u8>,
 }
@@ -196,7 +196,7 @@ impl Line {
 }
 
 /// Reads up to the empty line; `None` if nothing comes any more.
-fn read_head(stream: &mut TcpStream, rest: &mut Vec<u8>) -> io::Result<Option<Head>> {
+pub(super) fn read_head(stream: &mut TcpStream, rest: &mut Vec<u8>) -> io::Result<Option<Head>> {
     let mut bytes = std::mem::take(rest);
     let mut buffer = [0; 16 * 1024];
     loop {
@@ -212,7 +212,7 @@ fn read_head(stream: &mut TcpStream, rest: &mut Vec<u8>) -> io::Result<Option<He
 }
 
 /// The value of a header.
-fn header<'a>(head: &'a str, name: &str) -> Option<&'a str> {
+pub(super) fn header<'a>(head: &'a str, name: &str) -> Option<&'a str> {
     let mut lines = head.lines().filter_map(|line| line.split_once(':'));
     lines.find(|(found, _)| found.eq_ignore_ascii_case(name)).map(|(_, value)| value.trim())
 }
