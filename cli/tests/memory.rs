@@ -100,6 +100,36 @@ fn a_backup_stays_within_its_budget() {
     }
 }
 
+/// What is needed is a bit per chunk, and the index; how many archives need it does not count.
+#[test]
+fn compact_takes_as_much_memory_for_a_hundred_archives_as_for_two() {
+    if !can_measure() {
+        return;
+    }
+    let place = Place::new();
+    place.file("tree/chunks", Random::new(4).bytes(400_000 * 64));
+    for number in 0..5_000 {
+        place.file(&format!("tree/{}/{number}", number % 50), format!("{number} ").repeat(200));
+    }
+    let back_up = |numbers: std::ops::Range<u32>| {
+        for number in numbers {
+            place.file("tree/diary", format!("{number} ").repeat(200));
+            let cut = ["--chunker-params", "fixed,64", "-C", "none"];
+            place.run(&[&["create"], &cut[..], &[&format!("{number}"), "tree"]].concat()).succeeded();
+        }
+    };
+    let compact = || peak(&place, &[], &["compact"]).1;
+    back_up(0..2);
+    let two = compact();
+    back_up(2..100);
+    // The small segments of so many archives become one, and the index is written anew.
+    let (rewriting, hundred) = (compact(), compact());
+    println!(
+        "compact with 405 000 chunks: {two} MiB for 2 archives, {hundred} for 100, {rewriting} to put these together"
+    );
+    assert!(two <= 64 && hundred <= two + 4 && rewriting <= 112, "{two} {hundred} {rewriting}");
+}
+
 #[test]
 fn a_budget_that_is_too_small_is_refused_with_what_is_needed() {
     let place = Place::new();

@@ -9,6 +9,7 @@ use gabion_backends::{Access, Location, OpenOptions};
 use gabion_core::archive::catalog::Catalog;
 use gabion_core::backend::Store;
 use gabion_core::id::ArchiveId;
+use gabion_core::ops::compact::{CompactOptions, plan};
 use gabion_core::ops::delete::{Remover, remove};
 use gabion_core::repository::{Client, NewRepository, Repository};
 use gabion_tests::{HookedBackend, Method, Notes, Objects, Random, RecordingBackend};
@@ -114,6 +115,44 @@ fn the_cost_of_a_look_does_not_grow_with_the_number_of_archives() {
     // Fragments are merged by eights.
     assert!(calls.iter().all(|count| *count <= 7 + 7 + 8), "{calls:?}");
     assert!(objects.names("index").unwrap().len() <= 14, "{:?}", objects.names("index"));
+}
+
+/// What a collector reads of trees: calls and bytes.
+fn read_by_a_collector(objects: &Objects) -> (usize, u64) {
+    let recorder = RecordingBackend::new(objects.backend());
+    plan(&open(Arc::new(recorder.clone())).unwrap(), &CompactOptions::default(), &clock(), &Notes::new()).unwrap();
+    let sum = |of: &dyn Fn(Method) -> u64| [Method::Get, Method::GetRange].map(of).iter().sum::<u64>();
+    let calls = sum(&|method| recorder.count(method, "segments") as u64);
+    (calls as usize, sum(&|method| recorder.bytes(method, "segments")))
+}
+
+/// The trees are larger than what a reader remembers of what it read.
+#[test]
+fn a_collector_reads_every_tree_once_in_however_many_archives() {
+    let place = tempfile::tempdir().unwrap();
+    let source = source(place.path(), 2);
+    for number in 0..40 {
+        let directory = source.join(format!("directory {number}"));
+        std::fs::create_dir(&directory).unwrap();
+        for link in 0..150 {
+            let target = format!("{number:04} {link:03} ").repeat(450);
+            std::os::unix::fs::symlink(&target, directory.join(format!("{link}"))).unwrap();
+        }
+    }
+    let objects = new_repository();
+    let back_up = |count| (0..count).for_each(|_| drop(backed_up(&objects, &source)));
+    back_up(2);
+    let two = read_by_a_collector(&objects);
+    assert!(two.1 > 18 << 20, "{two:?}");
+    back_up(3);
+    assert_eq!(read_by_a_collector(&objects), two, "the same trees in 5 archives");
+    for number in 0..3 {
+        std::fs::write(source.join("diary"), format!("{number}").repeat(1000)).unwrap();
+        back_up(1);
+    }
+    let eight = read_by_a_collector(&objects);
+    println!("trees of 41 directories: a collector reads {two:?} for 5 archives, {eight:?} for 8, 3 of which differ");
+    assert!(eight.1 < two.1 + two.1 / 8, "{eight:?} {two:?}");
 }
 
 #[test]

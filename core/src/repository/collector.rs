@@ -359,8 +359,7 @@ impl Collector {
                 Err(error) => return Err(error),
             }
         }
-        let merged = index::merge(level, inputs)?;
-        office.with_reserve(|| put_fragments(office, merged.clone()))?;
+        put_fragments(office, index::merge(level, inputs)?, true)?;
         decoded.into_iter().try_for_each(|name| office.store.delete(name))
     }
 

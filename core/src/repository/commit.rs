@@ -245,7 +245,7 @@ impl Writer {
             ledger.look.add_own(record.id, record.bytes);
             ledger.own.insert(record.id);
         }
-        let names = put_fragments(&self.office, Fragment::from_segments(0, &segments)?)?;
+        let names = put_fragments(&self.office, Fragment::from_segments(0, &segments)?, false)?;
         ledger.own_fragments.extend(names.iter().map(|object| object.name.clone()));
         ledger.fragments.extend(names);
         Ok(())
@@ -264,7 +264,7 @@ impl Writer {
             }
             let merged = index::merge_stored(&self.office.store, &self.office.sealer(), level, &names)?;
             let Some(merged) = merged else { return Ok(()) };
-            let new = put_fragments(&self.office, merged)?;
+            let new = put_fragments(&self.office, merged, false)?;
             for name in &names {
                 match self.office.store.delete(name) {
                     // The merged one is a duplicate then; without the right to delete, merging more is in vain.

@@ -302,16 +302,18 @@ impl Session {
     }
 }
 
-/// Seals and puts index fragments; tells what was put.
-pub(super) fn put_fragments(office: &Office, fragments: Vec<Fragment>) -> Result<Vec<ObjectMeta>> {
-    let mut put = Vec::new();
+/// Seals and puts index fragments, each of which goes before the next; tells what was put. Who gives room back may use
+/// the `reserve` for them.
+pub(super) fn put_fragments(office: &Office, fragments: Vec<Fragment>, reserve: bool) -> Result<Vec<ObjectMeta>> {
+    let mut done = Vec::new();
     for fragment in fragments {
         let (_, name, sealed) = fragment.seal(&office.sealer())?;
-        let bytes = sealed.len() as u64;
-        office.store.put(&name, Payload::from(sealed))?;
-        put.push(ObjectMeta { name, bytes });
+        let (bytes, payload) = (sealed.len() as u64, Payload::from(sealed));
+        let put = || office.store.put(&name, payload.clone());
+        if reserve { office.with_reserve(put) } else { put() }?;
+        done.push(ObjectMeta { name, bytes });
     }
-    Ok(put)
+    Ok(done)
 }
 
 /// Makes an index that is missing something complete again: reads fragments that are new, and then
