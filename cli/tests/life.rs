@@ -30,6 +30,18 @@ fn an_archive_is_removed_and_comes_back() {
     assert_eq!((names(&place, &[]), names(&place, &["--deleted"])), (vec!["daily 02".into()], vec!["daily 01".into()]));
     place.run(&["undelete", "daily"]).succeeded();
     assert_eq!(names(&place, &[]), ["daily 01", "daily 02"]);
+    // It is not gone any more, nor are those that were only renamed or tagged.
+    place.run(&["undelete", "daily"]).ended(31);
+    for arguments in [&["tag", "daily", "--add", "t"][..], &["rename", "daily", "other"], &["rename", "other", "daily"]]
+    {
+        place.run(arguments).succeeded();
+    }
+    assert_eq!(names(&place, &["--deleted"]), [""; 0]);
+    // Removed twice, it comes back once.
+    place.run(&["delete", "daily@1"]).succeeded();
+    assert_eq!(names(&place, &["--deleted"]), ["daily 01"]);
+    place.run(&["undelete", "-a", "daily"]).succeeded();
+    assert_eq!(names(&place, &[]), ["daily 01", "daily 02"]);
     place.run(&["extract", "--target", "out", "daily@1"]).succeeded();
     assert_eq!(std::fs::read_to_string(place.path("out/tree/f")).unwrap(), "1".repeat(3000));
 }

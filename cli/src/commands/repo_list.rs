@@ -53,7 +53,7 @@ pub fn run(context: &Context, args: &Args) -> Result<Warnings> {
     let repository = context.open()?;
     let reporter = context.reporter(context.settings())?;
     let mut catalog = match args.deleted {
-        true => undelete::catalog(&undelete::removals(&repository, &reporter)?),
+        true => undelete::catalog(&repository, &undelete::removals(&repository, &reporter)?)?,
         false => context.catalog(&repository, &reporter)?,
     };
     if args.consider_checkpoints {

@@ -1,6 +1,9 @@
 //! `gabion undelete`
 
+use std::collections::HashSet;
+
 use anyhow::Result;
+use gabion_core::archive::ArchiveRecord;
 use gabion_core::archive::catalog::{Archive, Catalog};
 use gabion_core::archive::removal::RemovalRecord;
 use gabion_core::clock::SystemClock;
@@ -38,7 +41,7 @@ pub fn run(context: &Context, args: &Args) -> Result<Warnings> {
     let repository = context.open()?;
     let reporter = context.reporter(context.settings())?;
     let removals = removals(&repository, &reporter)?;
-    let archives = named_or_selected(context, catalog(&removals), args.name.as_deref(), &args.filter)?;
+    let archives = named_or_selected(context, catalog(&repository, &removals)?, args.name.as_deref(), &args.filter)?;
     if args.list {
         list(context, &archives)?;
     }
@@ -69,11 +72,20 @@ pub fn removals(repository: &Repository, reporter: &Reporter) -> Result<Vec<Remo
     Ok(removals)
 }
 
-/// The removed archives, as far as they can come back; each once.
-pub fn catalog(removals: &[RemovalRecord]) -> Catalog {
+/// The removed archives, as far as they can come back; each once. Those that came back already are not gone, and neither
+/// are those that go on under another name or with other tags.
+pub fn catalog(repository: &Repository, removals: &[RemovalRecord]) -> Result<Catalog> {
+    let live = Catalog::load(repository)?.archives;
+    let mut known: HashSet<Vec<u8>> = live.into_iter().filter_map(|archive| identity(archive.record)).collect();
+    let gone = removals.iter().filter(|removal| !matches!(&*removal.reason, "rename" | "tag"));
     let archive = |removal: &RemovalRecord| Some(Archive { id: removal.archive, record: removal.record.clone()? });
-    let mut archives: Vec<Archive> = removals.iter().filter_map(archive).collect();
+    let mut archives: Vec<Archive> = gone.filter_map(archive).collect();
     archives.sort_by_key(|archive| (archive.record.start, archive.id));
-    archives.dedup_by_key(|archive| archive.id);
-    Catalog { archives, ..Catalog::default() }
+    archives.retain(|archive| identity(archive.record.clone()).is_none_or(|identity| known.insert(identity)));
+    Ok(Catalog { archives, ..Catalog::default() })
+}
+
+/// What an archive keeps when it comes back: everything but its place among those of the client that made it.
+fn identity(record: ArchiveRecord) -> Option<Vec<u8>> {
+    ArchiveRecord { client: None, ..record }.encode().ok()
 }
