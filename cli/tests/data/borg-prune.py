@@ -168,6 +168,16 @@ for options in [
     decide("2019-06-01T03:00:00Z 43200 1300", "Europe/Berlin", "2021-03-13T00:00:00Z", options)
 for options in ["--keep -1", "--from 2000-01-01T00:00:00Z --keep-monthly 3"]:
     decide(FEW, "UTC", "2026-01-06T12:00:00Z", options)
+# only the last rule keeps the oldest, whatever room others have
+for options in [
+    "--keep-daily 9 --keep-yearly 0",
+    "--keep-daily 9 --keep-weekly 1",
+    "--keep-daily 9 --keep-weekly 9",
+    "--keep-daily 9d --keep-monthly 1",
+    "--keep-daily 2 --keep-monthly 9d",
+    "--keep-hourly 99 --keep-daily 1 --keep-yearly 1",
+]:
+    decide(HOURLY, "UTC", "2026-10-27T04:00:00Z", options)
 # what is protected takes no part
 decide("2026-01-01T12:00:00Z 86400 20, !2026-01-21T12:00:00Z 3600 1", "UTC", "2026-01-22T00:00:00Z", "--keep-monthly 3")
 decide("!2025-01-01T12:00:00Z 86400 1, 2026-01-01T12:00:00Z 86400 20", "UTC", "2026-01-22T00:00:00Z", "--keep-yearly 3")
