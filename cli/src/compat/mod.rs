@@ -214,6 +214,8 @@ mod tests {
             ("borg delete --cache-only R", "repo-delete --cache-only --repo=R"),
             ("borg create R::A p -- -x", "create --repo=R -- A p -x"),
             ("borg check R::A", "check --repo=R --match-archives=name:id:A"),
+            ("borg check --max-duration 0 R", "check --repo=R"),
+            ("borg check --max-duration 9 R", "check --max-duration=9 --repo=R"),
             ("borg recreate R::aid:12 -e x", "recreate -ex --repo=R --match-archives=aid:12"),
             ("borg mount R::A m", "mount --repo=R --archive=A -ofsname=borgfs -- m"),
             ("borg mount -r R -a A m", "mount --repo=R --match-archives=A -ofsname=borgfs -- m"),

@@ -50,7 +50,7 @@ const QUOTA: &str = "limits are set where the repository is served: gabion serve
 const APPEND_ONLY: &str = "it is granted where the repository is served: gabion serve --permissions no-delete";
 
 /// The first that fits counts.
-const RULES: [Rule; 36] = [
+const RULES: [Rule; 37] = [
     rule("", &["--iec"], false, Action::Value(|_, to| to.variable("GABION_UNITS", "iec"))),
     rule("", &["--bypass-lock"], false, Action::Without(NO_LOCKS)),
     rule("", &["--remote-ratelimit"], true, Action::Is("--upload-ratelimit")),
@@ -106,6 +106,7 @@ const RULES: [Rule; 36] = [
     rule("delete prune", &["--quick-stats"], false, Action::Nothing),
     rule("prune", &["-s", "--stats"], false, Action::Nothing),
     rule("compact", &["--cleanup-commits"], false, Action::Nothing),
+    rule("check", &["--max-duration"], true, Action::Value(max_duration)),
     rule("diff", &["--sort"], false, Action::Value(|_, to| to.option("--sort-by", "path"))),
     rule("init repo-create rcreate", &["-e", "--encryption"], true, Action::Value(encryption)),
     rule(
@@ -195,6 +196,11 @@ fn match_archives(value: &str, to: &mut Rewriting) -> Result<(), Failure> {
     let styles = ["id:", "sh:", "re:", "aid:", "name:", "user:", "host:", "tags:", "date:", "archive:"];
     let is_glob = value.contains(['*', '?', '[']) && !styles.iter().any(|style| value.starts_with(style));
     to.option("--match-archives", if is_glob { format!("sh:{value}") } else { value.to_owned() })
+}
+
+/// To Borg no seconds are no limit.
+fn max_duration(seconds: &str, to: &mut Rewriting) -> Result<(), Failure> {
+    if seconds == "0" { Ok(()) } else { to.option("--max-duration", seconds) }
 }
 
 /// Chooses what is nearest, and keeps the name that was asked for.
