@@ -77,6 +77,8 @@ fn compact_gives_room_back_and_says_how_much() {
     place.run(&["delete", "-a", "daily"]).succeeded();
     let done: Value = serde_json::from_str(&place.run(&["compact", "--json"]).succeeded().out).unwrap();
     assert!(done["deleted_segments"].as_u64() > Some(2) && done["freed_size"].as_u64() > Some(1000), "{done:#}");
+    let why = &done["deleted_because"];
+    assert_eq!((&why["dead"], &why["waste"], &why["small"]), (&done["deleted_segments"], &0.into(), &0.into()));
     let run = place.run(&["undelete", "-a", "daily", "--last", "1"]);
     assert!(run.rc == 17 && run.err.contains("not in the repository any more"), "{}: {}", run.rc, run.err);
     let table = place.run(&["compact", "--stats"]).succeeded().out;

@@ -11,7 +11,7 @@ use gabion_core::archive::walk::Walk;
 use gabion_core::backend::Store;
 use gabion_core::clock::{FixedClock, Timestamp};
 use gabion_core::local_state::MemoryState;
-use gabion_core::ops::compact::{CompactOptions, Compacted, compact};
+use gabion_core::ops::compact::{CompactOptions, Compacted, Reason, compact, plan};
 use gabion_core::ops::delete::Remover;
 use gabion_core::ops::hold::Hold;
 use gabion_core::ops::republish::{replace, restore};
@@ -123,6 +123,62 @@ fn compact_frees_what_removed_archives_needed_and_nothing_else() {
     assert_eq!(objects.names("index").unwrap(), Vec::<String>::new(), "and no index");
     assert_eq!(objects.names("gc/doom").unwrap(), Vec::<String>::new());
     assert_eq!(objects.names("gc/epoch").unwrap().len(), 1);
+}
+
+#[test]
+fn what_is_mostly_waste_is_rewritten_and_small_segments_are_merged() {
+    let place = tempfile::tempdir().unwrap();
+    let source = place.path().join("tree");
+    std::fs::create_dir(&source).unwrap();
+    let objects = new_repository();
+    let mut random = Random::new(3);
+    let mut write = |name: &str| std::fs::write(source.join(name), random.bytes(16_000)).unwrap();
+    ["a", "b"].iter().for_each(|name| write(name));
+    let first = backed_up(&objects, &source);
+    std::fs::remove_file(source.join("a")).unwrap();
+    let second = backed_up(&objects, &source);
+    remove(objects.backend(), &Archive { id: first.id, record: first.record }).unwrap();
+    let with =
+        |threshold_percent| CompactOptions { threshold_percent, writer: options().writer, ..CompactOptions::default() };
+    let chosen = |threshold: u8| {
+        let plan = plan(&open(objects.backend()).unwrap(), &with(threshold), &clock(), &Notes::new()).unwrap();
+        let of = |reason| plan.victims.iter().filter(|victim| victim.reason == reason).count();
+        [Reason::Dead, Reason::Waste, Reason::Small].map(of)
+    };
+    // The tree of the first archive is dead, and half of its data is waste.
+    assert_eq!((chosen(90), chosen(30)), ([1, 0, 0], [1, 1, 0]));
+    for number in 0..9 {
+        write(&format!("new {number}"));
+        backed_up(&objects, &source);
+    }
+    assert_eq!(chosen(90), [1, 0, 20], "each archive has a segment of data and one of trees");
+    let done = compact(&open(objects.backend()).unwrap(), &with(90), &clock(), &Notes::new()).unwrap();
+    let why: Vec<(Reason, usize)> = done.why.into_iter().collect();
+    assert_eq!((done.deleted, why), (21, vec![(Reason::Dead, 1), (Reason::Small, 20)]));
+    assert!(segments(&objects) < 8, "{:?}", objects.names("segments"));
+    let (live, _) = archives(&objects);
+    assert!(live.len() == 10 && live.iter().any(|archive| archive.id == second.id));
+    for archive in &live {
+        let target = tempfile::tempdir().unwrap();
+        let notes = crate::engine::restore(objects.backend(), &archive.record, target.path(), 0).unwrap();
+        assert_eq!(notes.complaints(), [""; 0]);
+    }
+    assert_eq!(differences(&objects, &live[9].record, &source), [""; 0]);
+}
+
+#[test]
+fn a_store_that_does_not_list_what_was_put_gets_no_collector() {
+    let story = Story::new(2);
+    remove(story.objects.backend(), &story.told[0].0).unwrap();
+    let (before, inside) = (segments(&story.objects), story.objects.clone());
+    let forgets = HookedBackend::new(story.objects.backend(), move |method, name| {
+        if (method, name) == (Method::List, "gc/probe") {
+            inside.names("gc/probe").unwrap().iter().for_each(|probe| inside.remove(probe).unwrap());
+        }
+    });
+    let error = collect(Arc::new(forgets), &Notes::new()).unwrap_err();
+    assert!(error.to_string().contains("a list lacks what was put before"), "{error}");
+    assert_eq!((segments(&story.objects), story.objects.names("gc/doom").unwrap()), (before, Vec::new()));
 }
 
 #[test]

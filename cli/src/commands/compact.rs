@@ -78,10 +78,20 @@ pub fn run(context: &Context, args: &Args) -> Result<Warnings> {
     Ok(reporter.warnings())
 }
 
+/// Why segments go: as JSON has it, and as people read it.
+const REASONS: [(Reason, &str, &str); 3] = [
+    (Reason::Dead, "dead", "nothing needs"),
+    (Reason::Waste, "waste", "with much waste"),
+    (Reason::Small, "small", "small ones that were merged"),
+];
+
 fn done_table(context: &Context, done: &Compacted) -> String {
     let units = context.units;
+    let why = |(reason, _, words)| done.why.get(&reason).map(|segments| format!("{segments} {words}"));
+    let why: Vec<String> = REASONS.into_iter().filter_map(why).collect();
+    let why = if why.is_empty() { String::new() } else { format!(" ({})", why.join(", ")) };
     rows(&[
-        ("Segments deleted", done.deleted.to_string()),
+        ("Segments deleted", format!("{}{why}", done.deleted)),
         ("Bytes of these", units.format(done.deleted_bytes)),
         ("Needed of these, stored again", units.format(done.kept_bytes)),
         ("Freed", units.format(done.deleted_bytes.saturating_sub(done.kept_bytes))),
@@ -94,6 +104,8 @@ fn done_table(context: &Context, done: &Compacted) -> String {
 fn done_json(done: &Compacted) -> Result<String> {
     let mut root = Map::new();
     root.insert("deleted_segments".to_owned(), json!(done.deleted));
+    let why = REASONS.map(|(reason, key, _)| (key.to_owned(), json!(done.why.get(&reason).unwrap_or(&0))));
+    root.insert("deleted_because".to_owned(), why.into_iter().collect::<Map<_, _>>().into());
     root.insert("deleted_size".to_owned(), json!(done.deleted_bytes));
     root.insert("rewritten_size".to_owned(), json!(done.kept_bytes));
     root.insert("freed_size".to_owned(), json!(done.deleted_bytes.saturating_sub(done.kept_bytes)));
@@ -132,7 +144,7 @@ fn plan_table(context: &Context, plan: &Plan) -> String {
 fn plan_json(plan: &Plan) -> Result<String> {
     let mut root = Map::new();
     root.insert("segments".to_owned(), json!({ "count": plan.segments, "size": plan.bytes }));
-    for (key, reason) in [("dead", Reason::Dead), ("waste", Reason::Waste), ("small", Reason::Small)] {
+    for (reason, key, _) in REASONS {
         let (segments, bytes, needed) = count(plan, reason);
         root.insert(key.to_owned(), json!({ "count": segments, "size": bytes, "needed_size": needed }));
     }

@@ -83,6 +83,8 @@ impl Default for CompactOptions {
 pub struct Compacted {
     /// Segments that were deleted, and their stored bytes as far as these are known.
     pub deleted: usize,
+    /// Why they were chosen, and how many; those of other collectors' dooms are not among them.
+    pub why: BTreeMap<Reason, usize>,
     /// Stored bytes of these.
     pub deleted_bytes: u64,
     /// Stored bytes of them that were needed and are now elsewhere, before they were compressed and sealed again.
@@ -98,6 +100,7 @@ pub struct Compacted {
 impl Compacted {
     fn add(&mut self, other: &Self) {
         self.deleted += other.deleted;
+        other.why.iter().for_each(|(reason, segments)| *self.why.entry(*reason).or_default() += segments);
         self.deleted_bytes += other.deleted_bytes;
         self.kept_bytes += other.kept_bytes;
         self.stuck += other.stuck;
@@ -216,6 +219,7 @@ fn collect(
         let (deleted, stuck) =
             carry_out(repository, &collector, &chosen, own, &options.accepts(), options, clock, monitor)?;
         for victim in deleted.iter().filter_map(|id| sizes.get(id)) {
+            *done.why.entry(victim.reason).or_default() += 1;
             done.deleted_bytes += victim.bytes;
             done.kept_bytes += victim.needed_bytes;
         }

@@ -50,7 +50,7 @@ pub struct Victim {
 }
 
 /// Why a segment goes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Reason {
     /// Nothing needs it.
     Dead,
