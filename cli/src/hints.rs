@@ -51,6 +51,10 @@ pub fn for_error(error: &Error) -> Option<&'static str> {
             "check who owns it, its permissions or the policy of these credentials, and whether its file system is mounted \
              read-only"
         }
+        ErrorKind::Damaged if error.operation() == "compact" => {
+            "`gabion check --repair` mends what can be mended; `gabion compact --accept-damage ID` gives up what only this \
+             archive needs"
+        }
         ErrorKind::Damaged => for_damage(error.context("object").unwrap_or_default()),
         ErrorKind::History => {
             "see that the store is whole; `gabion check --repair` looks for what is lost, also with --find-lost-archives; \

@@ -1,5 +1,6 @@
 //! Archives that go, come back, change their names, and give their room back.
 
+use gabion_tests::Random;
 use serde_json::Value;
 
 use crate::place::Place;
@@ -83,6 +84,31 @@ fn compact_gives_room_back_and_says_how_much() {
     assert!(run.rc == 17 && run.err.contains("not in the repository any more"), "{}: {}", run.rc, run.err);
     let table = place.run(&["compact", "--stats"]).succeeded().out;
     assert!(table.contains("Segments deleted:") && table.contains(" 0\n"), "{table}");
+}
+
+#[test]
+fn what_an_archive_without_a_tree_may_need_goes_when_its_damage_is_accepted() {
+    let place = Place::new();
+    let mut segments: Vec<Vec<std::path::PathBuf>> = Vec::new();
+    for number in 1..=2 {
+        place.file("f", Random::new(number).bytes(5000));
+        place.run(&["create", &format!("{number}"), "f"]).succeeded();
+        let mut new = walk(&place.path("repo/segments"));
+        new.retain(|path| segments.iter().all(|known| !known.contains(path)));
+        // The tree is smaller than what is in it.
+        new.sort_by_key(|path| std::fs::metadata(path).unwrap().len());
+        segments.push(new);
+    }
+    std::fs::remove_file(&segments[1][0]).unwrap();
+    place.run(&["delete", "1"]).succeeded();
+    place.run(&["compact"]).failed(90, "what an archive needs can not be found out", "--accept-damage");
+    place.run(&["compact", "--accept-damage", "2"]).ended(2);
+    place.run(&["compact", "--accept-damage", &"ab".repeat(16)]).ended(90);
+    assert_eq!(walk(&place.path("repo/segments")).len(), 3);
+    let id = place.run(&["repo-list", "--format", "{id}"]).succeeded().out;
+    place.run(&["compact", "--accept-damage", &id.to_ascii_uppercase()]).ended(1);
+    let left = walk(&place.path("repo/segments"));
+    assert!(left.iter().all(|path| segments.iter().all(|known| !known.contains(path))), "{left:?}");
 }
 
 #[test]

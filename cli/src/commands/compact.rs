@@ -4,6 +4,7 @@ use std::io::Write as _;
 
 use anyhow::Result;
 use gabion_core::clock::SystemClock;
+use gabion_core::id::parse_object_id;
 use gabion_core::ops::compact::{CompactOptions, Compacted, Plan, Reason, compact, plan};
 use serde_json::{Map, json};
 
@@ -32,7 +33,7 @@ pub struct Args {
     #[arg(long, value_name = "PERCENT", default_value_t = 10, value_parser = clap::value_parser!(u8).range(0..=100))]
     threshold: u8,
     /// Accept that this archive is damaged: what only it needs may be deleted; several times
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", value_parser = object_id)]
     accept_damage: Vec<String>,
     /// Give up archives that are gone although nobody removed them: what only they need may be deleted
     #[arg(long)]
@@ -46,7 +47,7 @@ pub struct Args {
 pub fn run(context: &Context, args: &Args) -> Result<Warnings> {
     let options = CompactOptions {
         threshold_percent: args.threshold,
-        accept_damage: args.accept_damage.iter().map(|id| id.to_ascii_lowercase()).collect(),
+        accept_damage: args.accept_damage.iter().cloned().collect(),
         accept_lost: args.accept_lost_archives,
         lease_wait: context.lock_wait()?,
         ..CompactOptions::default()
@@ -76,6 +77,11 @@ pub fn run(context: &Context, args: &Args) -> Result<Warnings> {
     }
     out.flush()?;
     Ok(reporter.warnings())
+}
+
+fn object_id(text: &str) -> Result<String, &'static str> {
+    let id = text.to_ascii_lowercase();
+    if parse_object_id(&id).is_some() { Ok(id) } else { Err("an id has 32 hexadecimal digits, see `gabion repo-list`") }
 }
 
 /// Why segments go: as JSON has it, and as people read it.
