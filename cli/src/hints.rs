@@ -123,7 +123,7 @@ const UNCHANGED: &str = "nothing under `debug` changes a repository";
 const NO_MANIFEST: &str = "there is no manifest: `gabion repo-list --json` lists the archives";
 
 /// What programs of this grammar have, by a command of this one and what is missing in it, and why.
-const ABSENT: [(&str, &str, &str); 41] = [
+const ABSENT: [(&str, &str, &str); 40] = [
     ("", "webdav", "`gabion mount` shows archives as files, which any server of files can hand on"),
     ("", "config", "what a repository is does not change"),
     ("", "upgrade", "a repository needs no upgrade; one of Borg 1.x is taken over by `gabion import`"),
@@ -163,11 +163,6 @@ const ABSENT: [(&str, &str, &str); 41] = [
     ("help", "--epilog-only", "`gabion man --dir DIR` writes all texts"),
     ("help", "--usage-only", "`gabion man --dir DIR` writes all texts"),
     ("benchmark cpu", "--msgpacking", "records are too few and small to be measured"),
-    (
-        "benchmark",
-        "crud",
-        "`gabion create --stats` tells how long a real backup takes, `gabion debug backend-test` tries a store",
-    ),
     ("debug", "convert-profile", "there are no profiles of this kind"),
     ("debug", "delete-obj", UNCHANGED),
     ("debug", "put-obj", UNCHANGED),

@@ -61,7 +61,7 @@ pub fn read(words: Vec<OsString>, environment: &mut Environment, repeats: bool) 
 }
 
 /// Commands that know no repository, or one of their own.
-const WITHOUT_PROFILE: [&str; 8] = ["help", "completion", "version", "benchmark", "man", "run", "serve", "umount"];
+const WITHOUT_PROFILE: [&str; 8] = ["help", "completion", "version", "benchmark cpu", "man", "run", "serve", "umount"];
 
 /// The same words with options of a profile behind the command. What was typed comes behind these and outweighs them: also
 /// what stood before the command, which every command takes.
@@ -82,7 +82,7 @@ fn needs_profile(typed: &Result<ArgMatches, clap::Error>, names: &[String]) -> b
     {
         return false;
     }
-    !names.first().is_none_or(|command| WITHOUT_PROFILE.contains(&command.as_str()))
+    !names.is_empty() && !WITHOUT_PROFILE.contains(&names.join(" ").as_str())
 }
 
 fn understood(

@@ -139,7 +139,7 @@ fn dispatch(context: &Context, command: Command) -> anyhow::Result<Warnings> {
         Command::BreakLock(args) => commands::with_lock::break_lock(context, &args),
         Command::Key(args) => commands::key::run(context, &args),
         Command::Serve(args) => commands::serve::run(context, &args),
-        Command::Benchmark(args) => commands::benchmark::run(&args),
+        Command::Benchmark(args) => commands::benchmark::run(context, &args),
         Command::Cache(args) => commands::cache::run(context, &args),
         Command::Completion(args) => commands::completion::run(&args),
         Command::Man(args) => commands::man::run(&args),

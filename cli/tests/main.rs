@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "what can not be set up is a failed test")]
 
 mod also_to;
+mod benchmark;
 mod borgmatic;
 mod care;
 mod compat;

@@ -38,7 +38,7 @@ const fn verb(name: &'static str, natives: &'static [&'static str], first: First
 }
 
 /// All of them.
-pub const VERBS: [Verb; 34] = [
+pub const VERBS: [Verb; 35] = [
     verb("init", &["repo-create"], First::Repository),
     verb("repo-create", &["repo-create"], First::Repository),
     verb("rcreate", &["repo-create"], First::Repository),
@@ -72,6 +72,7 @@ pub const VERBS: [Verb; 34] = [
     verb("debug dump-repo-objs", &["debug dump-repo-objs"], First::Repository),
     verb("debug get-obj", &["debug get-obj"], First::RepositoryAndMore),
     verb("debug id-hash", &["debug id-hash"], First::RepositoryAndMore),
+    verb("benchmark crud", &["benchmark crud"], First::RepositoryAndMore),
     verb("version", &["version"], First::Repository),
 ];
 

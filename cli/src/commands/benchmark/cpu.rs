@@ -1,4 +1,4 @@
-//! `gabion benchmark`: how fast this build is on this machine, one thread at a time.
+//! `gabion benchmark cpu`: how fast this build is on this machine, one thread at a time.
 
 use std::hint::black_box;
 use std::io::Write as _;
@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
-use clap::Subcommand;
 use gabion_backends::erasure::{Member, Purpose, Split};
 use gabion_backends::parity::Percent;
 use gabion_backends::{ErasureBackend, ParityBackend};
@@ -30,21 +29,9 @@ const PIECE_BYTES: usize = 1 << 20;
 /// A measurement goes on for so long, and at least once over some data.
 const TIME: Duration = Duration::from_millis(200);
 
-/// Measure how fast this machine is
+/// Measure cutting, hashing, encrypting, compressing and error correction, each on one CPU; all unless some are chosen
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    #[command(subcommand)]
-    command: Command,
-}
-
-#[derive(Debug, Subcommand)]
-enum Command {
-    /// Measure cutting, hashing, encrypting, compressing and error correction, each on one CPU; all unless some are chosen
-    Cpu(CpuArgs),
-}
-
-#[derive(Debug, clap::Args)]
-struct CpuArgs {
     /// Print one JSON object
     #[arg(long)]
     json: bool,
@@ -75,7 +62,6 @@ struct Measured {
 
 /// Measures.
 pub fn run(args: &Args) -> Result<Warnings> {
-    let Command::Cpu(args) = &args.command;
     let all = !(args.chunking || args.hashing || args.encrypting || args.compressing || args.correcting);
     let data = sample();
     let mut results = Vec::new();
