@@ -123,7 +123,7 @@ const UNCHANGED: &str = "nothing under `debug` changes a repository";
 const NO_MANIFEST: &str = "there is no manifest: `gabion repo-list --json` lists the archives";
 
 /// What programs of this grammar have, by a command of this one and what is missing in it, and why.
-const ABSENT: [(&str, &str, &str); 40] = [
+const ABSENT: [(&str, &str, &str); 39] = [
     ("", "webdav", "`gabion mount` shows archives as files, which any server of files can hand on"),
     ("", "config", "what a repository is does not change"),
     ("", "upgrade", "a repository needs no upgrade; one of Borg 1.x is taken over by `gabion import`"),
@@ -136,11 +136,6 @@ const ABSENT: [(&str, &str, &str); 40] = [
     ("create", "--reuse-path", REUSED),
     ("create", "--read-special-timeout", "special files are waited for"),
     ("import-tar", "--digests", HASHES),
-    (
-        "extract",
-        "--delete",
-        "an archive does not tell what was left out of it from what was not there; `gabion diff ARCHIVE --with-fs DIR` lists both",
-    ),
     (
         "extract",
         "--verify",
@@ -261,9 +256,9 @@ mod tests {
     #[test]
     fn what_is_absent_is_told_and_is_not_there() {
         use clap::CommandFactory as _;
-        assert!(for_absent("extract", "--delete").is_some_and(|told| told.starts_with("--delete is not supported: ")));
+        assert!(for_absent("extract", "--verify").is_some_and(|told| told.starts_with("--verify is not supported: ")));
         assert!(for_absent("create", "--config").is_some(), "no command has it");
-        assert_eq!((for_absent("create", "--delete"), for_absent("", "xyz")), (None, None));
+        assert_eq!((for_absent("create", "--verify"), for_absent("", "xyz")), (None, None));
         let mut root = crate::args::Cli::command();
         root.build();
         for (command, what, _) in ABSENT {

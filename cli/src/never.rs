@@ -1,4 +1,4 @@
-//! What a backup never reads, by device and inode.
+//! What a backup never reads, and a restore never deletes, by device and inode.
 
 use std::collections::HashSet;
 use std::os::unix::fs::MetadataExt as _;

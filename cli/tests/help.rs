@@ -118,7 +118,6 @@ fn what_is_absent_is_answered_but_not_advertised() {
     assert!(!help.lines().any(|line| line.trim_start().starts_with("webdav ")), "{help}");
     for (line, told) in [
         ("webdav --port 7", "webdav is not supported: `gabion mount`"),
-        ("extract a --in-place --delete", "--delete is not supported: "),
         ("extract a --verify", "--verify is not supported: all that is restored is verified"),
         ("create a p --map x", "--map is not supported: "),
         ("key export --qr-html", "--qr-html is not supported: "),

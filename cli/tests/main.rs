@@ -42,6 +42,7 @@ mod scrub;
 mod signals;
 mod sshd;
 mod stores;
+mod surplus;
 mod tar;
 mod terminal;
 mod trust;

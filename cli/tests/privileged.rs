@@ -299,3 +299,60 @@ fn room_is_made_on_a_full_disk() {
     assert!(free[0] == 0 && free[1] >= 3 && free[2] == 0 && free[3] >= 3, "{run:#?}");
     assert_eq!(told[told.len() - 2..], ["4", "kept"], "{run:#?}");
 }
+
+/// `extract --delete` goes into nothing that is mounted below what it restores, and removes no mount point.
+#[test]
+fn what_is_mounted_is_not_deleted() {
+    let place = Place::new();
+    if !can("what_is_mounted_is_not_deleted", &["unshare", "--mount", "true"]) {
+        return;
+    }
+    place.file("d/sub/file", "x");
+    place.file("other/precious", "y");
+    place.run(&["create", "a", "d"]).succeeded();
+    let script = "set -e
+        $gabion extract --target target a
+        mkdir -p target/d/new/mnt target/d/gone; touch target/d/gone/x target/d/sub/x
+        mount -t tmpfs none target/d/new/mnt; touch target/d/new/mnt/precious
+        mount --bind other target/d/sub
+        $gabion extract --target target --in-place --delete --list a 2>told
+        ls target/d target/d/new/mnt target/d/sub
+        umount target/d/sub target/d/new/mnt; ls target/d/sub";
+    let out = in_own_mounts(&place, script).succeeded().out;
+    assert_eq!(
+        out.split_whitespace().collect::<Vec<_>>(),
+        ["target/d:", "new", "sub", "target/d/new/mnt:", "precious", "target/d/sub:", "file", "precious", "file", "x"]
+    );
+    let told = std::fs::read_to_string(place.path("told")).unwrap();
+    assert_eq!(told.lines().filter(|line| line.starts_with("deleting")).count(), 2, "{told}");
+}
+
+/// Permissions of directories keep their owner from nothing, and are what they were afterwards.
+#[test]
+fn surplus_of_directories_that_may_not_be_changed_goes() {
+    use std::os::unix::fs::MetadataExt as _;
+
+    let place = Place::bare();
+    let program = program_of_everybody(&place);
+    let test = "surplus_of_directories_that_may_not_be_changed_goes";
+    if !can(test, &[&NOBODY[..], &[&program, "--version"]].concat()) {
+        return;
+    }
+    let script = "set -e; export HOME=$PWD/nobody; umask 022
+        mkdir -p src/closed; touch src/closed/file; chmod 555 src/closed; touch -d 2020-01-01 src/closed
+        $gabion repo-create -e none; $gabion create a src; $gabion extract --target target a; cd target/src
+        chmod 755 closed; mkdir closed/a new kept; touch closed/a/x new/x kept/k.o kept/x
+        chmod 0 closed/a; chmod 555 closed new kept; cd ../..
+        $gabion extract --target target --in-place --delete --dry-run a -e '*.o' || stat -c %a target/src/closed/a
+        $gabion extract --target target --in-place --delete a -e '*.o'";
+    let mut command = Command::new(NOBODY[0]);
+    place.surround(&mut command);
+    let run = Run::of(command.args(&NOBODY[1..]).args(["sh", "-c", script]).env("gabion", &program)).succeeded();
+    assert_eq!(run.out, "0\n", "a dry run can not look into it, says so, and changes nothing: {run:?}");
+    let about = |name: &str| std::fs::metadata(place.path(name)).unwrap();
+    let [closed, archived] = ["target/src/closed", "src/closed"].map(about);
+    assert_eq!((closed.mode() & 0o7777, closed.mtime()), (0o555, archived.mtime()));
+    let left = |name: &str| std::fs::read_dir(place.path(name)).unwrap().count();
+    assert_eq!(["target/src", "target/src/closed", "target/src/kept"].map(left), [2, 1, 1], "{run:?}");
+    assert_eq!(about("target/src/kept").mode() & 0o7777, 0o555);
+}

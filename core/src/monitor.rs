@@ -41,6 +41,8 @@ pub enum FileStatus {
     Included,
     /// Written to the target, whatever it is.
     Extracted,
+    /// Removed from the target, or would be in a dry run.
+    Deleted,
 }
 
 /// Why an item is reported as a warning.

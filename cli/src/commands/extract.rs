@@ -16,6 +16,7 @@ use gabion_core::repository::Reader;
 use crate::archives;
 use crate::context::Context;
 use crate::exit_code::Warnings;
+use crate::never;
 use crate::output::sink::Sink;
 use crate::patterns::{self, Patterns};
 use crate::progress::{Reporter, Settings, Work};
@@ -23,14 +24,15 @@ use crate::progress::{Reporter, Settings, Work};
 /// Restore files from an archive.
 ///
 /// Files are written below the current directory, or below --target. Files that exist there are replaced, others are
-/// left alone, and nothing is ever written outside of it. --in-place writes only what differs.
+/// left alone, and nothing is ever written outside of it. --in-place writes only what differs, and with --delete removes
+/// what the archive does not have.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Examples:\n  gabion extract daily home/u/letter.txt\n  gabion extract --target /mnt/new daily\n  \
-                  gabion extract --target / --in-place --dry-run --list daily srv/www"
+                  gabion extract --target / --in-place --delete --dry-run --list daily srv/www"
 )]
 pub struct Args {
-    /// Tell each file that is restored
+    /// Tell each file that is restored, and `deleting PATH` of what is deleted (letter D in JSON)
     #[arg(long)]
     list: bool,
     /// Tell how much was restored
@@ -49,6 +51,12 @@ pub struct Args {
     /// also goes on where a restore was interrupted
     #[arg(long, visible_alias = "continue", conflicts_with = "stdout")]
     in_place: bool,
+    /// With --in-place and --target: when all is restored, remove what is there and not in the archive, in directories that
+    /// were backed up with all that is in them. What PATHs and patterns leave out stays, and so do sockets, what is mounted
+    /// there, and the repository. What `create` left out by patterns is not in the archive: give the same ones, and look at
+    /// --dry-run --list first
+    #[arg(long, requires_all = ["in_place", "target"], conflicts_with = "strip_components")]
+    delete: bool,
     /// Drop so many directories from the start of paths; what has no more is left out
     #[arg(long, value_name = "N", default_value_t = 0)]
     strip_components: usize,
@@ -88,7 +96,7 @@ pub fn run(context: &Context, args: &Args) -> Result<Warnings> {
     let reporter = context.reporter(Settings { work, list: args.list, ..context.settings() })?;
     let archive = archives::find(context, context.catalog(&repository, &reporter)?, &args.name)?;
     let reader = repository.session()?.reader();
-    let matcher = restore(args, matcher, &reader, &archive, &reporter)?;
+    let matcher = restore(context, args, matcher, &reader, &archive, &reporter)?;
     reporter.finish();
     patterns::report(&matcher, &reporter);
     if args.stats {
@@ -100,7 +108,14 @@ pub fn run(context: &Context, args: &Args) -> Result<Warnings> {
 }
 
 /// Does what was asked for, and hands back the matcher that knows what fitted.
-fn restore(args: &Args, matcher: Matcher, reader: &Reader, archive: &Archive, reporter: &Reporter) -> Result<Matcher> {
+fn restore(
+    context: &Context,
+    args: &Args,
+    matcher: Matcher,
+    reader: &Reader,
+    archive: &Archive,
+    reporter: &Reporter,
+) -> Result<Matcher> {
     let record = &archive.record;
     if args.dry_run && !args.in_place {
         dry_run(reader, record, &matcher, reporter)?;
@@ -127,6 +142,7 @@ fn restore(args: &Args, matcher: Matcher, reader: &Reader, archive: &Archive, re
         strip_components: args.strip_components,
         sparse: args.sparse,
         in_place: args.in_place,
+        delete: args.delete.then(|| never::archived(&[context])).transpose()?,
         restore,
         workers: args.workers.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from)),
     };

@@ -69,6 +69,7 @@ pub fn letter(status: FileStatus) -> char {
         FileStatus::Excluded => '-',
         // what a dry run would take, and what a real one took out
         FileStatus::Included | FileStatus::Extracted => '+',
+        FileStatus::Deleted => 'D',
         _ => '?',
     }
 }
@@ -248,6 +249,7 @@ mod tests {
             (FileStatus::Stream, 'i'),
             (FileStatus::Excluded, '-'),
             (FileStatus::Included, '+'),
+            (FileStatus::Deleted, 'D'),
         ] {
             assert_eq!(letter(status), expected);
         }

@@ -348,6 +348,7 @@ impl Shared {
         let line = match self.settings.form {
             Form::Json => lines::file_status(letter, path),
             Form::Plain | Form::Terminal if status == FileStatus::Extracted => printable(path).into_owned(),
+            Form::Plain | Form::Terminal if status == FileStatus::Deleted => format!("deleting {}", printable(path)),
             Form::Plain | Form::Terminal => format!("{letter} {}", printable(path)),
         };
         lock(&self.voice).line(&line);

@@ -301,6 +301,7 @@ fn archives(out: &mut Goldens) {
     add(out, "archive-record", &record.encode().unwrap());
     let read = AttributesRead { xattrs: true, acls: true, superuser: false }.put(Extensions::none());
     add(out, "attributes-read", &codec::encode(&read, 100).unwrap());
+    add(out, "listed", &codec::encode(&ArchiveRecord::listed(read), 100).unwrap());
     let base = Some(BaseRef { archive: Some(archive), root: directory(), stat_root });
     let pending = PendingRecord { started: TIME, base, record: None, complete: false, extensions: Extensions::none() };
     add(out, "pending-record", &pending.encode().unwrap());

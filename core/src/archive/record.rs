@@ -152,6 +152,20 @@ impl BaseRef {
 }
 
 impl ArchiveRecord {
+    const LISTED: u16 = 4;
+
+    /// Whether the archive has each of its paths alone, of directories not what is in them. Kept as extension 4, which is
+    /// empty.
+    pub fn is_listed(&self) -> bool {
+        self.extensions.get(Self::LISTED).is_some()
+    }
+
+    /// Says so in the extensions of a record.
+    #[must_use]
+    pub fn listed(extensions: Extensions) -> Extensions {
+        extensions.with(Self::LISTED, [])
+    }
+
     /// The bytes of the record. A command line and a list of paths are cut so that it fits.
     ///
     /// What exceeds a bound of a field is `InvalidInput`; what still does not fit is `LimitExceeded`.

@@ -6,7 +6,7 @@
 
 use std::ffi::OsStr;
 use std::fs::File;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
@@ -51,11 +51,7 @@ impl SourceDirectory {
 
     /// All names in the directory except `.` and `..`.
     pub fn names(&self) -> Result<Names> {
-        let mut names = Names::default();
-        platform::read_names(self.handle.as_fd(), |name| names.push(name))
-            .map_err(|errno| unnamed("read directory", errno))?;
-        names.sort()?;
-        Ok(names)
+        Names::read(self.handle.as_fd())
     }
 
     /// The state of the entry `name`; a symbolic link is not followed.
@@ -289,6 +285,14 @@ pub struct Names {
 }
 
 impl Names {
+    /// All names in an open directory except `.` and `..`.
+    pub(super) fn read(directory: BorrowedFd<'_>) -> Result<Self> {
+        let mut names = Self::default();
+        platform::read_names(directory, |name| names.push(name)).map_err(|errno| unnamed("read directory", errno))?;
+        names.sort()?;
+        Ok(names)
+    }
+
     /// How many names there are.
     pub fn len(&self) -> usize {
         self.places.len()

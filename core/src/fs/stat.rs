@@ -39,6 +39,8 @@ pub struct Stat {
     pub rdev: (u32, u32),
     /// Bits of [`crate::archive::metadata::flag`], as far as the file system tells them.
     pub flags: u32,
+    /// Whether something is mounted there, as far as the system tells.
+    pub is_mount: bool,
 }
 
 impl Stat {
@@ -162,6 +164,7 @@ mod tests {
             links: 1,
             rdev: (0, 0),
             flags: flag::NODUMP,
+            is_mount: false,
         }
     }
 

@@ -315,5 +315,6 @@ fn hands_down(directory: BorrowedFd<'_>) -> bool {
 }
 
 mod present;
+mod surplus;
 #[cfg(test)]
 mod tests;

@@ -25,5 +25,6 @@ pub mod repair;
 pub mod republish;
 mod resolve;
 mod rewrite;
+mod scope;
 pub mod transfer;
 mod unread;

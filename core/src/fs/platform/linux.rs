@@ -58,6 +58,7 @@ fn stat(directory: BorrowedFd<'_>, name: &[u8], flags: AtFlags) -> Result<Stat> 
         links: found.stx_nlink,
         rdev: (found.stx_rdev_major, found.stx_rdev_minor),
         flags: flags_of(found.stx_attributes),
+        is_mount: found.stx_attributes.contains(StatxAttributes::MOUNT_ROOT),
     })
 }
 

@@ -46,6 +46,7 @@ fn convert(found: &rustix::fs::Stat) -> Stat {
         links: number(found.st_nlink),
         rdev: (rustix::fs::major(found.st_rdev), rustix::fs::minor(found.st_rdev)),
         flags: 0,
+        is_mount: false,
     }
 }
 
@@ -170,9 +171,9 @@ mod tests {
 
     use super::*;
 
-    /// What both sides must agree on; the plain side knows nothing of creation and flags.
+    /// What both sides must agree on; the plain side knows nothing of creation, flags and mounts.
     fn common(stat: Stat) -> Stat {
-        Stat { born: None, flags: 0, ..stat }
+        Stat { born: None, flags: 0, is_mount: false, ..stat }
     }
 
     #[test]

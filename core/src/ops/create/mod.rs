@@ -205,7 +205,10 @@ fn attempt(
     let top = traversal.as_ref().and_then(Traversal::top).map(|top| top_directory(top, options)).transpose()?;
     let heads = history::heads(&catalog);
     let extensions = match &input {
-        Input::Files(_) => options.attributes.asked().put(Extensions::none()),
+        Input::Files(plan) => {
+            let asked = options.attributes.asked().put(Extensions::none());
+            if plan.is_listed() { ArchiveRecord::listed(asked) } else { asked }
+        }
         Input::Stream(_) | Input::Tar(_) => Extensions::none(),
     };
     let draft =

@@ -68,6 +68,18 @@ impl Plan {
         Ok(())
     }
 
+    /// Whether paths were given without what is below them.
+    pub(super) fn is_listed(&self) -> bool {
+        let mut places = vec![self];
+        while let Some(place) = places.pop() {
+            if place.wanted == Wanted::Itself {
+                return true;
+            }
+            places.extend(place.children.values());
+        }
+        false
+    }
+
     /// The paths that were given below this place, which is archived under `path`.
     pub(super) fn given_below(&self, path: &[u8]) -> Vec<Vec<u8>> {
         let (mut given, mut places) = (Vec::new(), vec![(path.to_vec(), self)]);

@@ -1,8 +1,5 @@
 //! Directories of the file system as the right side of a comparison.
 
-use std::ffi::OsStr;
-use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
 use std::sync::Mutex;
 
 use super::Item;
@@ -20,7 +17,6 @@ use crate::fs::attributes::AttributeOptions;
 use crate::fs::source::{Names, SourceDirectory};
 use crate::fs::stat::{MetadataOptions, Stat, metadata};
 use crate::fs::users::Users;
-use crate::ops::create::archived_path;
 use crate::repository::{ChunkSink as _, Namer, Repository};
 use crate::segment::Class;
 
@@ -155,30 +151,5 @@ impl<'a> Listing<'a> for Live<'a> {
         // A file that could change without a new time has none in its archive.
         archived.changed().is_some_and(|changed| file.changed() == Some(changed))
             && file.entry.metadata.modified == archived.entry.metadata.modified
-    }
-}
-
-/// Where an archive would have anything that is there: below the paths it was made of.
-pub(super) struct Scope {
-    /// Archived paths; `None` if they are not all known.
-    paths: Option<Vec<Vec<u8>>>,
-}
-
-impl Scope {
-    pub fn of(record: &ArchiveRecord) -> Self {
-        let known = !record.paths.is_empty() && record.paths.iter().all(|path| !path.is_empty());
-        let archived = |path: &serde_bytes::ByteBuf| archived_path(Path::new(OsStr::from_bytes(path)));
-        Self { paths: known.then(|| record.paths.iter().map(archived).collect()) }
-    }
-
-    pub fn has(&self, path: &[u8]) -> bool {
-        let below = |above: &Vec<u8>| {
-            above.is_empty() || path.strip_prefix(above.as_slice()).is_some_and(|rest| matches!(rest, [] | [b'/', ..]))
-        };
-        match &self.paths {
-            Some(paths) => paths.iter().any(below),
-            // Of the top directory nobody knows whether all of it was asked for.
-            None => path.contains(&b'/'),
-        }
     }
 }

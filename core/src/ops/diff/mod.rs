@@ -19,13 +19,14 @@ use crate::clock::Timestamp;
 use crate::error::{Error, Result};
 use crate::fs::source::SourceDirectory;
 use crate::monitor::{Monitor, Warning};
+use crate::ops::scope::Scope;
 use crate::ops::unread::pass_over;
 use crate::pattern::{Decision, Matcher};
 use crate::repository::{Reader, Repository};
 
 use changes::Comparison;
 use listing::{Archived, Found, Listing, Nothing};
-use live::{Live, Scope};
+use live::Live;
 
 pub use changes::{Change, ContentChange, Owner};
 

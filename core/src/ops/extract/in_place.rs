@@ -1,7 +1,8 @@
-//! What a restore in place would leave and what it would write, told by a walk over the archive and the target side by side.
+//! What a restore in place would leave, write and delete, told by a walk over the archive and the target side by side.
 
 use std::path::Path;
 
+use super::surplus::{Surplus, Watched};
 use super::{ExtractOptions, may_descend, read_content, stream};
 use crate::archive::content::Content;
 use crate::archive::record::ArchiveRecord;
@@ -13,8 +14,8 @@ use crate::ops::unread::pass_over;
 use crate::pattern::Decision;
 use crate::repository::Reader;
 
-/// Tells what a restore of the archive to `target` in place would leave and what it would write, and reads every chunk of
-/// the latter to be sure that it can. Changes nothing.
+/// Tells what a restore of the archive to `target` in place would leave, write and delete, and reads every chunk of what it
+/// would write to be sure that it can. Changes nothing.
 ///
 /// # Errors
 /// As [`extract`](super::extract).
@@ -25,11 +26,13 @@ pub fn preview(
     options: &ExtractOptions<'_>,
     monitor: &dyn Monitor,
 ) -> Result<()> {
+    let surplus = Surplus::of(record, options)?;
     Counters::set(&monitor.counters().files_expected, record.root.files);
     Counters::set(&monitor.counters().bytes_expected, record.root.bytes);
+    let monitor = &Watched::new(monitor);
     // The target, and directories in it that lead to where the walk is; none where the target has no such directory.
     let root = if target.exists() { Some(Target::open(target)?.root()) } else { None };
-    let mut levels: Vec<Option<TargetDirectory>> = vec![root];
+    let mut levels: Vec<Option<TargetDirectory>> = vec![root.clone()];
     let matcher = &options.matcher;
     for event in Walk::new(reader, &record.root, None, |item: &WalkItem| may_descend(matcher, item)) {
         monitor.stop_if_asked("compare target")?;
@@ -50,7 +53,10 @@ pub fn preview(
             Err(failed) => pass_over(monitor, Warning::Item, &failed.path, failed.error)?,
         }
     }
-    Ok(())
+    match (surplus, root) {
+        (Some(surplus), Some(root)) => surplus.tell(reader, record, root, monitor),
+        _ => Ok(()),
+    }
 }
 
 fn tell(reader: &Reader, above: Option<&TargetDirectory>, item: &WalkItem, monitor: &dyn Monitor) -> Result<()> {

@@ -4,6 +4,7 @@
 //! A directory gets its metadata when the last thing below it is complete, whoever
 //! completes it. An item that fails is reported and the rest goes on, unless the connection is lost.
 
+use std::collections::HashSet;
 use std::path::Path;
 
 use crate::archive::content::Content;
@@ -22,9 +23,11 @@ mod in_place;
 mod place;
 mod restorer;
 mod stream;
+mod surplus;
 mod work;
 
 use restorer::Restorer;
+use surplus::{Surplus, Watched};
 
 pub use in_place::preview;
 pub(in crate::ops) use stream::each_item;
@@ -41,6 +44,12 @@ pub struct ExtractOptions<'a> {
     pub sparse: bool,
     /// Leave what is there as archived, judged by size and time of modification: it only gets its metadata.
     pub in_place: bool,
+    /// Remove what is in the target and not in the archive, but not these files and directories, by device and inode.
+    ///
+    /// Only in directories that were archived with all that was in them, and only what the matcher includes: what it
+    /// excludes stays, and so do the directories that hold that. Sockets stay, too, and whatever is mounted below such a
+    /// directory. Nothing is removed if anything could not be restored.
+    pub delete: Option<HashSet<(u64, u64)>>,
     /// Which metadata is restored.
     pub restore: RestoreOptions<'a>,
     /// Worker threads; 0 does everything in the calling thread.
@@ -55,6 +64,7 @@ impl Default for ExtractOptions<'static> {
             strip_components: 0,
             sparse: false,
             in_place: false,
+            delete: None,
             restore: RestoreOptions::all(Users::system()),
             workers: std::thread::available_parallelism().map_or(1, usize::from),
         }
@@ -66,7 +76,8 @@ impl Default for ExtractOptions<'static> {
 /// Nothing is ever written outside of `target`, whatever the archive says.
 ///
 /// # Errors
-/// `Interrupted`, and a connection that is lost; what can not be restored for another reason is reported.
+/// `Interrupted`, and a connection that is lost; what can not be restored for another reason is reported. `InvalidInput` if
+/// something shall be deleted and the archive does not tell what was there.
 pub fn extract(
     reader: &Reader,
     record: &ArchiveRecord,
@@ -74,9 +85,11 @@ pub fn extract(
     options: &ExtractOptions<'_>,
     monitor: &dyn Monitor,
 ) -> Result<()> {
+    let surplus = Surplus::of(record, options)?;
     let target = Target::open(target)?;
     Counters::set(&monitor.counters().files_expected, record.root.files);
     Counters::set(&monitor.counters().bytes_expected, record.root.bytes);
+    let monitor = &Watched::new(monitor);
     work::with_workers(reader, options, monitor, |queue| {
         let mut restorer = Restorer::new(target.root(), options, monitor, queue);
         for event in Walk::new(reader, &record.root, None, |item: &WalkItem| may_descend(&options.matcher, item)) {
@@ -92,6 +105,9 @@ pub fn extract(
         }
         restorer.finish()
     })?;
+    if let Some(surplus) = surplus {
+        surplus.remove(reader, record, target.root(), monitor)?;
+    }
     restore_top(&target, record, options, monitor);
     Ok(())
 }
