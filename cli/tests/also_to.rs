@@ -111,7 +111,6 @@ fn a_dry_run_looks_once() {
 #[test]
 fn what_can_not_be_done_twice_is_refused() {
     let place = place();
-    place.run_fed(b"x", &["create", "--also-to", "second", "a", "-"]).failed(4, "a stream can be read only once", "");
     place.run(&["create", "--also-to", "repo", "-r", "repo", "a", "d"]).failed(
         4,
         "repo and repo are one repository",
@@ -123,6 +122,44 @@ fn what_can_not_be_done_twice_is_refused() {
         "",
     );
     assert_eq!(place.archives(), [""; 0]);
+}
+
+#[test]
+fn a_stream_is_read_once_for_all() {
+    let place = place();
+    let content = "piped ".repeat(2_000_000);
+    let create = ["create", "--also-to", "second", "--stats", "--json", "--log-json", "--progress", "a", "-", "d"];
+    let run = place.run_fed(content.as_bytes(), &create).succeeded();
+    for line in run.err.lines() {
+        serde_json::from_str::<Value>(line).unwrap_or_else(|error| panic!("{error}: {line}"));
+    }
+    let told: Value = serde_json::from_str(&run.out).unwrap();
+    let all = told["repositories"].as_array().unwrap();
+    assert!(all.len() == 2 && all.iter().all(|one| one["archive"]["stats"]["nfiles"] == 3), "{told}");
+    for repository in ["repo", "second"] {
+        assert_eq!(place.run(&["extract", "-r", repository, "--stdout", "a", "stdin"]).succeeded().out, content);
+        assert!(listed_in(&place, repository, "a").contains("d/more/two 2 "));
+    }
+    let script = |code: &str| format!("head -c 9000000 /dev/zero; echo $$ >> ran; exit {code}");
+    let command = ["create", "--also-to", "second", "b", "--content-from-command", "--", "sh", "-c"];
+    place.run(&[&command[..], &[&script("3")]].concat()).failed(4, "`sh` failed: exit status: 3", "");
+    assert_eq!(listed_names(&place), ["a", "a"], "it is whole nowhere");
+    place.run(&[&command[..], &[&script("0")]].concat()).succeeded();
+    assert_eq!(std::fs::read_to_string(place.path("ran")).unwrap().lines().count(), 2, "once for both");
+    assert_eq!(listed_names(&place), ["a", "b", "a", "b"]);
+    // one that fails in the middle keeps the other from nothing
+    let archives = place.path("second/archives");
+    std::fs::remove_dir_all(&archives).unwrap();
+    std::fs::write(&archives, "no directory").unwrap();
+    let run = place.run_fed(content.as_bytes(), &["create", "--also-to", "second", "c", "-"]);
+    assert!(run.rc == 19 && run.err.contains("second: "), "{run:?}");
+    assert_eq!(place.run(&["extract", "--stdout", "c"]).succeeded().out, content);
+}
+
+/// The names of the archives of `repo`, and then of `second`.
+fn listed_names(place: &Place) -> Vec<String> {
+    let names = |repository: &str| place.run(&["repo-list", "--short", "-r", repository]).succeeded().out;
+    [names("repo"), names("second")].concat().lines().map(str::to_owned).collect()
 }
 
 #[test]

@@ -15,8 +15,36 @@ fn standard_input_becomes_a_file() {
     let listed = place.run(&["list", "--format", "{mode} {uid} {size} {path}", "s"]).succeeded();
     assert_eq!(listed.out, "-rw------- 1234 9 dump.sql");
     assert_eq!(place.run(&["extract", "--stdout", "s"]).succeeded().out, "select 1;");
-    place.run(&["create", "s", "-", "other"]).failed(4, "must be the only PATH", "");
-    place.run(&["create", "--stdin-name", "a/b", "s", "-"]).failed(4, "without directories", "");
+}
+
+#[test]
+fn standard_input_has_a_path_and_company() {
+    let place = Place::new();
+    place.file("d/1", "one");
+    place.file("d/sub/2", "two");
+    let made = |arguments: &[&str]| {
+        let run = place.run_fed(b"piped", &[&["create", "--list", "m"], arguments].concat()).succeeded();
+        assert_eq!(place.run(&["extract", "--stdout", "m", "re:p[^/]*$"]).succeeded().out, "piped");
+        run.err
+    };
+    made(&["--stdin-name", "/var/dumps/p.sql", "-"]);
+    assert_eq!(place.listed("m"), ["var", "var/dumps", "var/dumps/p.sql"]);
+    made(&["-", "d", "--stdin-name", "p"]);
+    assert_eq!(place.listed("m"), ["d", "d/1", "d/sub", "d/sub/2", "p"]);
+    let told = made(&["d", "-", "--stdin-name", "d/new/p"]);
+    assert!(told.contains("i d/new/p\n") && told.contains("U d/1\n"), "{told}");
+    assert_eq!(place.listed("m"), ["d", "d/1", "d/new", "d/new/p", "d/sub", "d/sub/2"]);
+    let pretended = place.run(&["create", "-n", "--list", "m", "d", "-", "--stdin-name", "d/p"]).succeeded().err;
+    assert_eq!(pretended, "+ d\n+ d/1\n+ d/p\n+ d/sub\n+ d/sub/2\n");
+    let refused = |name: &str, error: &str| {
+        place.run(&["create", "--stdin-name", name, "m", "-", "d"]).failed(4, error, "");
+    };
+    refused("d", "two places would be archived under the same path");
+    refused("..", "must be the path of a file");
+    // what lies there is a file: no directory is made of it, and nothing is lost without a word
+    let run = place.run_fed(b"piped", &["create", "n", "d", "-", "--stdin-name", "d/1/p"]);
+    assert!(run.rc != 0 && run.err.contains("what is above its path was not entered"), "{run:?}");
+    assert_eq!(place.listed("n"), ["d", "d/1", "d/sub", "d/sub/2"]);
 }
 
 #[test]

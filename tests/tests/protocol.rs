@@ -9,7 +9,7 @@ use gabion_core::codec::Extensions;
 use gabion_core::error::{ErrorKind, Result};
 use gabion_core::gc::DoomRecord;
 use gabion_core::monitor::FileStatus;
-use gabion_core::ops::create::{Checkpoint, CreateOptions, Created, FromRead, Input, Stream, create};
+use gabion_core::ops::create::{Checkpoint, CreateOptions, Created, FromRead, Input, Plan, Stream, create};
 use gabion_core::repository::Repository;
 use gabion_core::seal::{Kind, Sealer};
 use gabion_tests::{Call, FaultyBackend, HookedBackend, Method, Notes, Objects, Random, RecordingBackend, WriteFault};
@@ -389,9 +389,10 @@ fn stream_without_ground(copied: bool) -> (Result<Created>, Objects, Vec<u8>) {
         &Default::default(),
     );
     let input = Box::new(FromRead(std::io::Cursor::new(content.clone())));
-    let stream = Stream { name: b"stream".to_vec(), metadata, input };
+    let plan = Plan::default().with_stream(std::path::Path::new("stream"));
     let options = CreateOptions { name: "stream".to_owned(), host: "far".to_owned(), ..options() };
-    let created = create(&repository, Input::Stream(stream), &options, &clock(), &Notes::new());
+    let created =
+        create(&repository, Input::Stream(&plan, Stream { metadata, input }), &options, &clock(), &Notes::new());
     (created, objects, content)
 }
 

@@ -12,22 +12,18 @@ use crate::progress::Reporter;
 
 /// Hands on what happens, with the paths files have here.
 pub(super) struct Here<'a> {
-    plan: Option<&'a Plan>,
+    plan: &'a Plan,
     reporter: &'a Reporter,
 }
 
 impl<'a> Here<'a> {
     /// Speaks through `reporter` of what is backed up.
     pub fn new(source: &'a Source, reporter: &'a Reporter) -> Self {
-        let plan = match source {
-            Source::Files { plan, .. } => Some(plan),
-            Source::Stream(_) => None,
-        };
-        Self { plan, reporter }
+        Self { plan: &source.plan, reporter }
     }
 
     fn path<'p>(&self, archived: &'p [u8]) -> Cow<'p, [u8]> {
-        self.plan.map_or(Cow::Borrowed(archived), |plan| place(plan, archived))
+        place(self.plan, archived)
     }
 }
 

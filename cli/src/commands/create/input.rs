@@ -11,24 +11,26 @@ use gabion_core::archive::Metadata;
 use gabion_core::chunker::{Input, Read};
 use gabion_core::error::{Error, ErrorKind};
 use gabion_core::fs::users::Users;
-use gabion_core::ops::create::{FromRead, Plan, Stream, Wanted};
+use gabion_core::ops::create::{FromRead, Plan, Wanted, archived_path};
 
 use super::Args;
 use crate::context::Context;
 use crate::exit_code::Failure;
 
 /// What is backed up.
-pub(super) enum Source {
-    /// Files, and their paths as they were given.
-    Files { plan: Plan, given: Vec<Vec<u8>> },
-    /// One stream.
-    Stream(StreamSource),
+pub(super) struct Source {
+    /// Files, and where the stream is archived.
+    pub plan: Plan,
+    /// The paths as they were given.
+    pub given: Vec<Vec<u8>>,
+    /// The stream, if there is one.
+    pub stream: Option<StreamSource>,
 }
 
 /// A stream that becomes one file.
 pub(super) struct StreamSource {
-    name: Vec<u8>,
-    metadata: Metadata,
+    /// What the file says of itself.
+    pub metadata: Metadata,
     /// The words of the command whose output it is; standard input if there are none.
     command: Vec<OsString>,
 }
@@ -39,7 +41,7 @@ impl Args {
         let content = &self.content;
         if content.content_from_command {
             self.need_command("--content-from-command")?;
-            return self.stream(context, self.paths.clone());
+            return self.with_stream(context, self.paths.clone(), Vec::new());
         }
         let listed = if content.paths_from_stdin {
             if !self.paths.is_empty() {
@@ -61,13 +63,11 @@ impl Args {
             let paths = split_paths(&list, &unescape(&content.paths_delimiter)?);
             return Ok(files(paths, Wanted::Itself));
         }
-        if self.paths.iter().any(|path| path == "-") {
-            if self.paths.len() + roots.len() > 1 {
-                return Err(Failure::command("`-` (standard input) must be the only PATH").into());
-            }
-            return self.stream(context, Vec::new());
+        let (streams, given): (Vec<_>, Vec<_>) = self.paths.iter().partition(|path| *path == "-");
+        let paths: Vec<PathBuf> = given.into_iter().map(PathBuf::from).chain(roots).collect();
+        if !streams.is_empty() {
+            return self.with_stream(context, Vec::new(), paths);
         }
-        let paths: Vec<PathBuf> = self.paths.iter().map(PathBuf::from).chain(roots).collect();
         if paths.is_empty() {
             return Err(Failure::command(
                 "nothing to back up: give at least one PATH, or a root by `R PATH` in a pattern",
@@ -77,13 +77,6 @@ impl Args {
         Ok(files(paths, Wanted::All))
     }
 
-    /// Whether one stream is backed up.
-    pub(super) fn is_stream(&self) -> bool {
-        let content = &self.content;
-        let listed = content.paths_from_stdin || content.paths_from_command || content.paths_from_shell_command;
-        content.content_from_command || (!listed && self.paths.iter().any(|path| path == "-"))
-    }
-
     fn need_command(&self, option: &str) -> Result<(), Failure> {
         if self.paths.is_empty() {
             return Err(Failure::command(format!("{option} needs a command: give it after `--`")));
@@ -91,11 +84,12 @@ impl Args {
         Ok(())
     }
 
-    fn stream(&self, context: &Context, command: Vec<OsString>) -> Result<Source> {
+    /// A stream, and files beside it.
+    fn with_stream(&self, context: &Context, command: Vec<OsString>, paths: Vec<PathBuf>) -> Result<Source> {
         let content = &self.content;
-        let name = content.stdin_name.as_bytes().to_vec();
-        if name.is_empty() || name.contains(&b'/') || name == b"." || name == b".." {
-            return Err(Failure::command("--stdin-name must be the name of a file, without directories").into());
+        let path = Path::new(&content.stdin_name);
+        if archived_path(path).is_empty() {
+            return Err(Failure::command("--stdin-name must be the path of a file").into());
         }
         let users = Users::system();
         let (uid, user) = owner(&content.stdin_user, "user", |name| users.user_id(name))?;
@@ -111,36 +105,20 @@ impl Args {
             accessed: None,
             flags: 0,
         };
-        Ok(Source::Stream(StreamSource { name, metadata, command }))
-    }
-}
-
-impl Source {
-    /// The paths as they were given.
-    pub fn given(&self) -> Vec<Vec<u8>> {
-        match self {
-            Self::Files { given, .. } => given.clone(),
-            Self::Stream(stream) => vec![stream.name.clone()],
-        }
+        let Source { plan, mut given, .. } = files(paths, Wanted::All);
+        given.push(content.stdin_name.as_bytes().to_vec());
+        Ok(Source { plan: plan.with_stream(path), given, stream: Some(StreamSource { metadata, command }) })
     }
 }
 
 impl StreamSource {
-    /// The name of the file.
-    pub fn name(&self) -> &[u8] {
-        &self.name
-    }
-
     /// Starts the command, if it is one. `failure` tells afterwards why the command's output is not whole.
-    pub fn start<'a>(&self, failure: &'a mut Option<Failure>) -> Result<Stream<'a>> {
-        let (name, metadata) = (self.name.clone(), self.metadata.clone());
-        let input: Box<dyn Input + 'a> = if self.command.is_empty() {
-            Box::new(FromRead(io::stdin().lock()))
-        } else {
-            let (child, output) = spawn(&self.command)?;
-            Box::new(Output { child, output, ended: false, program: shown(&self.command), failure })
-        };
-        Ok(Stream { name, metadata, input })
+    pub fn open<'a>(&self, failure: &'a mut Option<Failure>) -> Result<Box<dyn Input + 'a>> {
+        if self.command.is_empty() {
+            return Ok(Box::new(FromRead(io::stdin().lock())));
+        }
+        let (child, output) = spawn(&self.command)?;
+        Ok(Box::new(Output { child, output, ended: false, program: shown(&self.command), failure }))
     }
 }
 
@@ -218,7 +196,7 @@ fn output_of(words: &[OsString]) -> Result<Vec<u8>> {
 fn files(paths: Vec<PathBuf>, wanted: Wanted) -> Source {
     let plan = Plan::new(paths.iter().map(PathBuf::as_path), wanted);
     let given = paths.into_iter().map(|path| path.into_os_string().into_vec()).collect();
-    Source::Files { plan, given }
+    Source { plan, given, stream: None }
 }
 
 /// The number of an owner, and his name if he has one here. Numbers stand for themselves.

@@ -3,32 +3,27 @@
 pub(crate) mod answer;
 mod here;
 mod input;
+mod job;
 mod options;
 mod places;
+mod tee;
 
 use std::ffi::OsString;
 
 use anyhow::Result;
 use clap::Args as Group;
-use gabion_core::archive::record::Statistics;
 use gabion_core::chunker::ChunkerParams;
-use gabion_core::clock::SystemClock;
 use gabion_core::compress::Compression;
-use gabion_core::error::ErrorKind;
-use gabion_core::monitor::{Event, FileStatus, Monitor as _};
-use gabion_core::ops::create::{CreateOptions, Input, create, dry_run};
-use gabion_core::repository::Repository;
-use serde_json::{Map, Value as Json};
+use gabion_core::ops::create::CreateOptions;
 
 use crate::args::parse_mode;
 use crate::context::Context;
-use crate::exit_code::{Failure, Warnings};
+use crate::exit_code::Warnings;
 use crate::never;
 use crate::patterns::{Compiled, Patterns, TagFiles};
-use crate::progress::{Level, Reporter, Settings, Work};
+use crate::progress::{Settings, Work};
 use crate::resources::Resources;
-use here::Here;
-use input::Source;
+use job::Job;
 use options::{ChangeSign, FilesCache, Size};
 use places::Outcome;
 
@@ -62,8 +57,9 @@ pub struct Args {
     #[arg(long)]
     json: bool,
     /// Make the archive in this repository, too; may be repeated. A place, which is opened by the same passphrase, or @NAME
-    /// of a profile, with the passphrase it names. One after the other is done, each reads what is new to it, and one that
-    /// fails keeps no other from being done
+    /// of a profile, with the passphrase it names. One after the other is done, and each reads what is new to it; with
+    /// standard input, or the output of a command, they are done side by side, and that is read once. One that fails keeps no
+    /// other from being done
     #[arg(long, value_name = "URL")]
     also_to: Vec<String>,
     #[command(flatten)]
@@ -81,7 +77,7 @@ pub struct Args {
     /// Name of the archive
     #[arg(value_name = "NAME")]
     name: String,
-    /// What to back up; `-` is standard input. With --content-from-command and --paths-from-command: the command
+    /// What to back up; `-` is standard input, also beside others. With --content-from-command and --paths-from-command: the command
     #[arg(value_name = "PATH")]
     paths: Vec<OsString>,
 }
@@ -90,7 +86,7 @@ pub struct Args {
 #[derive(Debug, Group)]
 #[command(next_help_heading = "Content")]
 struct Content {
-    /// Name of the file that standard input, or the output of a command, becomes
+    /// Path of the file in the archive that standard input, or the output of a command, becomes
     #[arg(long, value_name = "NAME", default_value = "stdin")]
     stdin_name: OsString,
     /// Its owner
@@ -194,9 +190,6 @@ struct About {
 
 /// Makes the archive, in every repository.
 pub fn run(context: &Context, args: &Args) -> Result<Warnings> {
-    if args.is_stream() && !args.also_to.is_empty() {
-        return Err(Failure::command("a stream can be read only once: `gabion transfer` copies its archive").into());
-    }
     let Compiled { matcher, roots } = args.patterns.compile()?;
     let beside = args.also_to.iter().map(|named| context.beside(named)).collect::<Result<Vec<_>, _>>()?;
     let contexts: Vec<&Context> = std::iter::once(context).chain(&beside).collect();
@@ -205,89 +198,17 @@ pub fn run(context: &Context, args: &Args) -> Result<Warnings> {
     // also those that were made just now
     options.rules.never = never::archived(&contexts)?;
     let source = args.source(context, roots)?;
-    let options = CreateOptions { matcher, paths: source.given(), ..options };
+    let options = CreateOptions { matcher, paths: source.given.clone(), ..options };
     let settings = Settings { work: Work::Archive, list: args.list, filter: args.filter.clone(), ..context.settings() };
-    let mut pretended = None;
-    for place in &places {
-        let reporter = context.reporter(settings.clone())?;
-        let done = match &place.repository {
-            Some(repository) if !args.dry_run => store(place.context, args, &source, &options, repository, &reporter),
-            // a dry run only does without one
-            repository => {
-                // what would be stored is the same everywhere
-                let found = match pretended {
-                    Some(found) => Ok(found),
-                    None => pretend(context, args, &source, &options, &reporter),
-                };
-                found.and_then(|found| {
-                    pretended = Some(found);
-                    let object = || answer::dry_json(place.context, repository.as_ref(), &found, &reporter);
-                    args.json.then(object).transpose()
-                })
-            }
-        };
-        outcome.add(place, done, &reporter)?;
+    let job = Job { context, args, source: &source, options: &options, settings };
+    match &source.stream {
+        _ if args.dry_run => job.pretend(&places, &mut outcome)?,
+        Some(stream) if places.len() > 1 => job.side_by_side(stream, &places, &mut outcome)?,
+        _ => job.in_turn(&places, &mut outcome)?,
     }
     for place in &beside {
         outcome.warn(place.tell_health());
         place.tell_requests();
     }
     outcome.end(args)
-}
-
-fn store(
-    context: &Context,
-    args: &Args,
-    source: &Source,
-    options: &CreateOptions,
-    repository: &Repository,
-    reporter: &Reporter,
-) -> Result<Option<Map<String, Json>>> {
-    let location = repository.object_store().location();
-    reporter.log(Level::Info, None, &format!("Making archive `{}` in {location}", options.name));
-    let mut command_failure = None;
-    let input = match source {
-        Source::Files { plan, .. } => Input::Files(plan),
-        Source::Stream(stream) => Input::Stream(stream.start(&mut command_failure)?),
-    };
-    let created = create(repository, input, options, &SystemClock, &Here::new(source, reporter));
-    reporter.finish();
-    if let Some(failure) = command_failure {
-        return Err(failure.into());
-    }
-    let created = created.inspect_err(|error| {
-        if error.kind() == ErrorKind::Interrupted {
-            reporter.log(
-                Level::Info,
-                None,
-                "A checkpoint is kept; the next `gabion create` of this name goes on there.",
-            );
-        }
-    })?;
-    let archive = gabion_core::archive::catalog::Archive { id: created.id, record: created.record };
-    if args.stats {
-        answer::stats(context, repository, &archive, reporter);
-    }
-    args.json.then(|| answer::json(context, repository, &archive, reporter)).transpose()
-}
-
-fn pretend(
-    context: &Context,
-    args: &Args,
-    source: &Source,
-    options: &CreateOptions,
-    reporter: &Reporter,
-) -> Result<Statistics> {
-    let statistics = match source {
-        Source::Files { plan, .. } => dry_run(plan, &options.rules, &options.matcher, &Here::new(source, reporter))?,
-        Source::Stream(stream) => {
-            reporter.event(&Event::File { status: FileStatus::Included, path: stream.name() });
-            Statistics::default()
-        }
-    };
-    reporter.finish();
-    if args.stats {
-        answer::dry_stats(context, &statistics, reporter);
-    }
-    Ok(statistics)
 }

@@ -40,6 +40,7 @@ pub(super) struct Archiver<'a> {
     /// Whether the base has the attributes of an unchanged file as they would be read now.
     keeps_attributes: bool,
     content: ContentReader<'a>,
+    stream: Option<Stream<'a>>,
     frames: Vec<Frame<'a>>,
     links: HashMap<(u64, u64), Linked>,
     statistics: Statistics,
@@ -91,6 +92,7 @@ impl<'a> Archiver<'a> {
         writer: &'a Writer,
         source: Unchanged<'a>,
         tools: &Tools<'a>,
+        stream: Option<Stream<'a>>,
         pending: &'a dyn Fn(DirectoryRef, StatRef, Statistics) -> Result<PendingRecord>,
     ) -> Self {
         let cut_key = tools.cut_key.clone();
@@ -112,6 +114,7 @@ impl<'a> Archiver<'a> {
             hard_link_key: tools.hard_link_key,
             keeps_attributes: source.base.and_then(|base| base.attributes) == Some(options.attributes.asked()),
             content: ContentReader::new(tools.chunker, tools.cut_key),
+            stream,
             frames: vec![root],
             links: HashMap::new(),
             statistics: Statistics::default(),
@@ -126,6 +129,7 @@ impl<'a> Archiver<'a> {
             match step {
                 Step::Enter { found, implied } => self.enter(found, implied, traversal.directory())?,
                 Step::Leave => self.leave()?,
+                Step::Stream { name, path } => self.piped(name, &path)?,
                 Step::Item(found) => {
                     if let Some(directory) = traversal.directory() {
                         self.item(&found, directory)?;
@@ -134,19 +138,22 @@ impl<'a> Archiver<'a> {
             }
         }
         self.statistics.errors += traversal.errors();
+        if self.stream.is_some() {
+            let error = Error::new(ErrorKind::NotFound, "archive stream");
+            self.statistics.errors += 1;
+            self.warn(Warning::Item, b"", &error.with("reason", "what is above its path was not entered"));
+        }
         self.finish()
     }
 
-    /// Archives one stream as a file.
-    pub fn run_stream(mut self, stream: Stream<'_>) -> Result<(DirectoryRef, StatRef, Statistics)> {
-        let mut input = stream.input;
-        let path = stream.name.clone();
+    /// Archives the stream as a file. It can not be read again, so what is wrong with it ends the run.
+    fn piped(&mut self, name: Vec<u8>, path: &[u8]) -> Result<()> {
+        let Some(Stream { metadata, mut input }) = self.stream.take() else { return Ok(()) };
         let (content, size) = self.store_content(&mut *input, None)?;
-        self.count_file(size);
         let entry = Entry {
-            name: stream.name,
+            name,
             file_type: FileType::File,
-            metadata: stream.metadata,
+            metadata,
             size,
             hard_link: None,
             attributes: AttributesRef::None,
@@ -154,8 +161,9 @@ impl<'a> Archiver<'a> {
             extensions: Extensions::none(),
         };
         self.push(entry, StatRow::None)?;
-        self.monitor.event(&Event::File { status: FileStatus::Stream, path: &path });
-        self.finish()
+        self.count_file(size);
+        self.monitor.event(&Event::File { status: FileStatus::Stream, path });
+        Ok(())
     }
 
     fn finish(mut self) -> Result<(DirectoryRef, StatRef, Statistics)> {

@@ -17,6 +17,10 @@ pub fn dry_run(plan: &Plan, rules: &Rules, matcher: &Matcher, monitor: &dyn Moni
         let found = match step {
             Step::Enter { found, implied: false } | Step::Item(found) => found,
             Step::Enter { implied: true, .. } | Step::Leave => continue,
+            Step::Stream { path, .. } => {
+                monitor.event(&Event::File { status: FileStatus::Included, path: &path });
+                continue;
+            }
         };
         if found.stat.is_file() {
             statistics.files += 1;

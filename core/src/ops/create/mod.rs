@@ -139,8 +139,8 @@ const ATTEMPTS_MAX: u32 = 5;
 pub enum Input<'a> {
     /// Files.
     Files(&'a Plan),
-    /// One stream.
-    Stream(Stream<'a>),
+    /// Files, if the plan has any, and a stream where it has one.
+    Stream(&'a Plan, Stream<'a>),
     /// A tar archive.
     Tar(TarStream<'a>),
 }
@@ -166,8 +166,10 @@ pub fn create(
     clock: &dyn Clock,
     monitor: &dyn Monitor,
 ) -> Result<Created> {
+    if let Input::Stream(plan, _) | Input::Files(plan) = &input {
+        plan.check()?;
+    }
     let Input::Files(plan) = input else { return attempt(repository, input, options, clock, monitor) };
-    plan.check()?;
     for _ in 1..ATTEMPTS_MAX {
         match attempt(repository, Input::Files(plan), options, clock, monitor) {
             Err(error) if error.kind() == ErrorKind::Overtaken => monitor.counters().reset(),
@@ -198,19 +200,17 @@ fn attempt(
         Counters::set(&monitor.counters().bytes_expected, last.record.root.bytes);
     }
 
-    let mut traversal = match &input {
-        Input::Files(plan) => Some(Traversal::new(plan, &options.rules, &options.matcher, monitor)),
-        Input::Stream(_) | Input::Tar(_) => None,
+    let plan = match &input {
+        Input::Files(plan) | Input::Stream(plan, _) => Some(*plan),
+        Input::Tar(_) => None,
     };
+    let mut traversal = plan.map(|plan| Traversal::new(plan, &options.rules, &options.matcher, monitor));
     let top = traversal.as_ref().and_then(Traversal::top).map(|top| top_directory(top, options)).transpose()?;
     let heads = history::heads(&catalog);
-    let extensions = match &input {
-        Input::Files(plan) => {
-            let asked = options.attributes.asked().put(Extensions::none());
-            if plan.is_listed() { ArchiveRecord::listed(asked) } else { asked }
-        }
-        Input::Stream(_) | Input::Tar(_) => Extensions::none(),
-    };
+    let extensions = plan.map_or_else(Extensions::none, |plan| {
+        let asked = options.attributes.asked().put(Extensions::none());
+        if plan.is_listed() { ArchiveRecord::listed(asked) } else { asked }
+    });
     let draft =
         Draft { options, start, clock, base: base.as_ref().map(|base| &base.reference), top, heads, extensions };
     draft.check()?;
@@ -222,18 +222,18 @@ fn attempt(
     let pending =
         |root, stat_root, statistics| Ok(draft.pending(Some(draft.record(root, stat_root, statistics)), false));
     let source = Unchanged { reader: &reader, base: base.as_ref(), doubt, began };
-    let archiver = || Archiver::new(options, monitor, &writer, source, &tools, &pending);
+    let archiver = |stream| Archiver::new(options, monitor, &writer, source, &tools, stream, &pending);
     let mut top = None;
     let (root, stat_root, statistics) = match (input, &mut traversal) {
-        (Input::Stream(stream), _) => archiver().run_stream(stream)?,
         (Input::Tar(stream), _) => {
             let importer = Importer::new(monitor, &writer, &tools, start);
             let imported = importer.run(stream)?;
             top = imported.top;
             (imported.root, imported.stat_root, imported.statistics)
         }
-        (Input::Files(_), Some(traversal)) => archiver().run(traversal)?,
-        (Input::Files(_), None) => return Err(Error::new(ErrorKind::System, "create archive")),
+        (Input::Files(_), Some(traversal)) => archiver(None).run(traversal)?,
+        (Input::Stream(_, stream), Some(traversal)) => archiver(Some(stream)).run(traversal)?,
+        (_, None) => return Err(Error::new(ErrorKind::System, "create archive")),
     };
 
     let record = ArchiveRecord { client: history.next_mark(monitor), ..draft.record(root, stat_root, statistics) };

@@ -34,6 +34,8 @@ pub enum Wanted {
     Implied,
     /// Itself, but not what is below it.
     Itself,
+    /// It is no place: a stream is archived there.
+    Stream,
     /// Everything below.
     All,
 }
@@ -46,6 +48,20 @@ impl Plan {
             root.add(path, wanted);
         }
         root
+    }
+
+    /// The same plan, and a stream that is archived under the archived path of `path`.
+    #[must_use]
+    pub fn with_stream(mut self, path: &Path) -> Self {
+        let mut node = &mut self;
+        for name in archived_names(path).1 {
+            node = node.children.entry(name).or_default();
+        }
+        if node.source.is_some() {
+            node.rival = Some("a stream".into());
+        }
+        node.wanted = Wanted::Stream;
+        self
     }
 
     /// Refuses a plan in which two places would be archived under the same path: `x` and `/x`, `/a/./x` and `/b/./x`,
@@ -87,7 +103,7 @@ impl Plan {
             for (name, child) in &plan.children {
                 let mut path = above.clone();
                 append(&mut path, name);
-                if child.wanted != Wanted::Implied {
+                if child.wanted != Wanted::Implied && child.source.is_some() {
                     given.push(path.clone());
                 }
                 places.push((path, child));
@@ -228,6 +244,20 @@ mod tests {
         assert_eq!(refused(&[".", "/etc"]).as_deref(), Some("etc"));
         assert_eq!(refused(&["/etc", "."]).as_deref(), Some("etc"));
         assert_eq!(refused(&["/", "/home/u", "/home"]), None);
+    }
+
+    #[test]
+    fn a_stream_has_a_path_of_its_own() {
+        let plan = |paths: &[&str], stream: &str| {
+            Plan::new(paths.iter().map(Path::new), Wanted::All).with_stream(Path::new(stream))
+        };
+        let mixed = plan(&["/etc", "d"], "dumps/./db/all.sql");
+        let node = &mixed.children[&b"db"[..]].children[&b"all.sql"[..]];
+        assert_eq!((node.wanted, &node.source), (Wanted::Stream, &None));
+        assert_eq!((mixed.check().is_ok(), mixed.is_listed()), (true, false));
+        for (paths, stream) in [(&["x"][..], "x"), (&["/x/y"], "x"), (&["."], "/")] {
+            assert!(plan(paths, stream).check().is_err(), "{paths:?} {stream}");
+        }
     }
 
     #[test]

@@ -7,11 +7,9 @@ use crate::chunker::{Input, Read};
 use crate::error::{Error, Result};
 use crate::fs::open::{SourceFile, SourceRead};
 
-/// A stream that is archived as one file.
+/// A stream that is archived as one file, where the plan says.
 pub struct Stream<'a> {
-    /// The name of the file, one part.
-    pub name: Vec<u8>,
-    /// Its metadata.
+    /// The metadata of the file.
     pub metadata: Metadata,
     /// Where its content comes from.
     pub input: Box<dyn Input + 'a>,

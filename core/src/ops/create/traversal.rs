@@ -55,6 +55,8 @@ pub(super) enum Step {
     Enter { found: Found, implied: bool },
     /// The end of the directory entered last.
     Leave,
+    /// The place of a stream: its name and its path in the archive.
+    Stream { name: Vec<u8>, path: Vec<u8> },
     /// Anything else.
     Item(Found),
 }
@@ -202,6 +204,13 @@ impl<'a> Traversal<'a> {
     fn look(&mut self, name: Vec<u8>) -> Result<Option<Step>> {
         let Some(level) = self.levels.last_mut() else { return Ok(None) };
         let given: Option<&'a Plan> = level.plan.and_then(|plan| plan.children.get(&name));
+        if let Some(plan) = given.filter(|plan| plan.source.is_none()) {
+            let read = matches!(level.names, Listing::Read { .. });
+            let taken = level.directory.as_ref().is_some_and(|directory| read && has_entry(directory, &name));
+            if plan.wanted == Wanted::Stream || !taken {
+                return self.lead_to_stream(name, plan, taken);
+            }
+        }
         let wanted = match (&level.names, given) {
             (Listing::Read { .. }, Some(plan)) if level.tagged => plan.wanted,
             (Listing::Read { .. }, _) => Wanted::All,
@@ -256,6 +265,21 @@ impl<'a> Traversal<'a> {
         Ok(Some(Step::Item(found)))
     }
 
+    /// A stream, or a directory that is nowhere and only leads to one: it is archived as if it were the current one.
+    fn lead_to_stream(&mut self, name: Vec<u8>, plan: &'a Plan, taken: bool) -> Result<Option<Step>> {
+        let path = self.path.clone();
+        if plan.wanted == Wanted::Stream {
+            if taken {
+                let error = Error::new(ErrorKind::AlreadyExists, "archive file");
+                self.report(&error.with("reason", "a stream is archived under its path"));
+            }
+            return Ok(Some(Step::Stream { name, path }));
+        }
+        let stat = SourceDirectory::open(Path::new("."))?.stat_self()?;
+        self.levels.push(Level::given(plan, path.len()));
+        Ok(Some(Step::Enter { found: Found { name, path, stat }, implied: true }))
+    }
+
     fn is_unwanted(&self, stat: &Stat) -> bool {
         if self.rules.never.contains(&(stat.device, stat.inode)) {
             return true;
@@ -304,7 +328,7 @@ impl<'a> Traversal<'a> {
 
     /// Enters a directory that leads to a given path; it is opened without reading its names.
     fn enter_implied(&mut self, name: Vec<u8>, plan: &'a Plan) -> Result<Option<Step>> {
-        let first = plan.children.values().next().and_then(|child| child.source.as_deref());
+        let first = plan.children.values().find_map(|child| child.source.as_deref());
         let Some(inside) = first else { return Ok(None) };
         let directory = source_parent(inside)?.0;
         let stat = directory.stat_self()?;

@@ -42,12 +42,19 @@ impl Scene {
         Self(place)
     }
 
-    fn walk(&self, paths: &[&str], wanted: Wanted, rules: &Rules) -> (Vec<String>, Vec<String>) {
+    fn plan(&self, paths: &[&str], wanted: Wanted) -> Plan {
         let paths: Vec<_> =
             paths.iter().map(|path| PathBuf::from(format!("{}/./{path}", self.0.path().display()))).collect();
-        let plan = Plan::new(paths.iter().map(PathBuf::as_path), wanted);
+        Plan::new(paths.iter().map(PathBuf::as_path), wanted)
+    }
+
+    fn walk(&self, paths: &[&str], wanted: Wanted, rules: &Rules) -> (Vec<String>, Vec<String>) {
+        self.walk_along(&self.plan(paths, wanted), rules)
+    }
+
+    fn walk_along(&self, plan: &Plan, rules: &Rules) -> (Vec<String>, Vec<String>) {
         let (matcher, monitor) = (Matcher::default(), Missed::default());
-        let mut traversal = Traversal::new(&plan, rules, &matcher, &monitor);
+        let mut traversal = Traversal::new(plan, rules, &matcher, &monitor);
         let (mut found, mut open) = (Vec::new(), Vec::new());
         while let Some(step) = traversal.step() {
             let text = |found: Found| String::from_utf8(found.path).unwrap();
@@ -64,6 +71,7 @@ impl Scene {
                     }
                 }
                 Step::Item(item) => found.push(text(item)),
+                Step::Stream { path, .. } => found.push(String::from_utf8(path).unwrap() + "|"),
             }
         }
         let errors = traversal.errors();
@@ -133,5 +141,33 @@ fn a_socket_is_missed_if_it_was_given() {
     let found = ["s?", "s/nb?", "s/nb/x/", "s/nb/x/f", "s/nb/x/g"];
     for (paths, missed) in [(&["s/nb/x"][..], &[][..]), (&["s/nb/x", "s/nb/x/socket"], &["s/nb/x/socket"])] {
         assert_eq!(scene.walk(paths, Wanted::All, &Rules::default()), (strings(&found), strings(missed)));
+    }
+}
+
+#[test]
+fn a_stream_is_found_where_it_belongs_in_the_order_of_names() {
+    let scene = Scene::new();
+    for (paths, stream, found, missed) in [
+        (&[][..], "p/q", &["p?", "p/q|"][..], &[][..]),
+        (&["s/nb/x"], "s/m", &["s?", "s/m|", "s/nb?", "s/nb/x/", "s/nb/x/f", "s/nb/x/g"], &[]),
+        (
+            &["s/nb/x"],
+            "s/nb/x/f.1/z",
+            &["s?", "s/nb?", "s/nb/x/", "s/nb/x/f", "s/nb/x/f.1?", "s/nb/x/f.1/z|", "s/nb/x/g"],
+            &[],
+        ),
+        (
+            &["s/nb"],
+            "s/nb/x/h",
+            &["s?", "s/nb/", "s/nb/.nobackup", "s/nb/f", "s/nb/g", "s/nb/x/", "s/nb/x/f", "s/nb/x/g", "s/nb/x/h|"],
+            &[],
+        ),
+        // another file is there: the stream has its path, and that is told
+        (&["s/nb/x"], "s/nb/x/f", &["s?", "s/nb?", "s/nb/x/", "s/nb/x/f|", "s/nb/x/g"], &["s/nb/x/f"]),
+        // no directory: the archive tells that the stream was not read
+        (&["s/nb/x"], "s/nb/x/f/z", &["s?", "s/nb?", "s/nb/x/", "s/nb/x/f", "s/nb/x/g"], &[]),
+    ] {
+        let plan = scene.plan(paths, Wanted::All).with_stream(Path::new(stream));
+        assert_eq!(scene.walk_along(&plan, &Rules::default()), (strings(found), strings(missed)), "{stream}");
     }
 }
