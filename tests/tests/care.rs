@@ -56,7 +56,7 @@ fn everything_is_compressed_anew() {
     }
     let objects = new_repository();
     let record = backed_up(&objects, &source).record;
-    let stored = || open(objects.backend()).unwrap().session().unwrap().segments().1;
+    let stored = || open(objects.backend()).unwrap().session().unwrap().holdings().bytes;
     let (before, old) = (stored(), objects.names("segments").unwrap());
     let compress = |compression: &str| {
         let mut writer = options().writer;

@@ -370,7 +370,7 @@ fn a_damaged_index_fragment_is_made_up_for_by_the_next() {
     let recorder = gabion_tests::RecordingBackend::new(objects.backend());
     let session = open(std::sync::Arc::new(recorder.clone())).unwrap().session().unwrap();
     assert_eq!(recorder.count(gabion_tests::Method::Get, "segments"), 0);
-    assert!(session.segments().0 > 0 && session.unnamed_segments().is_empty());
+    assert!(session.holdings().segments > 0 && session.unnamed_segments().is_empty());
 }
 
 #[test]

@@ -187,7 +187,7 @@ fn the_index_names_what_exists_after_compact() {
     remove(story.objects.backend(), &story.told[1].0).unwrap();
     collect(story.objects.backend(), &Notes::new()).unwrap();
     let session = open(story.objects.backend()).unwrap().session().unwrap();
-    assert_eq!(session.segments().0, segments(&story.objects));
+    assert_eq!(session.holdings().segments, segments(&story.objects));
     assert!(!session.is_damaged() && !session.is_incomplete());
 }
 

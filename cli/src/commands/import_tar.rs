@@ -83,7 +83,7 @@ pub fn run(context: &Context, args: &Args) -> Result<Warnings> {
         answer::stats(context, &repository, &archive, &reporter);
     }
     if args.json {
-        answer::print(answer::json(context, &repository, &archive, &reporter)?)?;
+        answer::print(answer::json(context, &repository, &archive, created.holdings, &reporter)?)?;
     }
     Ok(reporter.warnings())
 }

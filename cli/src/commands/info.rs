@@ -39,7 +39,7 @@ pub fn run(context: &Context, args: &Args) -> Result<Warnings> {
     let catalog = context.catalog(&repository, &reporter)?;
     let mut root = show::repository(context, &repository, &catalog)?;
     if args.json {
-        root.insert("cache".to_owned(), show::cache(context, &catalog, &repository.session()?));
+        root.insert("cache".to_owned(), show::cache(context, &catalog, repository.session()?.holdings()));
     }
     let archives: Vec<Archive> = match &args.name {
         Some(name) => vec![archives::find(context, catalog, name)?],

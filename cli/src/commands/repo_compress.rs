@@ -41,7 +41,7 @@ pub fn run(context: &Context, args: &Args) -> Result<Warnings> {
         lease_wait: context.lock_wait()?,
         ..CompactOptions::default()
     };
-    let (_, before) = repository.session()?.segments();
+    let before = repository.session()?.holdings().bytes;
     let done = recompress(&repository, &options, &SystemClock, &reporter)?;
     reporter.finish();
     if done.stuck > 0 {
@@ -49,7 +49,7 @@ pub fn run(context: &Context, args: &Args) -> Result<Warnings> {
         reporter.log(Level::Warning, None, &message);
     }
     if args.stats {
-        let (_, after) = repository.session()?.segments();
+        let after = repository.session()?.holdings().bytes;
         let table = rows(&[
             ("Compression", args.compression.to_string()),
             ("Stored bytes before", context.units.format(before)),

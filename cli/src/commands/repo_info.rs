@@ -9,7 +9,7 @@ use gabion_backends::layer::StoreTrace;
 use gabion_backends::scrub::Health;
 use gabion_core::archive::catalog::Catalog;
 use gabion_core::backend::{Capabilities, Permissions};
-use gabion_core::repository::{FoundSlot, KeyLocation, Repository, Session};
+use gabion_core::repository::{FoundSlot, Holdings, KeyLocation, Repository, Session};
 use serde_json::json;
 
 use super::key;
@@ -115,7 +115,7 @@ impl Facts<'_> {
 
     fn text(&self, context: &Context, requests: Option<Vec<StoreTrace>>) -> Result<String> {
         let (config, units) = (self.repository.config(), context.units);
-        let (segments, stored) = self.session.segments();
+        let Holdings { chunks, segments, bytes } = self.session.holdings();
         let ends = self.catalog.archives.iter().map(|archive| archive.record.end);
         let unreadable = |count: usize| if count == 0 { String::new() } else { format!(", {count} unreadable") };
         let mut table = vec![
@@ -132,8 +132,8 @@ impl Facts<'_> {
         table.extend([
             ("Archives", format!("{}{}", self.catalog.archives.len(), unreadable(self.catalog.unreadable.len()))),
             ("Original size", units.format(show::original_bytes(&self.catalog))),
-            ("Stored size", units.format(stored)),
-            ("Unique chunks", self.session.chunk_count().to_string()),
+            ("Stored size", units.format(bytes)),
+            ("Unique chunks", chunks.to_string()),
             ("Segments", segments.to_string()),
             ("Lost segments", self.session.lost_segments().to_string()),
             ("Index fragments", self.session.fragment_count().to_string()),
@@ -173,8 +173,8 @@ impl Facts<'_> {
             };
             encryption.insert("keyfile".to_owned(), json!(path));
         }
-        let (segments, _) = self.session.segments();
-        root.insert("cache".to_owned(), show::cache(context, &self.catalog, &self.session));
+        let holdings = self.session.holdings();
+        root.insert("cache".to_owned(), show::cache(context, &self.catalog, holdings));
         let memory = context.directories().ok().map(|directories| directories.data.display().to_string());
         root.insert("security_dir".to_owned(), json!(memory));
         let series = self.series().into_iter().map(|series| {
@@ -195,7 +195,7 @@ impl Facts<'_> {
                 "archives": self.catalog.archives.len(),
                 "unreadable_archives": self.catalog.unreadable.len(),
                 "unreadable_keys": self.unreadable_slots,
-                "segments": segments,
+                "segments": holdings.segments,
                 "lost_segments": self.session.lost_segments(),
                 "index_fragments": self.session.fragment_count(),
                 "damaged_fragments": damaged,

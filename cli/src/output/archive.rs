@@ -2,7 +2,7 @@
 
 use gabion_core::archive::catalog::{Archive, Catalog};
 use gabion_core::clock::Timestamp;
-use gabion_core::repository::{Repository, Session};
+use gabion_core::repository::{Holdings, Repository};
 use jiff::tz::TimeZone;
 use serde_json::{Map, Value as Json, json};
 
@@ -146,14 +146,12 @@ pub fn repository(context: &Context, repository: &Repository, catalog: &Catalog)
 }
 
 /// `cache`: where copies are kept, and what the repository holds as the index knows it.
-pub fn cache(context: &Context, catalog: &Catalog, session: &Session) -> Json {
-    let chunks = session.chunk_count();
-    let (_, stored) = session.segments();
+pub fn cache(context: &Context, catalog: &Catalog, holdings: Holdings) -> Json {
     let stats = json!({
-        "total_chunks": chunks,
-        "total_unique_chunks": chunks,
+        "total_chunks": holdings.chunks,
+        "total_unique_chunks": holdings.chunks,
         "total_size": original_bytes(catalog),
-        "unique_size": stored,
+        "unique_size": holdings.bytes,
     });
     let path = context.directories().ok().map(|directories| directories.cache.display().to_string());
     json!({ "path": path, "stats": stats })

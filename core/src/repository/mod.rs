@@ -60,7 +60,7 @@ pub use namer::Namer;
 pub use reader::Reader;
 pub use removal::{ArchiveNames, RemovalName};
 pub use salvage::SegmentState;
-pub use session::Session;
+pub use session::{Holdings, Session};
 pub use trust::Trust;
 pub use verify::{Named, verify_object_bytes, verify_stored};
 pub use writer::{ChunkTicket, WriteTotals, Writer, WriterOptions};

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 
-use super::session::{SharedIndex, complete_index};
+use super::session::{Holdings, SharedIndex, complete_index};
 use super::{ChunkSource, Office};
 use crate::backend::{ByteRange, ObjectName, Prefix};
 use crate::compress::Decompressor;
@@ -50,6 +50,11 @@ impl Reader {
     /// nothing in it. What can be read of it still can be.
     pub fn distrusting(self) -> Self {
         Self { distrusts: true, ..self }
+    }
+
+    /// How much the index knows of, what was stored since it was loaded included.
+    pub fn holdings(&self) -> Holdings {
+        Holdings::of(&self.index)
     }
 
     /// Whether the index knows a place of this chunk.

@@ -43,6 +43,25 @@ pub struct Session {
     gone: Vec<SegmentId>,
 }
 
+/// How much an index knows of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Holdings {
+    /// Chunks.
+    pub chunks: usize,
+    /// Segments.
+    pub segments: usize,
+    /// Stored bytes of these segments.
+    pub bytes: u64,
+}
+
+impl Holdings {
+    pub(super) fn of(index: &SharedIndex) -> Self {
+        let index = index.read();
+        let counted = index.segments().fold((0, 0), |(count, bytes), segment| (count + 1, bytes + segment.bytes));
+        Self { chunks: index.chunk_count(), segments: counted.0, bytes: counted.1 }
+    }
+}
+
 impl Session {
     /// Steps B0 and B1: the epoch, the dooms, the index, the segments, in this order.
     ///
@@ -278,15 +297,9 @@ impl Session {
         Ok(now != then || self.look.has_moved(&self.office.store)?)
     }
 
-    /// Chunks the index knows.
-    pub fn chunk_count(&self) -> usize {
-        self.index.read().chunk_count()
-    }
-
-    /// Segments the index knows, and their stored bytes.
-    pub fn segments(&self) -> (usize, u64) {
-        let index = self.index.read();
-        index.segments().fold((0, 0), |(count, bytes), segment| (count + 1, bytes + segment.bytes))
+    /// How much the index knows of.
+    pub fn holdings(&self) -> Holdings {
+        Holdings::of(&self.index)
     }
 
     /// Begins to write.

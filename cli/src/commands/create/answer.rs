@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::Result;
 use gabion_core::archive::catalog::Archive;
 use gabion_core::archive::record::Statistics;
-use gabion_core::repository::Repository;
+use gabion_core::repository::{Holdings, Repository};
 use serde_json::{Map, Value as Json, json};
 
 use crate::context::Context;
@@ -53,14 +53,12 @@ pub(crate) fn json(
     context: &Context,
     repository: &Repository,
     archive: &Archive,
+    holdings: Holdings,
     reporter: &Reporter,
 ) -> Result<Map<String, Json>> {
     let catalog = context.catalog(repository, reporter)?;
     let mut root = show::repository(context, repository, &catalog)?;
-    // The archive is made: that the index can not be looked at once more is no failure.
-    if let Ok(session) = repository.session() {
-        root.insert("cache".to_owned(), show::cache(context, &catalog, &session));
-    }
+    root.insert("cache".to_owned(), show::cache(context, &catalog, holdings));
     root.insert("archive".to_owned(), Json::Object(show::details(archive, context.zone())));
     Ok(root)
 }

@@ -5,7 +5,7 @@ use gabion_core::archive::catalog::Archive;
 use gabion_core::chunker::Input as Content;
 use gabion_core::clock::SystemClock;
 use gabion_core::error::ErrorKind;
-use gabion_core::ops::create::{CreateOptions, Input, Stream, create, dry_run};
+use gabion_core::ops::create::{CreateOptions, Created, Input, Stream, create, dry_run};
 use serde_json::{Map, Value as Json};
 
 use super::here::Here;
@@ -63,7 +63,7 @@ impl Job<'_> {
             let content = self.source.stream.as_ref().map(|stream| stream.open(&mut failure)).transpose();
             let made = content.and_then(|content| self.make(place, content, &reporter));
             let made = failure.map_or(made, |failure| Err(failure.into()));
-            let done = made.and_then(|archive| self.answer(place, &archive, &reporter));
+            let done = made.and_then(|created| self.answer(place, created, &reporter));
             outcome.add(place, done, &reporter)?;
         }
         Ok(())
@@ -94,13 +94,13 @@ impl Job<'_> {
         }
         fed?;
         for ((place, reporter), made) in places.iter().zip(&reporters).zip(made) {
-            let done = made.and_then(|archive| self.answer(place, &archive, reporter));
+            let done = made.and_then(|created| self.answer(place, created, reporter));
             outcome.add(place, done, reporter)?;
         }
         Ok(())
     }
 
-    fn make(&self, place: &Place<'_>, content: Option<Box<dyn Content + '_>>, reporter: &Reporter) -> Result<Archive> {
+    fn make(&self, place: &Place<'_>, content: Option<Box<dyn Content + '_>>, reporter: &Reporter) -> Result<Created> {
         let Self { source, options, .. } = self;
         let repository = place.repository.as_ref().context("open repository")?;
         let location = repository.object_store().location();
@@ -113,21 +113,22 @@ impl Job<'_> {
         };
         let created = create(repository, input, options, &SystemClock, &Here::new(source, reporter));
         reporter.finish();
-        let created = created.inspect_err(|error| {
+        Ok(created.inspect_err(|error| {
             if error.kind() == ErrorKind::Interrupted {
                 let message = "A checkpoint is kept; the next `gabion create` of this name goes on there.";
                 reporter.log(Level::Info, None, message);
             }
-        })?;
-        Ok(Archive { id: created.id, record: created.record })
+        })?)
     }
 
     /// Tells of an archive that was made.
-    fn answer(&self, place: &Place<'_>, archive: &Archive, reporter: &Reporter) -> Result<Option<Map<String, Json>>> {
+    fn answer(&self, place: &Place<'_>, created: Created, reporter: &Reporter) -> Result<Option<Map<String, Json>>> {
         let repository = place.repository.as_ref().context("open repository")?;
+        let archive = Archive { id: created.id, record: created.record };
         if self.args.stats {
-            answer::stats(place.context, repository, archive, reporter);
+            answer::stats(place.context, repository, &archive, reporter);
         }
-        self.args.json.then(|| answer::json(place.context, repository, archive, reporter)).transpose()
+        let object = || answer::json(place.context, repository, &archive, created.holdings, reporter);
+        self.args.json.then(object).transpose()
     }
 }

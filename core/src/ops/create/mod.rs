@@ -22,7 +22,7 @@ use crate::id::{ArchiveId, ChunkId};
 use crate::limits::{CHECKPOINT_BYTES, CHECKPOINT_SECONDS, INLINE_ATTRIBUTES_BYTES_MAX};
 use crate::monitor::{Counters, Event, Monitor, Warning};
 use crate::pattern::Matcher;
-use crate::repository::{Repository, Session, Writer, WriterOptions};
+use crate::repository::{Holdings, Repository, Session, Writer, WriterOptions};
 
 mod archiver;
 mod base;
@@ -152,6 +152,8 @@ pub struct Created {
     pub id: ArchiveId,
     /// What it says of itself.
     pub record: ArchiveRecord,
+    /// How much the repository holds with it, as far as this run knows.
+    pub holdings: Holdings,
 }
 
 /// Makes an archive. When this returns `Ok` the archive is durable and complete, but for
@@ -247,7 +249,7 @@ fn attempt(
     if let Some(error) = untidy {
         monitor.event(&Event::Warning { warning: Warning::Repository, path: b"", error: &error });
     }
-    Ok(Created { id, record })
+    Ok(Created { id, record, holdings: reader.holdings() })
 }
 
 /// What the archive keeps of its top directory. Attributes that do not fit into the record are left out.
