@@ -39,6 +39,9 @@ pub enum Access {
     Existing,
     /// A repository in a set of stores; an empty store takes the place of the one of this number, counted from 0.
     Replace(usize),
+    /// A repository in a set of stores, which gets the split that is named if it has another one: empty stores behind
+    /// those it has join it. Anything else is opened as it is.
+    Upgrade,
 }
 
 /// A store, and how its objects are examined.
@@ -168,6 +171,7 @@ impl Opener<'_> {
             Access::Create => Purpose::Create,
             Access::Existing => Purpose::Use,
             Access::Replace(number) => Purpose::Replace(number),
+            Access::Upgrade => Purpose::Upgrade,
         };
         let set = ErasureBackend::new(split, members, purpose)?.require_all_stores(self.options.require_all_stores);
         let set = Arc::new(set);

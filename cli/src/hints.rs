@@ -61,7 +61,7 @@ pub fn for_error(error: &Error) -> Option<&'static str> {
              `gabion compact --accept-lost-archives` gives archives up"
         }
         ErrorKind::InvalidInput if error.context("their split").is_some() => {
-            "a set keeps its numbers: for others make a new set with `gabion repo-create --other-repo`, and copy the archives with `gabion transfer`"
+            "name the set by these numbers and all its stores; `gabion scrub --upgrade` gives it others where that can be done in place, `gabion transfer` by copying into another set: see `Another set` in docs/erasure.md"
         }
         ErrorKind::StoreMissing => {
             "bring the missing store back, or put an empty one in its place: `gabion scrub --repair --replace-store N`"

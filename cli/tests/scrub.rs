@@ -334,8 +334,6 @@ fn what_makes_no_sense_is_refused() {
         (set("erasure:1+1:repo-1,repo-1"), 4, &["the same store is named twice"]),
         (set("erasure:1+1:repo-1,repo-9-2"), 4, &["as many stores belong to one set as to another"]),
         (set("erasure:1+1:repo-1"), 4, &["named: 1", "wanted: 2 for 1+1"]),
-        // Numbers that are not those of the set: what to do instead is told, for --upgrade as for anything.
-        (set("erasure:1+2:repo-1,repo-2,repo-3"), 4, &["their split: 1+1", "wanted: 1+2", "gabion transfer"]),
     ] {
         for command in [&["repo-list"][..], &["scrub", "--repair"], &["scrub", "--upgrade"]] {
             let run = place.run(&[&["-r", &set], command].concat()).ended(rc);
@@ -343,6 +341,113 @@ fn what_makes_no_sense_is_refused() {
         }
     }
     restores(&place, &location, 0);
+}
+
+#[test]
+fn other_numbers_are_refused_where_they_can_not_be_had_in_place() {
+    let (place, location) = place("erasure:2+1:repo-1,repo-2,repo-3");
+    let set = |text: &str| text.replace("repo", &place.path("repo").display().to_string());
+    fs::create_dir(place.path("repo-4")).unwrap();
+    fs::create_dir(place.path("full")).unwrap();
+    place.file("full/letter", "mine");
+    let full = place.path("full").display().to_string();
+    let both = "gabion scrub --upgrade` gives it others where that can be done in place, `gabion transfer`";
+    for (set, command, words) in [
+        (
+            set("erasure:2+2:repo-1,repo-2,repo-3,repo-4"),
+            &["repo-list"][..],
+            &["their split: 2+1", "wanted: 2+2", both][..],
+        ),
+        (set("erasure:2+2:repo-1,repo-2,repo-3,repo-4"), &["scrub", "--upgrade", "-n"], &["their split: 2+1", both]),
+        (set("erasure:1+1:repo-1,repo-2"), &["scrub", "--upgrade"], &["no store can leave", "their split: 2+1", both]),
+        (
+            set("erasure:2+2:repo-1,repo-2,repo-3,repo-5"),
+            &["scrub", "--upgrade"],
+            &["must be there, and be empty", "repo-5"],
+        ),
+        (set("erasure:2+2:repo-4,repo-1,repo-2,repo-3"), &["scrub", "--upgrade"], &["not in their order"]),
+        (set("erasure:2+2:repo-1,repo-2,repo-3,") + &full, &["scrub", "--upgrade"], &["not empty"]),
+    ] {
+        let run = place.run(&[&["-r", &set], command].concat());
+        assert!([4, 15].contains(&run.rc), "{set}: {run:?}");
+        words.iter().for_each(|word| assert!(run.err.contains(word), "{set}: {word}: {run:?}"));
+    }
+    assert_eq!(fs::read_dir(place.path("repo-4")).unwrap().count(), 0);
+    fs::rename(place.path("repo-2"), place.path("away")).unwrap();
+    let run = place.run(&["-r", &set("erasure:2+2:repo-1,repo-2,repo-3,repo-4"), "scrub", "--upgrade"]).ended(80);
+    assert!(run.err.contains("store 2 ("), "{run:?}");
+    fs::rename(place.path("away"), place.path("repo-2")).unwrap();
+    restores(&place, &location, 0);
+}
+
+#[test]
+fn a_change_of_numbers_that_is_killed_goes_on() {
+    for (old, new) in [
+        ("erasure:2+1:repo-1,repo-2,repo-3", "erasure:4+2:repo-1,repo-2,repo-3,repo-4,repo-5,repo-6"),
+        ("erasure:2+1:parity:10%:repo-1,repo-2,repo-3", "erasure:1+2:parity:10%:repo-1,repo-2,repo-3"),
+    ] {
+        let (place, old) = place(old);
+        let new = new.replace("repo", &place.path("repo").display().to_string());
+        (4..7).for_each(|number| fs::create_dir(place.path(&format!("repo-{number}"))).unwrap());
+        let upgrade = ["-r", &new, "scrub", "--upgrade", "--log-json", "--progress", "--debug"];
+        let killed = (1..12).filter(|lines| {
+            let killed = killed_after(&place, &upgrade, *lines);
+            let info = place.run(&["-r", &new, "repo-info"]);
+            let begun = info.rc == 0;
+            assert_eq!(restored(&place, if begun { &new } else { &old }), 0, "{lines} {info:?}");
+            killed
+        });
+        assert!(killed.count() > 2);
+        place.file("more/new", Random::new(99).bytes(400_000));
+        place.run(&["-r", &new, "create", "second", "more"]).succeeded();
+        let told = scrub(&place, &new, &["--upgrade"], 0);
+        assert_eq!((&told["outdated"], &told["damaged"]), (&0.into(), &0.into()), "{told:#}");
+        let info = place.run(&["-r", &new, "repo-info"]).succeeded().out;
+        assert!(!info.contains("--upgrade"), "{info}");
+        let refused = place.run(&["-r", &old, "repo-list"]).ended(4);
+        assert!(refused.err.contains("their split: "), "{refused:?}");
+        place.run(&["-r", &new, "check", "--verify-data"]).succeeded();
+        place.run(&["-r", &new, "delete", "second"]).succeeded();
+        place.run(&["-r", &new, "compact"]).succeeded();
+        restores(&place, &new, 0);
+    }
+}
+
+/// A store of the set is a set itself, by the name of a profile.
+#[test]
+fn a_set_with_a_set_in_it_gets_other_numbers() {
+    let place = Place::bare();
+    let here = |name: &str| place.path(name).display().to_string();
+    let config = place.path("home/.config/gabion");
+    fs::create_dir_all(&config).unwrap();
+    let profile = |numbers: &str, stores: &[&str]| {
+        let stores: Vec<String> = stores.iter().map(|name| here(name)).collect();
+        let text = format!("[profiles.inner]\nurl = \"erasure:{numbers}:{}\"\n", stores.join(","));
+        fs::write(config.join("config.toml"), text).unwrap();
+    };
+    profile("1+1", &["a", "b"]);
+    place.file("tree/0", Random::new(3).bytes(300_000));
+    let (old, new) = (
+        format!("erasure:1+1:@inner,{}", here("c")),
+        format!("erasure:2+2:@inner,{},{},{}", here("c"), here("d"), here("e")),
+    );
+    place.run(&["-r", &old, "repo-create", "-e", "none"]).succeeded();
+    place.run(&["-r", &old, "create", "first", "tree"]).succeeded();
+    ["d", "e", "f"].into_iter().for_each(|name| fs::create_dir(place.path(name)).unwrap());
+    place.run(&["-r", &new, "scrub", "--upgrade"]).succeeded();
+    restores(&place, &new, 0);
+    // The inner one is changed by itself.
+    profile("2+1", &["a", "b", "f"]);
+    let refused = place.run(&["-r", &new, "repo-list"]).ended(120);
+    assert!(refused.err.contains("their split: 1+1"), "{refused:?}");
+    place.run(&["-r", "@inner", "scrub", "--upgrade"]).succeeded();
+    restores(&place, &new, 0);
+    let told = scrub(&place, &new, &[], 0);
+    assert_eq!(
+        (&told["spare_stores"], &told["damaged"], &told["outdated"]),
+        (&2.into(), &0.into(), &0.into()),
+        "{told:#}"
+    );
 }
 
 /// Runs a script of `docs/erasure.md` as it stands there; what it printed, and where.
@@ -373,6 +478,12 @@ fn script_of_the_page(name: &str) -> (Place, String) {
 fn the_disaster_of_the_page_ends_well() {
     let (_, told) = script_of_the_page("disaster");
     assert!(told.contains("the loss of any 2 of 6 stores"), "{told}");
+}
+
+#[test]
+fn a_set_gets_other_numbers_as_the_page_says() {
+    let (_, told) = script_of_the_page("other numbers");
+    assert!(told.contains("the loss of any 2 of 6 stores") && !told.contains("goes on"), "{told}");
 }
 
 #[test]

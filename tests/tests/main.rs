@@ -58,3 +58,7 @@ mod simulation;
 mod stores;
 #[cfg(test)]
 mod tidy;
+#[cfg(test)]
+mod upgrade;
+#[cfg(test)]
+mod upgrade_scene;

@@ -14,17 +14,25 @@ use gabion_core::error::{Error, ErrorKind, Result};
 use gabion_core::limits::OBJECT_BYTES_MAX;
 
 use super::members::{Set, put_over};
-use super::read::{Answer, Verdict, answer, judge};
-use super::shard::{Generation, HEADER_BYTES, Part};
-use super::{ErasureBackend, listing, stripe};
+use super::read::{Answer, Verdict, answer, decode, judge, settle};
+use super::shard::{Content, HEADER_BYTES, Part};
+use super::{ErasureBackend, Split, listing, stripe};
 use crate::computing;
 use crate::parity::Percent;
 use crate::scrub::{Damage, DamageKind, Examined, Health, Scheme, Scrub, State, Task};
 
+/// An object that exists.
+pub(super) struct Object<'a> {
+    pub name: &'a ObjectName,
+    pub set: &'a Set,
+    pub content: Content,
+    pub data: Bytes,
+}
+
 /// What there is of one object, by the numbers of the stores.
-struct Sight {
-    answers: Vec<Answer<Part>>,
-    examined: Examined,
+pub(super) struct Sight {
+    pub answers: Vec<Answer<Part>>,
+    pub examined: Examined,
     /// Whether a store of its own redundancy has objects that are protected otherwise than new ones.
     outdated: bool,
     /// Whether stores did repairs of their own.
@@ -51,9 +59,10 @@ impl Scrub for ErasureBackend {
         // Stores that are missing say nothing of those that are there.
         let there = parities.iter().zip(&set.slots).filter(|(_, slot)| slot.store().is_some());
         let parity = there.map(|(parity, _)| *parity).min().flatten();
-        let split = self.split();
+        let plain = |split: Split| (usize::from(split.needed()), usize::from(split.spare()));
+        let ((needed, spare), earlier) = (plain(self.split()), set.splits().earlier.map(plain));
         Ok(Health {
-            scheme: Scheme::Erasure { needed: usize::from(split.needed()), spare: usize::from(split.spare()), parity },
+            scheme: Scheme::Erasure { needed, spare, parity, earlier },
             missing: set.missing(),
             missing_inside,
             healed_reads,
@@ -63,8 +72,7 @@ impl Scrub for ErasureBackend {
     fn names(&self) -> BoxStream<'static, Result<ObjectName>> {
         let stores = Arc::clone(&self.stores);
         let listed = async move {
-            let (set, needed) = (stores.set().await?, usize::from(stores.split.needed()));
-            let (names, _) = listing::names(set, &Prefix::all(), needed).await?;
+            let (names, _) = listing::names(stores.set().await?, &Prefix::all()).await?;
             Ok::<_, Error>(stream::iter(names.into_keys().map(Ok)))
         };
         stream::once(listed).try_flatten().boxed()
@@ -73,9 +81,10 @@ impl Scrub for ErasureBackend {
     async fn examine(&self, name: &ObjectName, task: Task) -> Result<Examined> {
         let set = self.set().await?;
         let mut sight = self.look_everywhere(name, set, task).await;
-        let needed = self.needed();
-        let generation = match judge(&sight.answers, needed, |part| part.header.generation) {
-            Verdict::Exists(generation) => generation,
+        let again = || async { self.look_everywhere(name, set, Task::Verify).await.answers };
+        sight.answers = settle(set, sight.answers, again).await;
+        let content = match judge(&sight.answers, set.splits()) {
+            Verdict::Exists(content) => content,
             Verdict::Missing if sight.answers.iter().all(|answer| matches!(answer, Answer::Nothing)) => {
                 return Ok(Examined { state: State::Gone, ..sight.examined });
             }
@@ -83,19 +92,20 @@ impl Scrub for ErasureBackend {
             Verdict::Unknown => return Ok(sight.examined.lost(set.too_few("repair object").with("object", name))),
             Verdict::Spoilt => return Ok(sight.examined.lost(too_few_whole(name))),
         };
-        let (answers, object) = (sight.answers.clone(), name.clone());
-        let decoded = computing("repair object", move || {
-            let parts: Vec<&Part> = of_generation(&answers, &generation).map(|(_, part)| part).collect();
-            stripe::decode(&parts).map_err(|error| error.with("object", object))
-        });
-        let data = match decoded.await {
-            Ok(data) => data,
-            Err(error) if error.kind() == ErrorKind::Damaged => return Ok(sight.examined.lost(error)),
+        let (answers, splits) = (sight.answers.clone(), set.splits());
+        let decoded = computing("repair object", move || decode(&answers, content, splits));
+        let (content, data) = match decoded.await {
+            Ok((header, data)) => (header.content(), data),
+            Err(error) if error.kind() == ErrorKind::Damaged => {
+                return Ok(sight.examined.lost(error.with("object", name)));
+            }
             Err(error) => return Err(error),
         };
-        self.note_damage(&mut sight, &generation);
-        let broken = self.broken(&sight.answers, &generation);
-        sight.examined.state = match (broken.is_empty(), sight.outdated, sight.upgraded, sight.repaired) {
+        let object = Object { name, set, content, data };
+        object.note_damage(&mut sight);
+        let broken = object.broken(&sight.answers);
+        let moves = object.is_to_move(&sight.answers);
+        sight.examined.state = match (broken.is_empty(), sight.outdated || moves, sight.upgraded, sight.repaired) {
             (false, ..) => State::Damaged,
             (true, true, ..) => State::Outdated,
             (true, _, true, _) => State::Upgraded,
@@ -103,12 +113,21 @@ impl Scrub for ErasureBackend {
             (true, ..) if sight.examined.damage.is_empty() => State::Intact,
             (true, ..) => State::Damaged,
         };
-        let whole = of_generation(&sight.answers, &generation).filter(|(_, part)| part.bad_blocks() == 0).count();
-        sight.examined.spare = whole.checked_sub(needed);
+        sight.examined.spare = object.whole(&sight.answers).checked_sub(content.split.needed.into());
         if !broken.is_empty() && task != Task::Verify {
-            self.fill(name, set, &data, &broken, whole, &mut sight).await?;
+            self.fill(&object, &broken, &mut sight).await?;
+        }
+        if moves && task == Task::Upgrade && matches!(sight.examined.state, State::Outdated | State::Repaired) {
+            if !broken.is_empty() {
+                sight.answers = self.look_everywhere(name, set, Task::Verify).await.answers;
+            }
+            self.upgrade(&object, &mut sight).await?;
         }
         Ok(sight.examined)
+    }
+
+    async fn upgraded(&self) -> Result<()> {
+        self.set().await?.forget_earlier().await
     }
 }
 
@@ -124,15 +143,53 @@ fn too_few_whole(name: &ObjectName) -> Error {
     Error::damaged("repair object", "too few stores hold a part of it that is whole").with("object", name)
 }
 
-/// Parts of one content, with the numbers of their stores.
-fn of_generation<'a>(
-    answers: &'a [Answer<Part>],
-    generation: &'a Generation,
-) -> impl Iterator<Item = (usize, &'a Part)> {
-    answers.iter().enumerate().filter_map(move |(number, answer)| match answer {
-        Answer::Part(part) if part.header.generation == *generation => Some((number, part)),
-        _ => None,
-    })
+impl Object<'_> {
+    /// Stores whose part of this content is whole.
+    fn whole(&self, answers: &[Answer<Part>]) -> usize {
+        answers.iter().filter_map(|answer| answer.of(self.content)).filter(|part| part.bad_blocks() == 0).count()
+    }
+
+    /// Whether parts of it are not of the split that new objects have.
+    fn is_to_move(&self, answers: &[Answer<Part>]) -> bool {
+        let now = self.set.splits().now;
+        let is_old = |part: &Part| part.header.generation == self.content.generation && part.header.split != now;
+        answers.iter().any(|answer| matches!(answer, Answer::Part(part) if is_old(part)))
+    }
+
+    /// Puts what is wrong into words.
+    fn note_damage(&self, sight: &mut Sight) {
+        for (number, answer) in sight.answers.iter().enumerate() {
+            let (kind, count) = match answer {
+                Answer::Silence => continue,
+                Answer::Nothing if number >= self.content.split.stores().into() => continue,
+                Answer::Nothing => (DamageKind::Missing, 1),
+                Answer::Spoilt => (DamageKind::Unreadable, 1),
+                Answer::Part(part) if part.header.generation != self.content.generation => (DamageKind::Foreign, 1),
+                Answer::Part(part) if part.is_intact => continue,
+                Answer::Part(part) if part.bad_blocks() > 0 => (DamageKind::Blocks, part.bad_blocks() as u64),
+                Answer::Part(_) => (DamageKind::Frame, 1),
+            };
+            sight.examined.damage.push(Damage::at(number + 1, kind, count));
+        }
+    }
+
+    /// Stores whose part has to be made anew.
+    ///
+    /// Parts of another content that is whole by itself stay: nobody knows here which of the two is the right one.
+    fn broken(&self, answers: &[Answer<Part>]) -> Vec<usize> {
+        let rivals = |part: &Part| {
+            let content = part.header.content();
+            answers.iter().filter(|answer| answer.of(content).is_some()).count() >= content.split.needed.into()
+        };
+        let stores = answers.iter().take(self.content.split.stores().into()).enumerate();
+        let broken = stores.filter(|(_, answer)| match answer {
+            Answer::Silence => false,
+            Answer::Nothing | Answer::Spoilt => true,
+            Answer::Part(part) if part.header.generation != self.content.generation => !rivals(part),
+            Answer::Part(part) => !part.is_intact,
+        });
+        broken.map(|(number, _)| number).collect()
+    }
 }
 
 impl ErasureBackend {
@@ -150,7 +207,7 @@ impl ErasureBackend {
                 },
                 None => None,
             };
-            let got = self.part(name, number, &**store, OBJECT_BYTES_MAX as u64).await;
+            let got = self.part(name, set, number, &**store, OBJECT_BYTES_MAX as u64).await;
             if let Err(error) = &got {
                 slot.note(error);
             }
@@ -182,84 +239,54 @@ impl ErasureBackend {
         sight
     }
 
-    /// Parts of an object that does not exist: they go if that is wished, and every store has answered.
+    /// Parts of an object that does not exist: they go if that is wished, and every store has answered. With them go, in
+    /// an upgrade, those of the earlier split: nobody is putting these any more.
     ///
     /// One goes after the other, and all stores are asked in between: what has become an object meanwhile stays one,
     /// for every put has one part to spare, and is filled again.
     async fn clean(&self, name: &ObjectName, set: &Set, task: Task, mut sight: Sight) -> Result<Examined> {
         sight.examined.state = State::Leftover;
+        let now = set.splits().now;
+        let goes = |answer: &Answer<Part>| match (task, answer) {
+            (Task::Clean, answer) => !matches!(answer, Answer::Nothing),
+            (Task::Upgrade, Answer::Part(part)) => part.header.split != now,
+            _ => false,
+        };
         for (number, slot) in set.slots.iter().enumerate() {
-            if task != Task::Clean || sight.answers.iter().any(|answer| matches!(answer, Answer::Silence)) {
-                break;
-            }
-            if matches!(sight.answers[number], Answer::Nothing) {
+            if !goes(&sight.answers[number]) {
                 continue;
             }
-            let Some(store) = slot.store() else { break };
+            let is_silent = sight.answers.iter().any(|answer| matches!(answer, Answer::Silence));
+            let Some(store) = slot.store().filter(|_| !is_silent) else { break };
             if let Err(error) = store.delete(name).await {
                 sight.examined.trouble = Some(error);
                 break;
             }
-            sight.answers = self.look_everywhere(name, set, Task::Verify).await.answers;
-            if !matches!(judge(&sight.answers, self.needed(), |part| part.header.generation), Verdict::Missing) {
-                return self.examine(name, Task::Repair).await;
+            let again = || async { self.look_everywhere(name, set, Task::Verify).await.answers };
+            sight.answers = settle(set, again().await, again).await;
+            if !matches!(judge(&sight.answers, set.splits()), Verdict::Missing) {
+                return self.examine(name, if task == Task::Clean { Task::Repair } else { task }).await;
             }
         }
         if sight.answers.iter().all(|answer| matches!(answer, Answer::Nothing)) {
             sight.examined.state = State::Removed;
+        } else if task == Task::Upgrade && sight.answers.iter().any(goes) {
+            let error = || Error::damaged("upgrade object", "a part of it does not go").with("object", name);
+            sight.examined.trouble.get_or_insert_with(error);
         }
         Ok(sight.examined)
     }
 
-    /// Puts what is wrong into words.
-    fn note_damage(&self, sight: &mut Sight, generation: &Generation) {
-        for (number, answer) in sight.answers.iter().enumerate() {
-            let (kind, count) = match answer {
-                Answer::Silence => continue,
-                Answer::Nothing => (DamageKind::Missing, 1),
-                Answer::Spoilt => (DamageKind::Unreadable, 1),
-                Answer::Part(part) if part.header.generation != *generation => (DamageKind::Foreign, 1),
-                Answer::Part(part) if part.is_intact => continue,
-                Answer::Part(part) if part.bad_blocks() > 0 => (DamageKind::Blocks, part.bad_blocks() as u64),
-                Answer::Part(_) => (DamageKind::Frame, 1),
-            };
-            sight.examined.damage.push(Damage::at(number + 1, kind, count));
-        }
-    }
-
-    /// Stores whose part has to be made anew.
-    ///
-    /// Parts of another content that is whole by itself stay: nobody knows here which of the two is the right one.
-    fn broken(&self, answers: &[Answer<Part>], generation: &Generation) -> Vec<usize> {
-        let rivals = |part: &Part| of_generation(answers, &part.header.generation).count() >= self.needed();
-        let broken = answers.iter().enumerate().filter(|(_, answer)| match answer {
-            Answer::Silence => false,
-            Answer::Nothing | Answer::Spoilt => true,
-            Answer::Part(part) if part.header.generation != *generation => !rivals(part),
-            Answer::Part(part) => !part.is_intact,
-        });
-        broken.map(|(number, _)| number).collect()
-    }
-
     /// Makes parts anew and puts them into their stores.
-    async fn fill(
-        &self,
-        name: &ObjectName,
-        set: &Set,
-        data: &Bytes,
-        broken: &[usize],
-        whole: usize,
-        sight: &mut Sight,
-    ) -> Result<()> {
-        let (object, content, split) = (name.clone(), data.clone(), self.split());
-        let parts = computing("repair object", move || stripe::encode(&object, split, &content)).await?;
-        self.known.forget(name);
+    async fn fill(&self, object: &Object<'_>, broken: &[usize], sight: &mut Sight) -> Result<()> {
+        let (name, set, split) = (object.name, object.set, object.content.split);
+        let parts = self.made(object, split).await?;
         let mut filled = 0;
         for number in broken {
             let (Some(store), Some(part)) = (set.slots[*number].store(), parts.get(*number)) else { continue };
             let there = !matches!(sight.answers[*number], Answer::Nothing);
-            match self.put_part(name, *number, store, part.clone(), there).await {
-                Ok(()) => {
+            match self.put_part(object, split, *number, store, part.clone(), there).await {
+                Ok(_) => {
                     sight.examined.written += part.len() as u64;
                     filled += 1;
                 }
@@ -281,39 +308,54 @@ impl ErasureBackend {
             sight.examined.state = State::Gone;
         } else if filled == broken.len() {
             sight.examined.state = State::Repaired;
-            sight.examined.spare = (whole + filled).min(usize::from(split.stores())).checked_sub(self.needed());
+            let whole = object.whole(&sight.answers) + filled;
+            sight.examined.spare = whole.min(split.stores().into()).checked_sub(split.needed.into());
         }
         Ok(())
     }
 
-    /// Puts a part, in place of what is there if something was, and reads it back.
-    async fn put_part(
+    /// What every store of a split shall hold of an object.
+    pub(super) async fn made(&self, object: &Object<'_>, split: Split) -> Result<Vec<Payload>> {
+        self.known.forget(object.name);
+        let (name, data) = (object.name.clone(), object.data.clone());
+        computing("repair object", move || stripe::encode(&name, split, &data)).await
+    }
+
+    /// Puts a part, in place of what is there if something was, and reads it back. Tells whether it was replaced in one
+    /// step: then what was deleted meanwhile stays so.
+    pub(super) async fn put_part(
         &self,
-        name: &ObjectName,
+        object: &Object<'_>,
+        split: Split,
         number: usize,
         store: &Arc<dyn Backend>,
         part: Payload,
         there: bool,
-    ) -> Result<()> {
-        match there {
-            true if store.capabilities().replace_existing => {
-                match store.put(name, part.clone(), PutMode::ReplaceExisting).await {
-                    // Some stores find out only now.
-                    Err(error) if error.kind() == ErrorKind::Unsupported => put_over(&**store, name, part).await?,
-                    replaced => replaced?,
-                }
-            }
-            true => put_over(&**store, name, part).await?,
-            false => store.put(name, part, PutMode::Write).await?,
+    ) -> Result<bool> {
+        let (name, wanted) = (object.name, Content { split, ..object.content });
+        let replaces = there && store.capabilities().replace_existing;
+        let replaced = match replaces {
+            true => match store.put(name, part.clone(), PutMode::ReplaceExisting).await {
+                Ok(()) => true,
+                // Some stores find out only now.
+                Err(error) if error.kind() == ErrorKind::Unsupported => false,
+                Err(error) => return Err(error),
+            },
+            false => false,
+        };
+        match (replaced, there) {
+            (true, _) => {}
+            (false, true) => put_over(&**store, name, part).await?,
+            (false, false) => store.put(name, part, PutMode::Write).await?,
         }
-        match self.part(name, number, &**store, OBJECT_BYTES_MAX as u64).await? {
-            Some(part) if part.is_intact => Ok(()),
+        match self.part(name, object.set, number, &**store, OBJECT_BYTES_MAX as u64).await? {
+            Some(part) if part.is_intact && part.header.content() == wanted => Ok(replaced),
             _ => Err(Error::damaged("repair object", "the store gives other bytes than it took").with("object", name)),
         }
     }
 
     /// Whether one of these stores, which had its part before, has none now.
-    async fn was_deleted(&self, name: &ObjectName, set: &Set, stores: &[usize]) -> bool {
+    pub(super) async fn was_deleted(&self, name: &ObjectName, set: &Set, stores: &[usize]) -> bool {
         let head = ByteRange::Exact { offset: 0, length: HEADER_BYTES as u64 };
         let looks = stores.iter().filter_map(|number| set.slots[*number].store()).map(|store| store.get(name, head));
         let missing = |got: &Result<Bytes>| got.as_ref().is_err_and(|error| error.kind() == ErrorKind::NotFound);
@@ -322,7 +364,7 @@ impl ErasureBackend {
 }
 
 /// Stores that have a part of any content.
-fn of_parts(answers: &[Answer<Part>]) -> impl Iterator<Item = usize> {
+pub(super) fn of_parts(answers: &[Answer<Part>]) -> impl Iterator<Item = usize> {
     let parts = answers.iter().enumerate().filter(|(_, answer)| matches!(answer, Answer::Part(_)));
     parts.map(|(number, _)| number)
 }

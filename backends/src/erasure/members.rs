@@ -10,7 +10,7 @@ use gabion_core::backend::{Backend, ByteRange, ObjectName, Payload, Prefix, PutM
 use gabion_core::error::{Error, ErrorKind, Result};
 
 use super::record::{self, Record};
-use super::{Purpose, Split};
+use super::{Purpose, Split, Splits, upgrade};
 use crate::scrub::{Missing, Scrub};
 
 /// A store as it was named: opened, or why it could not be.
@@ -32,7 +32,7 @@ pub(super) struct Slot {
     pub location: String,
     store: Option<Arc<dyn Backend>>,
     pub own: Option<Arc<dyn Scrub>>,
-    depth: u8,
+    pub depth: u8,
     gone: AtomicBool,
     reason: Mutex<String>,
 }
@@ -64,9 +64,27 @@ impl Slot {
 #[derive(Debug)]
 pub(super) struct Set {
     pub slots: Vec<Slot>,
+    /// The newest that was found.
+    pub record: Record,
+    /// Whether some of the stores do not know yet that they have got another split.
+    pub is_half: bool,
+    /// Whether no object has the earlier split any more, although the record says so.
+    pub is_upgraded: AtomicBool,
 }
 
 impl Set {
+    /// The splits that objects may have.
+    pub fn splits(&self) -> Splits {
+        let earlier = self.record.splits.earlier.filter(|_| !self.is_upgraded.load(Ordering::Relaxed));
+        Splits { earlier, ..self.record.splits }
+    }
+
+    /// Whether the stores of which this holds are enough for objects of every split.
+    pub fn are_enough(&self, holds: impl Fn(usize) -> bool) -> bool {
+        let holding = |split: Split| (0..split.stores().into()).filter(|number| holds(*number)).count();
+        self.splits().each().all(|split| holding(split) >= split.needed.into())
+    }
+
     /// How many sets deep the deepest of the stores is.
     pub fn depth(&self) -> u8 {
         self.slots.iter().map(|slot| slot.depth).max().unwrap_or(0)
@@ -98,13 +116,17 @@ impl Set {
     }
 }
 
+pub(super) fn other_split(operation: &'static str, split: Split) -> Error {
+    Error::new(ErrorKind::InvalidInput, operation).with("their split", split)
+}
+
 fn too_few(operation: &'static str, missing: &[Missing]) -> Error {
     let error = Error::new(ErrorKind::StoreMissing, operation).temporary();
     missing.iter().fold(error, |error, missing| error.with("missing", missing))
 }
 
 /// What was found of a store's record.
-enum Found {
+pub(super) enum Found {
     Record(Record),
     /// The store answers, but has none.
     None,
@@ -114,11 +136,18 @@ enum Found {
 /// Opens a set: reads the records, and refuses what does not belong together.
 pub(super) async fn open(split: Split, members: &[Member], purpose: Purpose) -> Result<Set> {
     refuse_twice(members)?;
-    let found = join_all(members.iter().map(find_record)).await;
+    let found = join_all(members.iter().map(|member| async {
+        match &member.store {
+            Ok(store) => find_record(&**store, member.depth).await,
+            Err(error) => Found::Unusable(error.to_string()),
+        }
+    }));
+    let found = found.await;
     match purpose {
         Purpose::Create => create(split, members, found).await,
-        Purpose::Use => Ok(gather(split, members, &found, None)?.0),
+        Purpose::Use => gather(split, members, &found, None),
         Purpose::Replace(store) => replace(split, members, found, store).await,
+        Purpose::Upgrade => upgrade::begin(split, members, found).await,
     }
 }
 
@@ -133,12 +162,8 @@ fn refuse_twice(members: &[Member]) -> Result<()> {
     Ok(())
 }
 
-async fn find_record(member: &Member) -> Found {
-    let store = match &member.store {
-        Ok(store) => store,
-        Err(error) => return Found::Unusable(error.to_string()),
-    };
-    let read = match record::name(member.depth) {
+pub(super) async fn find_record(store: &dyn Backend, depth: u8) -> Found {
+    let read = match record::name(depth) {
         Ok(name) => store.get(&name, ByteRange::All { limit: record::BYTES_MAX }).await,
         Err(error) => Err(error),
     };
@@ -149,16 +174,14 @@ async fn find_record(member: &Member) -> Found {
     }
 }
 
-/// Puts the set together from what was found; the newest record comes with it. `new` is a store that has yet to join.
-fn gather(split: Split, members: &[Member], found: &[Found], new: Option<usize>) -> Result<(Set, Record)> {
+/// Puts the set together from what was found. `new` is a store that has yet to join.
+pub(super) fn gather(split: Split, members: &[Member], found: &[Found], new: Option<usize>) -> Result<Set> {
     let newest = newest(members, found)?;
-    if newest.split != split {
-        return Err(Error::new(ErrorKind::InvalidInput, "open stores")
-            .with("reason", "the stores belong to another split")
-            .with("their split", newest.split)
-            .with("wanted", split));
+    if newest.splits.now != split {
+        let error = other_split("open stores", newest.splits.now).with("wanted", split);
+        return Err(error.with("reason", "the stores belong to another split"));
     }
-    let mut slots = Vec::with_capacity(members.len());
+    let (mut slots, mut is_half) = (Vec::with_capacity(members.len()), false);
     for (number, (member, found)) in members.iter().zip(found).enumerate() {
         let reason = match found {
             _ if new == Some(number) => Some("is to join the set".to_owned()),
@@ -169,13 +192,12 @@ fn gather(split: Split, members: &[Member], found: &[Found], new: Option<usize>)
                 Some("it was replaced by another store and is no part of the set any more".to_owned())
             }
             Found::Record(record) if usize::from(record.store) != number => {
-                return Err(Error::new(ErrorKind::InvalidInput, "open stores")
-                    .with("reason", "the stores are not in their order, or one is named twice")
-                    .with("store", &member.location)
-                    .with("named as number", number + 1)
-                    .with("is number", record.store + 1));
+                return Err(misplaced(member, number, record));
             }
-            Found::Record(_) => None,
+            Found::Record(record) => {
+                is_half |= record.splits.now != split;
+                None
+            }
         };
         slots.push(Slot {
             location: member.location.clone(),
@@ -186,15 +208,24 @@ fn gather(split: Split, members: &[Member], found: &[Found], new: Option<usize>)
             reason: Mutex::new(reason.unwrap_or_default()),
         });
     }
-    let set = Set { slots };
-    if set.there().len() < usize::from(split.needed) {
-        return Err(set.too_few("open stores").with("needed", split.needed).with("there", set.there().len()));
+    let set = Set { slots, record: newest, is_half, is_upgraded: AtomicBool::new(false) };
+    if !set.are_enough(|number| set.slots[number].store().is_some()) {
+        let needed = set.splits().needed();
+        return Err(set.too_few("open stores").with("needed", needed).with("there", set.there().len()));
     }
-    Ok((set, newest))
+    Ok(set)
+}
+
+pub(super) fn misplaced(member: &Member, number: usize, record: &Record) -> Error {
+    Error::new(ErrorKind::InvalidInput, "open stores")
+        .with("reason", "the stores are not in their order, or one is named twice")
+        .with("store", &member.location)
+        .with("named as number", number + 1)
+        .with("is number", record.store + 1)
 }
 
 /// The newest record of the set to which most of the stores belong.
-fn newest(members: &[Member], found: &[Found]) -> Result<Record> {
+pub(super) fn newest(members: &[Member], found: &[Found]) -> Result<Record> {
     let mut sets: BTreeMap<record::Identity, Vec<&Record>> = BTreeMap::new();
     for found in found {
         if let Found::Record(record) = found {
@@ -256,7 +287,7 @@ async fn create(split: Split, members: &[Member], mut found: Vec<Found>) -> Resu
                 stores.push((number, store));
             }
             (Found::Record(_), Ok(store)) if first_object(&**store, member.depth).await?.is_some() => {
-                return Ok(gather(split, members, &found, None)?.0);
+                return gather(split, members, &found, None);
             }
             _ => {}
         }
@@ -266,7 +297,7 @@ async fn create(split: Split, members: &[Member], mut found: Vec<Found>) -> Resu
         write(&**store, members[number].depth, &record).await?;
         found[number] = Found::Record(record);
     }
-    Ok(gather(split, members, &found, None)?.0)
+    gather(split, members, &found, None)
 }
 
 /// An object of a store that is not its record.
@@ -280,7 +311,7 @@ async fn first_object(store: &dyn Backend, depth: u8) -> Result<Option<ObjectNam
     Ok(None)
 }
 
-async fn refuse_occupied(member: &Member, store: &dyn Backend, operation: &'static str) -> Result<()> {
+pub(super) async fn refuse_occupied(member: &Member, store: &dyn Backend, operation: &'static str) -> Result<()> {
     match first_object(store, member.depth).await? {
         None => Ok(()),
         Some(name) => Err(Error::new(ErrorKind::NotARepository, operation)
@@ -302,23 +333,19 @@ async fn replace(split: Split, members: &[Member], mut found: Vec<Found>, number
         let reason = error.to_string();
         too_few("replace store", &[Missing { store: number + 1, location: member.location.clone(), reason }])
     })?;
-    let (set, newest) = gather(split, members, &found, Some(number))?;
+    let set = gather(split, members, &found, Some(number))?;
     let joined = match &found[number] {
-        Found::Record(record) if record.set == newest.set && usize::from(record.store) == number => {
-            record.identity() == newest.stores.get(number)
+        Found::Record(record) if record.set == set.record.set && usize::from(record.store) == number => {
+            record.identity() == set.record.stores.get(number)
         }
-        Found::Record(_) => {
-            return Err(Error::new(ErrorKind::InvalidInput, "replace store")
-                .with("reason", "what is to join belongs to a set already")
-                .with("store", &member.location));
-        }
+        Found::Record(_) => return Err(taken(member, "replace store")),
         Found::None => {
             refuse_occupied(member, &**store, "replace store").await?;
             false
         }
         Found::Unusable(_) => false,
     };
-    let record = if joined { newest } else { newest.with_replaced(number)? };
+    let record = if joined { set.record.clone() } else { set.record.with_replaced(number)? };
     // The new store first: as long as it is alone in that, everything is as it was before.
     write(&**store, member.depth, &record.of_store(number)).await?;
     for (other, store) in set.there() {
@@ -326,11 +353,17 @@ async fn replace(split: Split, members: &[Member], mut found: Vec<Found>, number
         found[other] = Found::Record(record.of_store(other));
     }
     found[number] = Found::Record(record.of_store(number));
-    Ok(gather(split, members, &found, None)?.0)
+    gather(split, members, &found, None)
+}
+
+pub(super) fn taken(member: &Member, operation: &'static str) -> Error {
+    Error::new(ErrorKind::InvalidInput, operation)
+        .with("reason", "what is to join belongs to a set already")
+        .with("store", &member.location)
 }
 
 /// Writes a record and reads it back.
-async fn write(store: &dyn Backend, depth: u8, record: &Record) -> Result<()> {
+pub(super) async fn write(store: &dyn Backend, depth: u8, record: &Record) -> Result<()> {
     let (name, bytes) = (record::name(depth)?, record.encode());
     put_over(store, &name, bytes.clone().into()).await?;
     match store.get(&name, ByteRange::All { limit: record::BYTES_MAX }).await? == bytes {

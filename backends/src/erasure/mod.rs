@@ -12,6 +12,8 @@
 //!   as many stores may be filled anew as make an object, everything is deleted twice, so that a scrub that fills them
 //!   at the same moment either sees the deletion or falls to it.
 //! * A store is what its record says it is (`record.rs`). An empty folder is a store that is missing.
+//! * A set may get another split while objects of the earlier one are in it (`upgrade.rs`). A client that has it open
+//!   as it was finds out before it says that something was put or deleted.
 //!
 //! A ranged read touches the one or two stores that hold the range. It is not verified; whoever finds it to be wrong
 //! reads the object whole (contract 10).
@@ -24,6 +26,7 @@ mod read;
 mod record;
 mod shard;
 mod stripe;
+mod upgrade;
 
 use std::fmt;
 use std::sync::Arc;
@@ -39,6 +42,7 @@ use gabion_core::backend::{
 };
 use gabion_core::error::{Error, ErrorKind, Result};
 use gabion_core::limits::OBJECT_BYTES_MAX;
+use gabion_core::repository::Named;
 use tokio::sync::OnceCell;
 
 use crate::computing;
@@ -88,6 +92,30 @@ impl fmt::Display for Split {
     }
 }
 
+/// The split of a set, and the one that objects may still have from before it got this one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Splits {
+    now: Split,
+    earlier: Option<Split>,
+}
+
+impl From<Split> for Splits {
+    fn from(now: Split) -> Self {
+        Self { now, earlier: None }
+    }
+}
+
+impl Splits {
+    fn each(self) -> impl Iterator<Item = Split> {
+        [Some(self.now), self.earlier].into_iter().flatten()
+    }
+
+    /// Parts that give an object of any of them back.
+    fn needed(self) -> usize {
+        self.each().map(|split| usize::from(split.needed)).max().unwrap_or(0)
+    }
+}
+
 /// What the stores are opened for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Purpose {
@@ -98,6 +126,8 @@ pub enum Purpose {
     Use,
     /// To use a set in which an empty store takes the place of the one of this number, counted from 0.
     Replace(usize),
+    /// To use a set that gets this split, if it has another one; empty stores behind those it has join it.
+    Upgrade,
 }
 
 /// A set of stores.
@@ -167,13 +197,14 @@ impl ErasureBackend {
         usize::from(if self.all_stores { split.stores() } else { split.needed + 1 })
     }
 
-    fn needed(&self) -> usize {
-        usize::from(self.split().needed)
-    }
-
-    /// Whether scrubs may fill as many stores at once as make an object.
-    fn deletes_twice(&self) -> bool {
-        self.split().spare >= self.split().needed
+    /// How often everything is deleted: twice if scrubs may fill as many stores at once as make an object, and once
+    /// more if they may also write over the others, one by one.
+    fn deletions(&self, set: &Set) -> usize {
+        match set.splits().earlier {
+            Some(_) => 3,
+            None if self.split().spare >= self.split().needed => 2,
+            None => 1,
+        }
     }
 }
 
@@ -213,12 +244,18 @@ impl Backend for ErasureBackend {
             return Err(about(Error::new(ErrorKind::Unsupported, "replace object")));
         }
         let set = self.set().await?;
+        set.refuse_half("put object").map_err(about)?;
         if record::is_record(name, set.depth()) {
             return Err(about(Error::new(ErrorKind::InvalidInput, "put object").with("reason", "a name of the set")));
         }
         let there = set.there();
         if there.len() < self.puts_needed() {
             return Err(about(set.too_few("put object")).with("needed", self.puts_needed()));
+        }
+        // What others put too must not be touched by who does not know the set any more.
+        let is_shared = Named::of(name) == Named::Config;
+        if is_shared {
+            set.refuse_changed("put object").await.map_err(about)?;
         }
         let (object, split) = (name.clone(), self.split());
         let parts = computing("put object", move || stripe::encode(&object, split, &payload.into_bytes()));
@@ -240,9 +277,15 @@ impl Backend for ErasureBackend {
             }
         }
         match failed {
-            Some(error) if reached < self.puts_needed() => Err(error),
-            _ => Ok(()),
+            Some(error) if reached < self.puts_needed() => return Err(error),
+            _ => {}
         }
+        let unchanged = set.refuse_changed("put object").await;
+        if unchanged.as_ref().is_err_and(|error| error.kind() == ErrorKind::InvalidInput) && !is_shared {
+            // Nobody could read it, and nobody knows of it.
+            join_all(there.iter().map(|(_, store)| store.delete(name))).await;
+        }
+        unchanged.map_err(about)
     }
 
     async fn get(&self, name: &ObjectName, range: ByteRange) -> Result<Bytes> {
@@ -268,12 +311,13 @@ impl Backend for ErasureBackend {
 
     async fn delete(&self, name: &ObjectName) -> Result<()> {
         let set = self.set().await?;
+        set.refuse_half("delete object").map_err(|error| error.with("object", name))?;
         let there = set.there();
         if there.len() < set.slots.len() {
             return Err(set.too_few("delete object").with("object", name));
         }
         self.known.forget(name);
-        for _ in 0..if self.deletes_twice() { 2 } else { 1 } {
+        for _ in 0..self.deletions(set) {
             let deletes = there.iter().map(|(number, store)| async { (*number, store.delete(name).await) });
             let mut failed = None;
             for (number, done) in join_all(deletes).await {
@@ -286,14 +330,13 @@ impl Backend for ErasureBackend {
                 return Err(error);
             }
         }
-        Ok(())
+        set.refuse_changed("delete object").await.map_err(|error| error.with("object", name))
     }
 
     fn list(&self, prefix: &Prefix) -> BoxStream<'static, Result<ObjectMeta>> {
         let (stores, prefix) = (Arc::clone(&self.stores), prefix.clone());
         let listed = async move {
-            let (set, needed) = (stores.set().await?, usize::from(stores.split.needed));
-            let objects = listing::objects(set, &prefix, needed).await?;
+            let objects = listing::objects(stores.set().await?, &prefix).await?;
             Ok::<_, Error>(stream::iter(objects.into_iter().map(Ok)))
         };
         stream::once(listed).try_flatten().boxed()

@@ -12,8 +12,9 @@ use gabion_core::backend::{Backend, ByteRange, ObjectName};
 use gabion_core::error::{Error, ErrorKind, Result};
 use gabion_core::limits::OBJECT_BYTES_MAX;
 
-use super::shard::{self, Generation, HEADER_BYTES, Header, Part};
-use super::{ErasureBackend, Split, stripe};
+use super::members::Set;
+use super::shard::{self, Content, HEADER_BYTES, Header, Part};
+use super::{ErasureBackend, Splits, stripe};
 use crate::computing;
 use crate::reed_solomon::UNIT_BYTES;
 
@@ -47,7 +48,7 @@ impl Known {
 }
 
 /// What a store answered about an object.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Answer<T> {
     /// Its part of it.
     Part(T),
@@ -57,6 +58,25 @@ pub(super) enum Answer<T> {
     Spoilt,
     /// It does not answer.
     Silence,
+}
+
+impl<T: AsRef<Header>> Answer<T> {
+    fn content(&self) -> Answer<Content> {
+        match self {
+            Self::Part(part) => Answer::Part(part.as_ref().content()),
+            Self::Nothing => Answer::Nothing,
+            Self::Spoilt => Answer::Spoilt,
+            Self::Silence => Answer::Silence,
+        }
+    }
+
+    /// The part, if it is of this content.
+    pub fn of(&self, content: Content) -> Option<&T> {
+        match self {
+            Self::Part(part) => Some(part).filter(|part| part.as_ref().content() == content),
+            _ => None,
+        }
+    }
 }
 
 /// Sorts what a store gave into the answers there are.
@@ -76,7 +96,7 @@ pub(super) fn answer<T>(got: Result<Option<T>>) -> Answer<T> {
 /// What the answers of all stores say of an object.
 pub(super) enum Verdict {
     /// It exists, with this content.
-    Exists(Generation),
+    Exists(Content),
     /// It does not.
     Missing,
     /// More stores would have to answer.
@@ -85,146 +105,160 @@ pub(super) enum Verdict {
     Spoilt,
 }
 
-/// Which content most of the parts have, and whether these are enough.
-pub(super) fn judge<T>(answers: &[Answer<T>], needed: usize, generation: impl Fn(&T) -> Generation) -> Verdict {
-    let mut counts: Vec<(Generation, usize)> = Vec::new();
+/// Of which content there are most parts beyond those that are needed, and whether these are enough.
+pub(super) fn judge<T: AsRef<Header>>(answers: &[Answer<T>], splits: Splits) -> Verdict {
+    let mut counts: Vec<(Content, usize)> = Vec::new();
     let (mut silent, mut spoilt) = (0, 0);
     for answer in answers {
-        match answer {
-            Answer::Part(part) => {
-                let own = generation(part);
-                match counts.iter_mut().find(|(known, _)| *known == own) {
-                    Some((_, count)) => *count += 1,
-                    None => counts.push((own, 1)),
-                }
-            }
+        match answer.content() {
+            Answer::Part(content) => match counts.iter_mut().find(|(known, _)| *known == content) {
+                Some((_, count)) => *count += 1,
+                None => counts.push((content, 1)),
+            },
             Answer::Silence => silent += 1,
             Answer::Spoilt => spoilt += 1,
             Answer::Nothing => {}
         }
     }
+    let beyond = |(content, count): &(Content, usize)| *count as isize - isize::from(content.split.needed);
     // Of several that are equally frequent the first store's counts, so all readers agree.
-    let best = counts.into_iter().fold(None, |best: Option<(Generation, usize)>, one| match best {
-        Some(best) if best.1 >= one.1 => Some(best),
-        _ => Some(one),
-    });
-    let there = best.map_or(0, |(_, count)| count);
+    let best = counts.iter().rev().max_by_key(|count| beyond(count));
+    let none = splits.each().map(|split| -isize::from(split.needed));
+    let most = none.chain(best.map(beyond)).max().unwrap_or(0);
     match best {
-        Some((generation, count)) if count >= needed => Verdict::Exists(generation),
-        _ if there + silent + spoilt < needed => Verdict::Missing,
+        Some(best) if beyond(best) >= 0 => Verdict::Exists(best.0),
+        _ if most + silent + spoilt < 0 => Verdict::Missing,
         _ if silent > 0 => Verdict::Unknown,
         _ => Verdict::Spoilt,
     }
 }
 
-impl ErasureBackend {
-    /// Reads an object of at most `limit` bytes whole, verified and repaired: the first stores that will do, then all.
-    pub(super) async fn get_whole(&self, name: &ObjectName, limit: u64) -> Result<Bytes> {
-        let answers = self.parts(name, 0..self.needed(), limit).await?;
-        let few = self.put_together(name, answers.clone()).await;
-        if let Ok(data) = few {
-            return Ok(data);
-        }
-        let rest = self.parts(name, self.needed()..usize::from(self.split().stores()), limit).await?;
-        let data = self.put_together(name, [answers, rest].concat()).await?;
-        self.healed.fetch_add(1, Ordering::Relaxed);
-        Ok(data)
-    }
+/// Puts an object together from the parts of this content, or from those of its other split if these are too spoilt. One
+/// of the headers that were used comes with it.
+pub(super) fn decode(answers: &[Answer<Part>], content: Content, splits: Splits) -> Result<(Header, Bytes)> {
+    let from = |content: Content| {
+        let parts: Vec<&Part> = answers.iter().filter_map(|answer| answer.of(content)).collect();
+        let data = stripe::decode(&parts)?;
+        let header = parts.first().map(|part| part.header);
+        Ok((header.ok_or_else(|| Error::new(ErrorKind::NotFound, "put object together"))?, data))
+    };
+    let mut others = splits.each().filter(|split| *split != content.split);
+    from(content).or_else(|error| others.find_map(|split| from(Content { split, ..content }).ok()).ok_or(error))
+}
 
-    /// Whole parts of the stores that are there, by their rank among them.
-    async fn parts(&self, name: &ObjectName, ranks: Range<usize>, limit: u64) -> Result<Vec<Answer<Part>>> {
-        let set = self.set().await?;
-        let asked = set.there().into_iter().skip(ranks.start).take(ranks.len());
-        let parts = asked.map(|(number, store)| async move {
-            let got = self.part(name, number, &**store, limit).await;
+/// Asks the stores of these ranks among those that are there. Those that are not there have not answered.
+async fn ask<T, F: Future<Output = Result<Option<T>>>>(
+    set: &Set,
+    ranks: Range<usize>,
+    call: impl Fn(usize, Arc<dyn Backend>) -> F,
+) -> Vec<Answer<T>> {
+    let asked = set.there().into_iter().skip(ranks.start).take(ranks.len());
+    let answers = asked.map(|(number, store)| {
+        let call = call(number, Arc::clone(store));
+        async move {
+            let got = call.await;
             if let Err(error) = &got {
                 set.slots[number].note(error);
             }
             answer(got)
-        });
-        let mut answers = join_all(parts).await;
-        // Those who are not there have not answered.
-        answers.resize(ranks.len(), Answer::Silence);
-        Ok(answers)
+        }
+    });
+    let mut answers = join_all(answers).await;
+    answers.resize_with(ranks.len(), || Answer::Silence);
+    answers
+}
+
+/// What all stores answer in the end. While an object moves from one split to another, stores that are asked one after
+/// the other may show too few parts of either: that counts only if nothing has moved when they are asked again.
+pub(super) async fn settle<T: AsRef<Header>, F: Future<Output = Vec<Answer<T>>>>(
+    set: &Set,
+    mut seen: Vec<Answer<T>>,
+    look: impl Fn() -> F,
+) -> Vec<Answer<T>> {
+    for _ in 0..=2 * set.slots.len() {
+        if set.splits().earlier.is_none() || matches!(judge(&seen, set.splits()), Verdict::Exists(_)) {
+            break;
+        }
+        let again = look().await;
+        let stands = again.iter().map(Answer::content).eq(seen.iter().map(Answer::content));
+        seen = again;
+        if stands {
+            break;
+        }
+    }
+    seen
+}
+
+/// What the stores say of an object in their headers: the first that will do, then all.
+pub(super) async fn headers(set: &Set, name: &ObjectName) -> Vec<Answer<Header>> {
+    let (first, all) = (set.splits().needed(), set.slots.len());
+    let look = |ranks| {
+        ask(set, ranks, |number, store| async move {
+            let bytes = store.get(name, ByteRange::Exact { offset: 0, length: HEADER_BYTES as u64 }).await?;
+            Ok(Header::decode(name, &bytes).filter(|header| header.belongs(set.splits(), number)))
+        })
+    };
+    let mut answers = look(0..first).await;
+    if !matches!(judge(&answers, set.splits()), Verdict::Exists(_)) {
+        answers.extend(look(first..all).await);
+    }
+    settle(set, answers, || look(0..all)).await
+}
+
+impl ErasureBackend {
+    /// Reads an object of at most `limit` bytes whole, verified and repaired: the first stores that will do, then all.
+    pub(super) async fn get_whole(&self, name: &ObjectName, limit: u64) -> Result<Bytes> {
+        let set = self.set().await?;
+        let (first, all) = (set.splits().needed(), set.slots.len());
+        let answers = self.parts(name, set, 0..first, limit).await;
+        let few = self.put_together(name, set, answers.clone()).await;
+        if let Ok(data) = few {
+            return Ok(data);
+        }
+        let are_whole = answers.iter().all(|answer| matches!(answer, Answer::Part(part) if part.is_intact));
+        let rest = self.parts(name, set, first..all, limit).await;
+        let answers = settle(set, [answers, rest].concat(), || self.parts(name, set, 0..all, limit)).await;
+        let data = self.put_together(name, set, answers).await?;
+        self.healed.fetch_add(u64::from(!are_whole), Ordering::Relaxed);
+        Ok(data)
+    }
+
+    /// Whole parts of the stores that are there, by their rank among them.
+    async fn parts(&self, name: &ObjectName, set: &Set, ranks: Range<usize>, limit: u64) -> Vec<Answer<Part>> {
+        ask(set, ranks, |number, store| async move { self.part(name, set, number, &*store, limit).await }).await
     }
 
     /// What one store holds; `None` if it is no part of this object.
     pub(super) async fn part(
         &self,
         name: &ObjectName,
+        set: &Set,
         number: usize,
         store: &dyn Backend,
         limit: u64,
     ) -> Result<Option<Part>> {
         let limit = shard::stored_limit(limit).min(OBJECT_BYTES_MAX as u64);
         let stored = store.get(name, ByteRange::All { limit }).await?;
-        let (object, split) = (name.clone(), self.split());
-        computing("get object", move || Ok(Part::decode(&object, split, number, stored))).await
+        let (object, splits) = (name.clone(), set.splits());
+        computing("get object", move || Ok(Part::decode(&object, splits, number, stored))).await
     }
 
-    async fn put_together(&self, name: &ObjectName, answers: Vec<Answer<Part>>) -> Result<Bytes> {
-        let generation = self.existing(name, "get object", &answers, |part| part.header.generation)?;
-        let decoded = computing("get object", move || {
-            let parts = answers.iter().filter_map(|answer| match answer {
-                Answer::Part(part) if part.header.generation == generation => Some(part),
-                _ => None,
-            });
-            let parts: Vec<&Part> = parts.collect();
-            Ok((parts.first().map(|part| part.header), stripe::decode(&parts)))
-        });
-        let (header, decoded) = decoded.await?;
-        let data = decoded.map_err(|error| error.with("object", name))?;
-        if let Some(header) = header {
-            self.known.note(name, header);
-        }
+    async fn put_together(&self, name: &ObjectName, set: &Set, answers: Vec<Answer<Part>>) -> Result<Bytes> {
+        let content = existing(name, set, "get object", &answers)?;
+        let splits = set.splits();
+        let decoded = computing("get object", move || Ok(decode(&answers, content, splits)));
+        let (header, data) = decoded.await?.map_err(|error| error.with("object", name))?;
+        self.known.note(name, header);
         Ok(data)
-    }
-
-    /// The content of an object that exists.
-    fn existing<T>(
-        &self,
-        name: &ObjectName,
-        operation: &'static str,
-        answers: &[Answer<T>],
-        generation: impl Fn(&T) -> Generation,
-    ) -> Result<Generation> {
-        let error = match judge(answers, self.needed(), generation) {
-            Verdict::Exists(generation) => return Ok(generation),
-            Verdict::Missing => Error::new(ErrorKind::NotFound, operation),
-            Verdict::Spoilt => Error::damaged(operation, "too few stores hold a part of it that is whole"),
-            Verdict::Unknown => match self.stores.set.get() {
-                Some(set) => set.too_few(operation),
-                None => Error::new(ErrorKind::StoreMissing, operation).temporary(),
-            },
-        };
-        Err(error.with("object", name))
     }
 
     /// The exact length of an object, as its headers tell it.
     pub(super) async fn look(&self, name: &ObjectName) -> Result<u64> {
         let set = self.set().await?;
-        let there = set.there();
-        let header = |(number, store): (usize, &Arc<dyn Backend>)| {
-            let store = Arc::clone(store);
-            async move {
-                let got = store.get(name, ByteRange::Exact { offset: 0, length: HEADER_BYTES as u64 }).await;
-                if let Err(error) = &got {
-                    set.slots[number].note(error);
-                }
-                answer(got.map(|bytes| self.own_header(name, number, &bytes)))
-            }
-        };
-        let mut answers = join_all(there.iter().take(self.needed()).copied().map(header)).await;
-        if !matches!(judge(&answers, self.needed(), |header| header.generation), Verdict::Exists(_)) {
-            answers.extend(join_all(there.iter().skip(self.needed()).copied().map(header)).await);
-        }
-        answers.resize(set.slots.len(), Answer::Silence);
-        match self.existing(name, "head object", &answers, |header| header.generation) {
-            Ok(generation) => {
-                let header = answers.iter().find_map(|answer| match answer {
-                    Answer::Part(header) if header.generation == generation => Some(*header),
-                    _ => None,
-                });
+        let answers = headers(set, name).await;
+        match existing(name, set, "head object", &answers) {
+            Ok(content) => {
+                let header = answers.iter().find_map(|answer| answer.of(content));
                 header.map(|header| header.object_bytes).ok_or_else(|| Error::new(ErrorKind::NotFound, "head object"))
             }
             // A header that is spoilt has a second one at the other end.
@@ -233,11 +267,6 @@ impl ErasureBackend {
             }
             Err(error) => Err(error),
         }
-    }
-
-    fn own_header(&self, name: &ObjectName, number: usize, bytes: &[u8]) -> Option<Header> {
-        let header = Header::decode(name, bytes)?;
-        (header.split == self.split() && usize::from(header.store) == number).then_some(header)
     }
 
     /// Reads a range, unverified, from as few stores as hold it.
@@ -273,7 +302,8 @@ impl ErasureBackend {
         let set = self.set().await?;
         let Some((number, store)) = set.there().into_iter().next() else { return Ok(None) };
         let head = ByteRange::Exact { offset: 0, length: HEADER_BYTES as u64 };
-        let header = store.get(name, head).await.ok().and_then(|bytes| self.own_header(name, number, &bytes));
+        let header = store.get(name, head).await.ok().and_then(|bytes| Header::decode(name, &bytes));
+        let header = header.filter(|header| header.belongs(set.splits(), number));
         if let Some(header) = header {
             self.known.note(name, header);
         }
@@ -295,8 +325,9 @@ impl ErasureBackend {
             wanted.push((number as usize, start - number * part, until - start));
             start = until;
         }
-        let ranges =
-            wanted.into_iter().map(|(number, offset, length)| self.range_of_shard(name, number, offset, length));
+        let ranges = wanted
+            .into_iter()
+            .map(|(number, offset, length)| self.range_of_shard(name, header, number, offset, length));
         let mut ranges = try_join_all(ranges).await?;
         match ranges.len() {
             1 => Ok(ranges.remove(0)),
@@ -305,8 +336,15 @@ impl ErasureBackend {
     }
 
     /// A range of one data shard: from its store, or made from the same range of others.
-    async fn range_of_shard(&self, name: &ObjectName, number: usize, offset: u64, length: u64) -> Result<Bytes> {
-        let set = self.set().await?;
+    async fn range_of_shard(
+        &self,
+        name: &ObjectName,
+        header: &Header,
+        number: usize,
+        offset: u64,
+        length: u64,
+    ) -> Result<Bytes> {
+        let (set, split) = (self.set().await?, header.split);
         let at = |offset: u64, length: u64| ByteRange::Exact { offset: offset + HEADER_BYTES as u64, length };
         if let Some(store) = set.slots[number].store() {
             match store.get(name, at(offset, length)).await {
@@ -317,16 +355,33 @@ impl ErasureBackend {
         let unit = UNIT_BYTES as u64;
         let start = offset / unit * unit;
         let end = (offset + length).next_multiple_of(unit);
-        let others = set.there().into_iter().filter(|(other, _)| *other != number).take(self.needed());
+        let others = set.there().into_iter().filter(|(other, _)| *other != number && *other < split.stores().into());
+        let others = others.take(split.needed.into());
         let others = others.map(|(other, store)| async move {
             let bytes = store.get(name, at(start, end - start)).await?;
             Ok::<_, Error>((other, bytes))
         });
         let others = try_join_all(others).await?;
-        let (split, skip): (Split, _) = (self.split(), (offset - start) as usize);
+        let skip = (offset - start) as usize;
         let range = computing("get object", move || stripe::rebuild_range(split, number, &others)).await?;
         Ok(range.slice(skip..skip + length as usize))
     }
+}
+
+/// The content of an object that exists.
+fn existing<T: AsRef<Header>>(
+    name: &ObjectName,
+    set: &Set,
+    operation: &'static str,
+    answers: &[Answer<T>],
+) -> Result<Content> {
+    let error = match judge(answers, set.splits()) {
+        Verdict::Exists(content) => return Ok(content),
+        Verdict::Missing => Error::new(ErrorKind::NotFound, operation),
+        Verdict::Spoilt => Error::damaged(operation, "too few stores hold a part of it that is whole"),
+        Verdict::Unknown => set.too_few(operation),
+    };
+    Err(error.with("object", name))
 }
 
 fn past_the_end(name: &ObjectName) -> Error {

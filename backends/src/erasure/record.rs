@@ -12,7 +12,7 @@ use gabion_core::crypto::random;
 use gabion_core::error::{Error, Result};
 use gabion_core::limits::KIB;
 
-use super::Split;
+use super::{Split, Splits};
 
 /// The name of the object.
 const NAME: &str = "store";
@@ -22,7 +22,8 @@ const COPIES: usize = 3;
 /// Bytes of a record that are read at most.
 pub(super) const BYTES_MAX: u64 = 64 * KIB as u64;
 const MAGIC: [u8; 4] = *b"GABM";
-const VERSION: u8 = 1;
+/// Of a set that has one split, and of one whose objects may have an earlier one as well.
+const VERSIONS: [u8; 2] = [1, 2];
 const FIXED_BYTES: usize = 32;
 const CHECK_BYTES: usize = 16;
 
@@ -32,10 +33,10 @@ pub(super) type Identity = [u8; 16];
 /// What one store knows of its set.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Record {
-    pub split: Split,
+    pub splits: Splits,
     /// The number of this store, from 0.
     pub store: u8,
-    /// Grows whenever a store is replaced.
+    /// Grows whenever a store is replaced, or the split changed.
     pub revision: u32,
     pub set: Identity,
     /// The stores of the set.
@@ -65,7 +66,7 @@ impl Record {
     /// Draws a new set.
     pub fn new(split: Split) -> Result<Self> {
         let stores = (0..split.stores()).map(|_| random::array()).collect::<Result<_>>()?;
-        Ok(Self { split, store: 0, revision: 1, set: random::array()?, stores })
+        Ok(Self { splits: split.into(), store: 0, revision: 1, set: random::array()?, stores })
     }
 
     /// The record of another store of this set.
@@ -75,11 +76,34 @@ impl Record {
 
     /// The next revision, in which a store has another identity.
     pub fn with_replaced(&self, store: usize) -> Result<Self> {
-        let mut next = Self { revision: self.revision.saturating_add(1), ..self.clone() };
+        let mut next = self.next(self.splits);
         if let Some(identity) = next.stores.get_mut(store) {
             *identity = random::array()?;
         }
         Ok(next)
+    }
+
+    /// The next revision, in which the set has another split, and as many more stores as that takes. Whoever makes it
+    /// at the same time makes the same: new stores are not drawn.
+    pub fn with_split(&self, split: Split) -> Self {
+        let mut next = self.next(Splits { now: split, earlier: Some(self.splits.now) });
+        for number in next.stores.len() as u8..split.stores() {
+            let mut hasher = blake3::Hasher::new_derive_key("gabion 1 joining store");
+            hasher.update(&self.set).update(&next.revision.to_le_bytes()).update(&[number]);
+            let mut identity = Identity::default();
+            hasher.finalize_xof().fill(&mut identity);
+            next.stores.push(identity);
+        }
+        next
+    }
+
+    /// The next revision, in which no object has an earlier split any more.
+    pub fn without_earlier(&self) -> Self {
+        self.next(self.splits.now.into())
+    }
+
+    fn next(&self, splits: Splits) -> Self {
+        Self { splits, revision: self.revision.saturating_add(1), ..self.clone() }
     }
 
     /// The identity of the store that holds this record.
@@ -89,9 +113,10 @@ impl Record {
 
     pub fn encode(&self) -> Vec<u8> {
         let mut copy = MAGIC.to_vec();
-        copy.extend_from_slice(&[VERSION, self.split.needed, self.split.spare, self.store]);
+        let Splits { now, earlier } = self.splits;
+        copy.extend_from_slice(&[VERSIONS[usize::from(earlier.is_some())], now.needed, now.spare, self.store]);
         copy.extend_from_slice(&self.revision.to_le_bytes());
-        copy.extend_from_slice(&[0; 4]);
+        copy.extend_from_slice(&earlier.map_or([0; 4], |earlier| [earlier.needed, earlier.spare, 0, 0]));
         copy.extend_from_slice(&self.set);
         self.stores.iter().for_each(|identity| copy.extend_from_slice(identity));
         copy.extend_from_slice(&check(&copy));
@@ -113,11 +138,15 @@ impl Record {
         let end = FIXED_BYTES + usize::from(split.stores()) * size_of::<Identity>();
         let identities = bytes.get(FIXED_BYTES..end)?;
         let whole = bytes.get(end..end + CHECK_BYTES)? == check(&bytes[..end]);
-        if !whole || !fixed.starts_with(&MAGIC) || fixed[4] != VERSION || fixed[7] >= split.stores() {
+        let earlier = match VERSIONS.iter().position(|version| *version == fixed[4])? {
+            0 => None,
+            _ => Some(Split::new(fixed[12], fixed[13]).filter(|earlier| earlier.stores() <= split.stores())?),
+        };
+        if !whole || !fixed.starts_with(&MAGIC) || fixed[7] >= split.stores() {
             return None;
         }
         Some(Self {
-            split,
+            splits: Splits { now: split, earlier },
             store: fixed[7],
             revision: u32::from_le_bytes(fixed[8..12].try_into().ok()?),
             set: fixed[16..32].try_into().ok()?,
@@ -168,6 +197,21 @@ mod tests {
         for other in ["storey", "store-01", "store/1", "stor"] {
             assert!(!is_record(&ObjectName::new(other).unwrap(), 3), "{other}");
         }
+    }
+
+    #[test]
+    fn another_split_takes_more_stores_and_names_the_earlier_one_until_it_is_gone() {
+        let record = Record::new(Split::new(2, 1).unwrap()).unwrap();
+        let next = record.with_split(Split::new(4, 2).unwrap()).of_store(5);
+        assert_eq!((next.revision, next.set, next.stores.len()), (2, record.set, 6));
+        assert_eq!(next.stores[..3], record.stores);
+        assert_eq!(Record::decode(&next.encode()).unwrap(), next);
+        let last = next.without_earlier();
+        assert_eq!((last.revision, last.splits), (3, next.splits.now.into()));
+        assert_eq!(Record::decode(&last.encode()).unwrap(), last);
+        // No set had more stores than it has.
+        let more = Splits { now: record.splits.now, earlier: Some(next.splits.now) };
+        assert!(Record::decode(&Record { splits: more, ..record }.encode()).is_err());
     }
 
     #[test]

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use gabion_core::backend::{ObjectName, Payload};
 use gabion_core::limits::{KIB, OBJECT_BYTES_MAX};
 
-use super::Split;
+use super::{Split, Splits};
 use crate::reed_solomon::UNIT_BYTES;
 
 /// Bytes of a header; it stands before and behind what it describes.
@@ -23,6 +23,13 @@ const COVERED: usize = HEADER_BYTES - CHECK_BYTES;
 /// Which content of a name it is: the hash of the whole object. Shards of different ones are never put together.
 pub(super) type Generation = [u8; 32];
 
+/// What parts have in common that can be put together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Content {
+    pub generation: Generation,
+    pub split: Split,
+}
+
 /// What is said of an object before and behind every part of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Header {
@@ -34,6 +41,15 @@ pub(super) struct Header {
 }
 
 impl Header {
+    pub fn content(&self) -> Content {
+        Content { generation: self.generation, split: self.split }
+    }
+
+    /// Whether it is of a store of this number, in a set of one of these splits.
+    pub fn belongs(&self, splits: Splits, store: usize) -> bool {
+        splits.each().any(|split| split == self.split) && usize::from(self.store) == store
+    }
+
     /// Whether every store has all of the object.
     pub fn is_copy(&self) -> bool {
         self.object_bytes < COPIED_BYTES
@@ -147,6 +163,18 @@ pub(super) fn encode(name: &ObjectName, header: &Header, part: Bytes) -> Payload
     Payload::from_pieces(vec![frame.to_vec().into(), part, tail.into()])
 }
 
+impl AsRef<Header> for Header {
+    fn as_ref(&self) -> &Header {
+        self
+    }
+}
+
+impl AsRef<Header> for Part {
+    fn as_ref(&self) -> &Header {
+        &self.header
+    }
+}
+
 /// What a store holds of an object, as far as it is good.
 #[derive(Clone, Debug)]
 pub(super) struct Part {
@@ -160,13 +188,10 @@ pub(super) struct Part {
 
 impl Part {
     /// Reads what the store of number `store` gave. `None` if it is nothing of this object in this set.
-    pub fn decode(name: &ObjectName, split: Split, store: usize, stored: Bytes) -> Option<Self> {
+    pub fn decode(name: &ObjectName, splits: Splits, store: usize, stored: Bytes) -> Option<Self> {
         let first = Header::decode(name, &stored);
         let last = stored.len().checked_sub(HEADER_BYTES).and_then(|at| Header::decode(name, &stored[at..]));
-        let header = first.or(last)?;
-        if header.split != split || usize::from(header.store) != store {
-            return None;
-        }
+        let header = first.or(last).filter(|header| header.belongs(splits, store))?;
         let good = match header.is_copy() {
             true => vec![whole_copy(&header, &stored)],
             false => good_blocks(name, &header, &stored),
@@ -205,7 +230,7 @@ impl Part {
 /// Whether these bytes are just what a store of some set holds under this name.
 pub(crate) fn is_part(name: &ObjectName, stored: &Bytes) -> bool {
     let part = Header::decode(name, stored)
-        .and_then(|header| Part::decode(name, header.split, usize::from(header.store), stored.clone()));
+        .and_then(|header| Part::decode(name, header.split.into(), usize::from(header.store), stored.clone()));
     part.is_some_and(|part| part.is_intact)
 }
 
@@ -259,7 +284,7 @@ mod tests {
         let header = header(400_000);
         let stored = encode(&name(), &header, part.clone().into()).into_bytes();
         assert_eq!(stored.len(), header.stored_bytes());
-        let decode = |stored: Vec<u8>| Part::decode(&name(), header.split, 3, stored.into());
+        let decode = |stored: Vec<u8>| Part::decode(&name(), header.split.into(), 3, stored.into());
         let good = decode(stored.to_vec()).unwrap();
         assert!(good.is_intact && good.bad_blocks() == 0);
         assert_eq!(good.whole().unwrap()[..100_000], part);
@@ -274,8 +299,11 @@ mod tests {
             assert!(decode(stored[..length].to_vec()).is_none_or(|read| !read.is_intact), "{length}");
         }
         assert!(!decode([&stored[..], &[1]].concat()).unwrap().is_intact);
-        assert!(Part::decode(&name(), header.split, 2, stored.clone()).is_none(), "of another store");
-        assert!(Part::decode(&name(), Split::new(3, 2).unwrap(), 3, stored).is_none(), "of another split");
+        assert!(Part::decode(&name(), header.split.into(), 2, stored.clone()).is_none(), "of another store");
+        let other = Split::new(3, 2).unwrap();
+        assert!(Part::decode(&name(), other.into(), 3, stored.clone()).is_none(), "of another split");
+        let earlier = Splits { now: other, earlier: Some(header.split) };
+        assert!(Part::decode(&name(), earlier, 3, stored).unwrap().is_intact);
     }
 
     #[test]
@@ -283,11 +311,11 @@ mod tests {
         let data = b"small".to_vec();
         let header = Header { generation: blake3::hash(&data).into(), ..header(5) };
         let stored = encode(&name(), &header, data.clone().into()).into_bytes();
-        let read = Part::decode(&name(), header.split, 3, stored.clone()).unwrap();
+        let read = Part::decode(&name(), header.split.into(), 3, stored.clone()).unwrap();
         assert!(read.is_intact);
         assert_eq!(read.whole().unwrap(), data);
         let mut bad = stored.to_vec();
         bad[HEADER_BYTES] ^= 1;
-        assert!(Part::decode(&name(), header.split, 3, bad.into()).unwrap().whole().is_none());
+        assert!(Part::decode(&name(), header.split.into(), 3, bad.into()).unwrap().whole().is_none());
     }
 }

@@ -145,7 +145,8 @@ mod tests {
     }
 
     fn parts(split: Split, stored: &[Vec<u8>]) -> Vec<Part> {
-        let decode = |(store, stored): (usize, &Vec<u8>)| Part::decode(&name(), split, store, stored.clone().into());
+        let decode =
+            |(store, stored): (usize, &Vec<u8>)| Part::decode(&name(), split.into(), store, stored.clone().into());
         stored.iter().enumerate().filter_map(decode).collect()
     }
 

@@ -554,8 +554,10 @@ fn the_page_shows_what_this_layer_makes() {
         let made = stripe::encode(&named(SEGMENT), split, &data.into()).unwrap().pop().unwrap().into_bytes();
         blocks.push(block(name, &made, shard::HEADER_BYTES));
     }
-    let record = record::Record { split, store: 5, revision: 1, set: [7; 16], stores: vec![[9; 16]; 6] };
+    let record = record::Record { splits: split.into(), store: 5, revision: 1, set: [7; 16], stores: vec![[9; 16]; 6] };
     blocks.push(block("store-record", &record.encode(), 144));
+    let splits = Splits { now: split, earlier: Split::new(2, 1) };
+    blocks.push(block("store-record-upgrade", &record::Record { splits, revision: 2, ..record }.encode(), 144));
     let missing: String = blocks.into_iter().filter(|block| !page.contains(block.as_str())).collect();
     assert!(missing.is_empty(), "the page lacks\n{missing}");
 }

@@ -51,6 +51,11 @@ pub trait Scrub: Debug + Send + Sync + 'static {
     ///
     /// Damage is an answer; errors are what says nothing of the object: a store that does not answer.
     async fn examine(&self, name: &ObjectName, task: Task) -> Result<Examined>;
+
+    /// Hears that all objects were examined in a [`Task::Upgrade`], and all are protected as new ones are.
+    async fn upgraded(&self) -> Result<()> {
+        Ok(())
+    }
 }
 
 /// What became of an object.

@@ -151,6 +151,10 @@ pub async fn scrub(layer: &dyn Scrub, options: &Options<'_>, told: &mut dyn FnMu
     if scrubbed.is_complete {
         scrubbed.stopped_after = None;
     }
+    let are_well = scrubbed.lost + scrubbed.damaged + scrubbed.outdated + scrubbed.troubles == 0;
+    if options.task == Task::Upgrade && options.after.is_none() && scrubbed.is_complete && are_well {
+        layer.upgraded().await?;
+    }
     scrubbed.health = layer.health().await?;
     Ok(scrubbed)
 }

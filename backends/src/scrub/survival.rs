@@ -19,6 +19,8 @@ pub enum Scheme {
         spare: usize,
         /// The least parity of the stores, if all of them have some.
         parity: Option<Percent>,
+        /// The same two numbers of objects that have others still, while the set is being upgraded.
+        earlier: Option<(usize, usize)>,
     },
 }
 
@@ -58,15 +60,22 @@ impl Health {
         match self.scheme {
             Scheme::Plain => "no redundancy: a lost or damaged object can not be rebuilt from this store".to_owned(),
             Scheme::Parity(percent) => format!("{}; not the loss of an object or of the store", sectors(percent)),
-            Scheme::Erasure { needed, spare, parity } => {
-                let stores = self.stores(needed, spare);
+            Scheme::Erasure { needed, spare, parity, earlier } => {
+                let least = earlier.map_or(spare, |(_, earlier)| spare.min(earlier));
+                let stores = self.stores(needed + spare, least);
+                let stores = match earlier {
+                    None => stores,
+                    Some((k, m)) => format!(
+                        "{stores}; `gabion scrub --upgrade` goes on from {k}+{m} to {needed}+{spare}, with all stores"
+                    ),
+                };
                 parity.map_or(stores.clone(), |percent| format!("{stores}; in every store {}", sectors(percent)))
             }
         }
     }
 
-    fn stores(&self, needed: usize, spare: usize) -> String {
-        let (all, missing) = (needed + spare, self.missing.len());
+    fn stores(&self, all: usize, spare: usize) -> String {
+        let missing = self.missing.len();
         let left = spare.saturating_sub(missing);
         match (missing, left) {
             (0, _) => format!("the loss of any {spare} of {all} stores"),
@@ -101,7 +110,8 @@ mod tests {
             healed_reads: 0,
         };
         let ten = Percent::new(10).unwrap();
-        let set = |parity| Scheme::Erasure { needed: 4, spare: 2, parity };
+        let set = |parity| Scheme::Erasure { needed: 4, spare: 2, parity, earlier: None };
+        let changing = Scheme::Erasure { needed: 4, spare: 2, parity: None, earlier: Some((2, 1)) };
         for (health, sentence) in [
             (health(Scheme::Plain, 0), "no redundancy: a lost or damaged object can not be rebuilt from this store"),
             (
@@ -111,6 +121,10 @@ mod tests {
             (health(set(None), 0), "the loss of any 2 of 6 stores"),
             (health(set(None), 1), "1 of 6 stores is missing: the loss of any 1 of the other 5"),
             (health(set(None), 2), "2 of 6 stores are missing: not the loss of any other"),
+            (
+                health(changing, 0),
+                "the loss of any 1 of 6 stores; `gabion scrub --upgrade` goes on from 2+1 to 4+2, with all stores",
+            ),
             (
                 health(set(Some(ten)), 0),
                 "the loss of any 2 of 6 stores; in every store damage to any 9.1 % of the sectors of an object",

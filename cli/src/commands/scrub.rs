@@ -30,12 +30,15 @@ const REMEMBER_EVERY: usize = 64;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  gabion -r parity:10%:/mnt/backup scrub --repair --max-duration 3600 --resume\n  \
                         gabion -r parity:20%:/mnt/backup scrub --upgrade\n  \
+                        gabion -r erasure:2+2:/mnt/a,/mnt/b,/mnt/c,/mnt/new scrub --upgrade\n  \
                         gabion -r erasure:2+1:/mnt/a,/mnt/b,/mnt/c scrub --repair --replace-store 2")]
 pub struct Args {
     /// Repair what is damaged
     #[arg(long)]
     repair: bool,
-    /// Also write again what is protected in another way than new objects are: without parity, or with less or more
+    /// Also write again what is protected in another way than new objects are: without parity, with less or more, or in
+    /// a set of stores whose numbers were others. The set gets the numbers that are named, and the empty stores behind its
+    /// own; no other command may be using it when that begins
     #[arg(long)]
     upgrade: bool,
     /// Also remove what is left of objects that were never whole, or were deleted. All stores must be there, and nothing
@@ -71,6 +74,7 @@ impl Args {
 
     fn access(&self) -> Result<Access, Failure> {
         match self.replace_store {
+            None if self.task() == Task::Upgrade => Ok(Access::Upgrade),
             None => Ok(Access::Existing),
             Some(0) => Err(Failure::command("stores are counted from 1")),
             Some(number) => Ok(Access::Replace(usize::from(number) - 1)),
