@@ -311,6 +311,7 @@ fn an_epoch_that_is_not_seen_tells_nothing() {
     });
     let created = back_up(Arc::new(backend), &source, &stranger(), &Notes::new()).unwrap();
     assert_eq!(differences(&objects, &created.record, &source), Vec::<String>::new());
+    assert_eq!(objects.names("pending").unwrap(), Vec::<String>::new(), "of the first attempt, too");
 }
 
 /// Backs up with a base while a collector takes the client for dead, and then does `more`.

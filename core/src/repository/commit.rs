@@ -62,7 +62,7 @@ impl Writer {
         let mut ledger = self.ledger();
         self.publish_index(&mut ledger)?;
         self.put_pending(&mut ledger, pending)?;
-        self.validate(&mut ledger, None)?;
+        self.validate(&mut ledger, None).map_err(|error| self.leave_overtaken(&mut ledger, error))?;
         if ledger.pendings.len() > 2 {
             let older = ledger.pendings.remove(1);
             self.drop_pending(&older)?;
@@ -80,7 +80,8 @@ impl Writer {
         let mut ledger = self.ledger();
         self.publish_index(&mut ledger)?;
         self.put_pending(&mut ledger, pending)?;
-        self.validate(&mut ledger, Some(archive.resolve))?;
+        let valid = self.validate(&mut ledger, Some(archive.resolve));
+        valid.map_err(|error| self.leave_overtaken(&mut ledger, error))?;
         self.publish_archive(&mut ledger, archive)
     }
 
@@ -102,12 +103,20 @@ impl Writer {
         if let Err(error) = put.and_then(|()| self.confirm(ledger, archive.resolve)) {
             // Also when the put failed: it may have been carried out all the same.
             return Err(match self.take_back(&id, archive) {
-                Ok(()) => error,
+                Ok(()) => self.leave_overtaken(ledger, error),
                 Err(_) => error.with("archive not removed", id),
             });
         }
         // The archive is there to stay; nothing below may call it a failure.
         Ok((id, self.tidy_up(ledger).err()))
+    }
+
+    /// What was announced serves whoever begins again, and goes when that is done.
+    fn leave_overtaken(&self, ledger: &mut Ledger, error: Error) -> Error {
+        if error.kind() == ErrorKind::Overtaken {
+            self.office.overtaken().append(&mut ledger.pendings);
+        }
+        error
     }
 
     /// Whoever saw the archive shall see that it was removed. If that can not be said, it goes all the same: it may lack
@@ -120,7 +129,8 @@ impl Writer {
     /// Step B7, as far as it goes: a collector drops pendings whose archive exists, and the next client merges
     /// fragments that are too many.
     fn tidy_up(&self, ledger: &mut Ledger) -> Result<()> {
-        for pending in std::mem::take(&mut ledger.pendings) {
+        let overtaken = std::mem::take(&mut *self.office.overtaken());
+        for pending in std::mem::take(&mut ledger.pendings).into_iter().chain(overtaken) {
             self.drop_pending(&pending)?;
         }
         self.forget_healed(ledger)?;

@@ -4,8 +4,8 @@
 //! [`Session`] loads the index once; a [`Reader`] and a [`Writer`] are made from it.
 
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 
@@ -17,7 +17,7 @@ use crate::crypto::kdf::KdfParams;
 use crate::crypto::key::{Keyring, Purpose};
 use crate::error::{Error, ErrorKind, Result, Retry};
 use crate::gc::{bump_epoch, withdraw_epoch};
-use crate::id::{ChunkId, KeyId, RepositoryId, parse_object_id};
+use crate::id::{ChunkId, KeyId, PendingId, RepositoryId, parse_object_id};
 use crate::limits::CONFIG_BYTES_MAX;
 use crate::local_state::LocalState;
 use crate::seal::{Kind, Sealer};
@@ -105,11 +105,17 @@ pub(crate) struct Office {
     pub unremembered: Option<Error>,
     /// Whether that, or the like, was told.
     pub told_unremembered: AtomicBool,
+    /// What was announced by writers that were overtaken.
+    overtaken: Mutex<Vec<PendingId>>,
 }
 
 impl Office {
     pub fn sealer(&self) -> Sealer<'_> {
         Sealer::new(&self.keyring, self.config.id, self.suite)
+    }
+
+    pub fn overtaken(&self) -> MutexGuard<'_, Vec<PendingId>> {
+        self.overtaken.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn slots(&self) -> keys::SlotStore<'_> {
@@ -275,6 +281,7 @@ impl Repository {
             state,
             unremembered,
             told_unremembered,
+            overtaken: Mutex::default(),
         };
         Ok(Self { office: Arc::new(office) })
     }
