@@ -51,11 +51,7 @@ pub fn for_error(error: &Error) -> Option<&'static str> {
             "check who owns it, its permissions or the policy of these credentials, and whether its file system is mounted \
              read-only"
         }
-        ErrorKind::Damaged if error.operation() == "compact" => {
-            "`gabion check --repair` mends what can be mended; `gabion compact --accept-damage ID` gives up what only this \
-             archive needs"
-        }
-        ErrorKind::Damaged => for_damage(error.context("object").unwrap_or_default()),
+        ErrorKind::Damaged => for_damage(error.operation(), error.context("object").unwrap_or_default()),
         ErrorKind::History => {
             "see that the store is whole; `gabion check --repair` looks for what is lost, also with --find-lost-archives; \
              `gabion compact --accept-lost-archives` gives archives up"
@@ -78,7 +74,11 @@ pub fn for_error(error: &Error) -> Option<&'static str> {
     })
 }
 
-fn for_damage(object: &str) -> &'static str {
+fn for_damage(operation: &str, object: &str) -> &'static str {
+    if operation == "compact" {
+        return "`gabion check --repair` mends what can be mended; `gabion compact --accept-damage ID` gives up what only \
+                this archive needs";
+    }
     if object == "config" {
         return "change nothing in the repository; a copy of this object, put in its place, opens it again";
     }
