@@ -26,7 +26,8 @@ pub(super) struct Object<'a> {
     pub name: &'a ObjectName,
     pub set: &'a Set,
     pub content: Content,
-    pub data: Bytes,
+    /// What it holds, unless all its parts are as they shall be and none has to be made.
+    data: Option<Bytes>,
 }
 
 /// What there is of one object, by the numbers of the stores.
@@ -93,9 +94,15 @@ impl Scrub for ErasureBackend {
             Verdict::Spoilt => return Ok(sight.examined.lost(too_few_whole(name))),
         };
         let (answers, splits) = (sight.answers.clone(), set.splits());
-        let decoded = computing("repair object", move || decode(&answers, content, splits));
+        let decoded = computing("repair object", move || {
+            let parts: Vec<&Part> = answers.iter().filter_map(|answer| answer.of(content)).collect();
+            match content.split == splits.now && stripe::are_whole(&parts) {
+                true => Ok((content, None)),
+                false => decode(&answers, content, splits).map(|(header, data)| (header.content(), Some(data))),
+            }
+        });
         let (content, data) = match decoded.await {
-            Ok((header, data)) => (header.content(), data),
+            Ok(decoded) => decoded,
             Err(error) if error.kind() == ErrorKind::Damaged => {
                 return Ok(sight.examined.lost(error.with("object", name)));
             }
@@ -317,7 +324,8 @@ impl ErasureBackend {
     /// What every store of a split shall hold of an object.
     pub(super) async fn made(&self, object: &Object<'_>, split: Split) -> Result<Vec<Payload>> {
         self.known.forget(object.name);
-        let (name, data) = (object.name.clone(), object.data.clone());
+        let name = object.name.clone();
+        let data = object.data.clone().ok_or_else(|| Error::new(ErrorKind::System, "repair object"))?;
         computing("repair object", move || stripe::encode(&name, split, &data)).await
     }
 

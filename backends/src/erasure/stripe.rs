@@ -89,6 +89,25 @@ pub(super) fn decode(parts: &[&Part]) -> Result<Bytes> {
     }
 }
 
+/// Whether the parts, in the order of their stores, are all there are and give what was written: [`decode`] without the
+/// object.
+pub(super) fn are_whole(parts: &[&Part]) -> bool {
+    let Some(header) = parts.first().map(|part| part.header) else { return false };
+    if parts.len() < usize::from(header.split.stores()) || !parts.iter().all(|part| part.is_intact) {
+        return false;
+    }
+    if header.is_copy() {
+        return true;
+    }
+    let (mut hasher, mut rest) = (blake3::Hasher::new(), header.object_bytes as usize);
+    for shard in parts.iter().take(header.split.needed.into()).filter_map(|part| part.whole()) {
+        let bytes = rest.min(shard.len());
+        hasher.update(&shard[..bytes]);
+        rest -= bytes;
+    }
+    hasher.finalize() == header.generation
+}
+
 /// Rebuilds the missing data blocks at places where the same parts are good.
 fn rebuild(parts: &[Option<&Part>], split: Split, there: u64, blocks: &[usize], object: &mut [u8]) -> Result<()> {
     let needed = usize::from(split.needed);
@@ -194,6 +213,26 @@ mod tests {
             bad[(lost + 2) % 6][HEADER_BYTES + 5] ^= 0x40;
             let all = parts(split, &bad);
             assert!(decode(&all.iter().collect::<Vec<_>>()).is_err(), "{lost}");
+        }
+    }
+
+    #[test]
+    fn only_all_parts_of_what_was_written_are_whole() {
+        let split = Split::new(3, 2).unwrap();
+        for bytes in [0, 1, 65_535, 65_536, 70_001, 1_000_003] {
+            let data = data(bytes);
+            let good = parts(split, &stored(split, &data));
+            let whole: Vec<&Part> = good.iter().collect();
+            assert!(are_whole(&whole) && !are_whole(&whole[1..]) && !are_whole(&whole[..4]), "{bytes}");
+            // Each part is intact, but together they are not what their headers say.
+            let generation = blake3::hash(&[9]).into();
+            let made = |(store, part): (u8, &Part)| {
+                let header = Header { generation, ..part.header };
+                shard::encode(&name(), &Header { store, ..header }, part.whole().unwrap())
+            };
+            let lying: Vec<_> = (0..).zip(&good).map(made).map(|made| made.into_bytes().to_vec()).collect();
+            let lying = parts(split, &lying);
+            assert!(!are_whole(&lying.iter().collect::<Vec<_>>()), "{bytes}");
         }
     }
 
