@@ -150,6 +150,8 @@ impl<'a> Archiver<'a> {
     fn piped(&mut self, name: Vec<u8>, path: &[u8]) -> Result<()> {
         let Some(Stream { metadata, mut input }) = self.stream.take() else { return Ok(()) };
         let (content, size) = self.store_content(&mut *input, None)?;
+        // The end of a stream may be that of whoever was stopped with us.
+        self.monitor.stop_if_asked("read stream")?;
         let entry = Entry {
             name,
             file_type: FileType::File,
