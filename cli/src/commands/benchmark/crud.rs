@@ -141,14 +141,17 @@ impl Bench<'_> {
         let start = Instant::now();
         made.push(self.create(Compare::default())?);
         let updated = start.elapsed();
-        self.remove(&made.split_off(1))?;
+        self.remove(&made[1..])?;
+        made.truncate(1);
         let start = Instant::now();
         let reader = self.repository.session()?.reader();
         made.iter().try_for_each(|archive| dry_run(&reader, &archive.record, &Matcher::new(), self.reporter))?;
         let read = start.elapsed();
         let start = Instant::now();
-        self.remove(&std::mem::take(made))?;
-        Ok([created, read, updated, start.elapsed()])
+        self.remove(made)?;
+        let removed = start.elapsed();
+        made.clear();
+        Ok([created, read, updated, removed])
     }
 
     fn create(&self, compare: Compare) -> Result<Archive> {
