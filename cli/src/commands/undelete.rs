@@ -6,7 +6,8 @@ use anyhow::Result;
 use gabion_core::archive::ArchiveRecord;
 use gabion_core::archive::catalog::{Archive, Catalog};
 use gabion_core::archive::removal::RemovalRecord;
-use gabion_core::clock::SystemClock;
+use gabion_core::clock::{SystemClock, Timestamp};
+use gabion_core::id::ChunkId;
 use gabion_core::monitor::{Event, Monitor as _, Warning};
 use gabion_core::ops::republish::restore;
 use gabion_core::repository::Repository;
@@ -41,7 +42,12 @@ pub fn run(context: &Context, args: &Args) -> Result<Warnings> {
     let repository = context.open()?;
     let reporter = context.reporter(context.settings())?;
     let removals = removals(&repository, &reporter)?;
-    let archives = named_or_selected(context, catalog(&repository, &removals)?, args.name.as_deref(), &args.filter)?;
+    let gone = match args.name.as_deref() {
+        // whoever has an id from somewhere shall find it
+        Some(name) if name.starts_with("aid:") => all(&removals),
+        _ => catalog(&repository, &removals)?,
+    };
+    let archives = named_or_selected(context, gone, args.name.as_deref(), &args.filter)?;
     if args.list {
         list(context, &archives)?;
     }
@@ -76,13 +82,28 @@ pub fn removals(repository: &Repository, reporter: &Reporter) -> Result<Vec<Remo
 /// are those that go on under another name or with other tags.
 pub fn catalog(repository: &Repository, removals: &[RemovalRecord]) -> Result<Catalog> {
     let live = Catalog::load(repository)?.archives;
+    let successors: HashSet<(ChunkId, Timestamp)> = live.iter().map(|archive| tree(&archive.record)).collect();
     let mut known: HashSet<Vec<u8>> = live.into_iter().filter_map(|archive| identity(archive.record)).collect();
-    let gone = removals.iter().filter(|removal| !matches!(&*removal.reason, "rename" | "tag"));
+    let goes_on = |removal: &RemovalRecord| {
+        let succeeded = removal.record.as_ref().is_some_and(|record| successors.contains(&tree(record)));
+        succeeded && matches!(&*removal.reason, "rename" | "tag")
+    };
+    let mut gone = all(removals.iter().filter(|removal| !goes_on(removal)));
+    gone.archives.retain(|archive| identity(archive.record.clone()).is_none_or(|identity| known.insert(identity)));
+    Ok(gone)
+}
+
+/// The archives of removals, as far as these tell.
+fn all<'a>(removals: impl IntoIterator<Item = &'a RemovalRecord>) -> Catalog {
     let archive = |removal: &RemovalRecord| Some(Archive { id: removal.archive, record: removal.record.clone()? });
-    let mut archives: Vec<Archive> = gone.filter_map(archive).collect();
+    let mut archives: Vec<Archive> = removals.into_iter().filter_map(archive).collect();
     archives.sort_by_key(|archive| (archive.record.start, archive.id));
-    archives.retain(|archive| identity(archive.record.clone()).is_none_or(|identity| known.insert(identity)));
-    Ok(Catalog { archives, ..Catalog::default() })
+    Catalog { archives, ..Catalog::default() }
+}
+
+/// What an archive has in common with those that take its place under another name or with other tags.
+fn tree(record: &ArchiveRecord) -> (ChunkId, Timestamp) {
+    (record.root.root, record.start)
 }
 
 /// What an archive keeps when it comes back: everything but its place among those of the client that made it.
