@@ -1,5 +1,6 @@
 //! A set of stores gets other numbers in place: whoever dies on the way, deletes, damages or does not know of it.
 
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
@@ -13,8 +14,8 @@ use gabion_core::error::ErrorKind;
 use gabion_tests::{Objects, Random};
 
 use crate::upgrade_scene::{
-    Act, CHANGES, Change, Client, End, Life, World, contents, expect_contents, get, in_many_orders, interrupted, list,
-    named, run, runtime, upgrade, victim,
+    Act, Boaster, CHANGES, Change, Client, End, Life, World, contents, expect_contents, get, in_many_orders,
+    interrupted, list, named, run, runtime, upgrade, victim,
 };
 
 #[test]
@@ -465,4 +466,42 @@ fn a_set_that_changes_keeps_the_contract() {
         world.upgrade(&Life::long()).unwrap();
         world.expect_upgraded("after the suite");
     }
+}
+
+/// That a store can not replace shows before anything is begun that would need it.
+#[test]
+fn stores_that_boast_are_found_out() {
+    let world = World::new(((4, 2), (6, 3)));
+    let set = world.open_by(world.new, Purpose::Upgrade, |_, inner| {
+        Arc::new(Boaster { inner, is_full: false, tried: Some(AtomicBool::default()) })
+    });
+    let refused = runtime().block_on(set.health()).unwrap_err();
+    assert!(refused.to_string().contains("too few parts"), "{refused}");
+    expect_contents(&world.open(world.old, Purpose::Use), "as it was");
+}
+
+/// Where a part can not be added, none is taken away.
+#[test]
+fn new_stores_that_are_full_cost_no_part_of_what_is_there() {
+    let world = World::new(((2, 1), (4, 2)));
+    let parts =
+        || contents().map(|(name, _)| [0, 1, 2].map(|store: usize| world.stores[store].get(name.as_str()).unwrap()));
+    let before = parts();
+    let set = world.open_by(world.new, Purpose::Upgrade, |number, inner| {
+        Arc::new(Boaster { inner, is_full: number > 3, tried: None })
+    });
+    let done = upgrade(&set).unwrap();
+    assert_eq!((done.lost, done.troubles), (0, contents().len()), "{done:?}");
+    assert!(parts() == before);
+    world.upgrade(&Life::long()).unwrap();
+    world.expect_upgraded("after there was room");
+}
+
+#[test]
+fn two_names_of_one_new_store_are_noticed_before_anything_moves() {
+    let mut world = World::new(((2, 1), (4, 2)));
+    world.stores[4] = world.stores[3].clone();
+    let refused = runtime().block_on(world.open(world.new, Purpose::Upgrade).health()).unwrap_err();
+    assert!(refused.to_string().contains("one is named twice"), "{refused}");
+    assert_eq!(world.stores[3].names("").unwrap(), ["store"]);
 }

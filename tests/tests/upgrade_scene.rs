@@ -1,6 +1,6 @@
 //! What a set of stores that gets other numbers is put into: a world of all its stores, clients that die or dawdle in it.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 
 use async_trait::async_trait;
@@ -251,6 +251,56 @@ impl Backend for Client {
             Some(End::After) => self.inner.delete(name).await.and(Err(dead())),
             Some(_) => Err(dead()),
         }
+    }
+
+    fn list(&self, prefix: &Prefix) -> BoxStream<'static, Result<ObjectMeta>> {
+        self.inner.list(prefix)
+    }
+}
+
+/// A store that says what it can do, and does less.
+#[derive(Debug)]
+pub struct Boaster {
+    pub inner: Arc<dyn Backend>,
+    /// Whether it is full of other things than records.
+    pub is_full: bool,
+    /// Whether it has found out that it can not replace; `None` if it can.
+    pub tried: Option<AtomicBool>,
+}
+
+#[async_trait]
+impl Backend for Boaster {
+    fn location(&self) -> &str {
+        self.inner.location()
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        let replaces = self.tried.as_ref().is_none_or(|tried| !tried.load(Ordering::SeqCst));
+        Capabilities { replace_existing: replaces, ..self.inner.capabilities() }
+    }
+
+    async fn put(&self, name: &ObjectName, payload: Payload, mode: PutMode) -> Result<()> {
+        match &self.tried {
+            _ if self.is_full && name.as_str() != "store" => return Err(Error::new(ErrorKind::NoSpace, "put object")),
+            Some(tried) if mode == PutMode::ReplaceExisting => {
+                tried.store(true, Ordering::SeqCst);
+                return Err(Error::new(ErrorKind::Unsupported, "replace object"));
+            }
+            _ => {}
+        }
+        self.inner.put(name, payload, mode).await
+    }
+
+    async fn get(&self, name: &ObjectName, range: ByteRange) -> Result<Bytes> {
+        self.inner.get(name, range).await
+    }
+
+    async fn head(&self, name: &ObjectName) -> Result<ObjectMeta> {
+        self.inner.head(name).await
+    }
+
+    async fn delete(&self, name: &ObjectName) -> Result<()> {
+        self.inner.delete(name).await
     }
 
     fn list(&self, prefix: &Prefix) -> BoxStream<'static, Result<ObjectMeta>> {

@@ -201,7 +201,7 @@ impl Object<'_> {
 
 impl ErasureBackend {
     /// Reads what every store has of an object; stores with redundancy of their own do their own work first.
-    async fn look_everywhere(&self, name: &ObjectName, set: &Set, task: Task) -> Sight {
+    pub(super) async fn look_everywhere(&self, name: &ObjectName, set: &Set, task: Task) -> Sight {
         let looks = set.slots.iter().enumerate().map(|(number, slot)| async move {
             let Some(store) = slot.store() else { return (None, Answer::Silence) };
             let own = match &slot.own {

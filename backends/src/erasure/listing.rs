@@ -1,6 +1,7 @@
 //! One list of what several stores list.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
 
 use futures_util::future::join_all;
 use futures_util::stream::{self, StreamExt, TryStreamExt};
@@ -43,6 +44,7 @@ pub(super) async fn names(set: &Set, prefix: &Prefix) -> Result<(BTreeMap<Object
             }
             Err(error) => {
                 set.slots[number].note(&error);
+                set.lists_failed.store(true, Ordering::Relaxed);
                 failed = Some(error);
             }
         }

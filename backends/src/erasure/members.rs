@@ -70,6 +70,8 @@ pub(super) struct Set {
     pub is_half: bool,
     /// Whether no object has the earlier split any more, although the record says so.
     pub is_upgraded: AtomicBool,
+    /// Whether a store did not tell all its names.
+    pub lists_failed: AtomicBool,
 }
 
 impl Set {
@@ -136,13 +138,7 @@ pub(super) enum Found {
 /// Opens a set: reads the records, and refuses what does not belong together.
 pub(super) async fn open(split: Split, members: &[Member], purpose: Purpose) -> Result<Set> {
     refuse_twice(members)?;
-    let found = join_all(members.iter().map(|member| async {
-        match &member.store {
-            Ok(store) => find_record(&**store, member.depth).await,
-            Err(error) => Found::Unusable(error.to_string()),
-        }
-    }));
-    let found = found.await;
+    let found = find_all(members).await;
     match purpose {
         Purpose::Create => create(split, members, found).await,
         Purpose::Use => gather(split, members, &found, None),
@@ -160,6 +156,17 @@ fn refuse_twice(members: &[Member]) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// The records of all stores.
+pub(super) async fn find_all(members: &[Member]) -> Vec<Found> {
+    let found = members.iter().map(|member| async {
+        match &member.store {
+            Ok(store) => find_record(&**store, member.depth).await,
+            Err(error) => Found::Unusable(error.to_string()),
+        }
+    });
+    join_all(found).await
 }
 
 pub(super) async fn find_record(store: &dyn Backend, depth: u8) -> Found {
@@ -208,7 +215,8 @@ pub(super) fn gather(split: Split, members: &[Member], found: &[Found], new: Opt
             reason: Mutex::new(reason.unwrap_or_default()),
         });
     }
-    let set = Set { slots, record: newest, is_half, is_upgraded: AtomicBool::new(false) };
+    let set =
+        Set { slots, record: newest, is_half, is_upgraded: AtomicBool::default(), lists_failed: AtomicBool::default() };
     if !set.are_enough(|number| set.slots[number].store().is_some()) {
         let needed = set.splits().needed();
         return Err(set.too_few("open stores").with("needed", needed).with("there", set.there().len()));

@@ -253,7 +253,7 @@ impl Backend for ErasureBackend {
             return Err(about(set.too_few("put object")).with("needed", self.puts_needed()));
         }
         // What others put too must not be touched by who does not know the set any more.
-        let is_shared = Named::of(name) == Named::Config;
+        let is_shared = matches!(Named::of(name), Named::Config | Named::Plain);
         if is_shared {
             set.refuse_changed("put object").await.map_err(about)?;
         }

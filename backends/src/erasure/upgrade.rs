@@ -18,12 +18,12 @@ use gabion_core::error::{Error, ErrorKind, Result};
 
 use super::heal::{Object, Sight, of_parts};
 use super::members::{
-    Found, Member, Set, find_record, gather, misplaced, newest, other_split, refuse_occupied, taken, write,
+    Found, Member, Set, find_all, find_record, gather, misplaced, newest, other_split, refuse_occupied, taken, write,
 };
 use super::read::Answer;
 use super::record::Record;
 use super::{ErasureBackend, Split};
-use crate::scrub::State;
+use crate::scrub::{State, Task};
 
 /// Lets a set have another split: all its stores in their places, and empty ones behind them. Goes on where an earlier
 /// attempt was left.
@@ -32,10 +32,10 @@ pub(super) async fn begin(split: Split, members: &[Member], mut found: Vec<Found
     let before = members.len().min(splits.earlier.unwrap_or(splits.now).stores().into());
     let base = newest(&members[..before], &found[..before])?;
     let begins = base.splits.now != split;
+    let target = if begins { changed(&base, split, members)? } else { base.clone() };
     if !begins && base.splits.earlier.is_none() {
         return gather(split, members, &found, None);
     }
-    let target = if begins { changed(&base, split, members)? } else { base.clone() };
     for (number, (member, found)) in members.iter().zip(&found).enumerate() {
         match found {
             Found::Record(record) if record.set == base.set && usize::from(record.store) != number => {
@@ -50,6 +50,10 @@ pub(super) async fn begin(split: Split, members: &[Member], mut found: Vec<Found
     if !set.missing().is_empty() {
         return Err(set.too_few("upgrade stores"));
     }
+    if begins {
+        learn_replacing(&members[..before], &base).await?;
+        changed(&base, split, members)?;
+    }
     for number in known..members.len() {
         join(&members[number], &found[number], &target).await?;
     }
@@ -62,11 +66,22 @@ pub(super) async fn begin(split: Split, members: &[Member], mut found: Vec<Found
         }
         found[number] = Found::Record(record);
     }
-    let set = gather(split, members, &found, None)?;
+    // Read again: two names may be those of one store.
+    let set = gather(split, members, &find_all(members).await, None)?;
     // What was put before is listed from now on.
     let staleness = set.there().iter().map(|(_, store)| store.capabilities().list_staleness).max();
     tokio::time::sleep(staleness.unwrap_or_default()).await;
     Ok(set)
+}
+
+/// Puts the records as they are once more: a store may find out only then that it can not replace.
+async fn learn_replacing(members: &[Member], base: &Record) -> Result<()> {
+    for (number, member) in members.iter().enumerate() {
+        if let Ok(store) = &member.store {
+            write(&**store, member.depth, &base.of_store(number)).await?;
+        }
+    }
+    Ok(())
 }
 
 /// The record of a set with another split, if that can be done in place.
@@ -131,7 +146,8 @@ impl Set {
     /// Forgets the earlier split, of which no object is left.
     pub async fn forget_earlier(&self) -> Result<()> {
         let there = self.there();
-        if self.splits().earlier.is_none() || there.len() < self.slots.len() {
+        let unsure = there.len() < self.slots.len() || self.lists_failed.load(Ordering::Relaxed);
+        if self.splits().earlier.is_none() || unsure {
             return Ok(());
         }
         let found = there.iter().map(|(number, store)| find_record(&***store, self.slots[*number].depth));
@@ -179,14 +195,18 @@ impl ErasureBackend {
         // First what takes nothing away.
         let mut order: Vec<usize> = (0..held.len()).filter(|number| held[*number] != Some(now)).collect();
         order.sort_by_key(|number| (!is_empty(*number), held[*number].is_some()));
+        let replaces = |number: usize| !is_empty(number) && there[number].1.capabilities().replace_existing;
+        let goes = is_possible(set, held.clone(), &order, &replaces);
         for number in order {
             let (store, part): (&Arc<dyn Backend>, _) = (there[number].1, parts[number].clone());
-            let replaces = !is_empty(number) && store.capabilities().replace_existing;
-            if held[number].is_some() && !stays(set, &held, number, replaces) {
+            // Nothing is taken away unless all of it can be, nor after something could not be added.
+            let takes = held[number].is_some();
+            if !goes || takes && (sight.examined.trouble.is_some() || !stays(set, &held, number, replaces(number))) {
                 let error = Error::damaged("upgrade object", "too few parts of it would be left meanwhile");
                 sight.examined.trouble.get_or_insert(error.with("object", name));
                 break;
             }
+            let replaces = replaces(number);
             let bytes = part.len() as u64;
             let put = self.put_part(object, now, number, store, part, !is_empty(number)).await;
             having.retain(|other| *other != number);
@@ -196,10 +216,7 @@ impl ErasureBackend {
                     sight.examined.written += bytes;
                     replaced
                 }
-                Err(error) if error.kind() == ErrorKind::NotFound => {
-                    sight.examined.state = State::Gone;
-                    return Ok(());
-                }
+                Err(error) if error.kind() == ErrorKind::NotFound => return self.after_deletion(object, sight).await,
                 // It may have either part now, or none.
                 Err(error) => {
                     held[number] = None;
@@ -212,8 +229,7 @@ impl ErasureBackend {
                 if !replaced {
                     store.delete(name).await?;
                 }
-                sight.examined.state = State::Gone;
-                return Ok(());
+                return self.after_deletion(object, sight).await;
             }
             having.extend(held[number].map(|_| number));
         }
@@ -224,6 +240,28 @@ impl ErasureBackend {
         }
         Ok(())
     }
+
+    /// What was deleted meanwhile is gone if nothing of it is left. Otherwise its deletion goes on, or was cut short: then
+    /// the next upgrade sees what it is.
+    async fn after_deletion(&self, object: &Object<'_>, sight: &mut Sight) -> Result<()> {
+        let answers = self.look_everywhere(object.name, object.set, Task::Verify).await.answers;
+        if answers.iter().all(|answer| matches!(answer, Answer::Nothing)) {
+            sight.examined.state = State::Gone;
+        } else {
+            let error = Error::new(ErrorKind::SourceChanged, "upgrade object").with("reason", "it is being deleted");
+            sight.examined.trouble.get_or_insert(error.with("object", object.name));
+        }
+        Ok(())
+    }
+}
+
+/// Whether all stores can change their parts in this order.
+fn is_possible(set: &Set, mut held: Vec<Option<Split>>, order: &[usize], replaces: &dyn Fn(usize) -> bool) -> bool {
+    order.iter().all(|number| {
+        let stays = held[*number].is_none() || stays(set, &held, *number, replaces(*number));
+        held[*number] = Some(set.splits().now);
+        stays
+    })
 }
 
 /// Whether an object stays readable while a store changes its part; one that replaces has one or the other at any moment.
