@@ -188,3 +188,47 @@ fn what_no_backup_has_stays() {
     assert_eq!(place.archives(), ["a"]);
     assert!(Path::new(&place.path("home/.local/share/gabion")).is_dir());
 }
+
+#[test]
+fn what_was_left_out_is_not_taken_for_surplus() {
+    let place = restored();
+    let again = |arguments: &[&str]| {
+        let create = [&["create", "a"], arguments, &["."]].concat();
+        Run::of(place.command(&create).current_dir(place.path("src"))).succeeded();
+    };
+    place.file("src/left.o", "left out");
+    place.file("target/left.o", "left out");
+    for rule in
+        ["--one-file-system", "--exclude-caches", "--git-ignore", "--exclude-larger-than=1k", "--exclude-if-present=x"]
+    {
+        again(&[rule]);
+        extract(&place, &[]).failed(4, "rules beside patterns left something out", "");
+    }
+    again(&["-e", "*.o"]);
+    extract(&place, &["d"]).failed(4, "patterns left something out when the archive was made: give the same ones", "");
+    assert_eq!(deleted(&extract(&place, &["-e", "*.o"]).succeeded()), [""; 0]);
+    again(&[]);
+    place.run(&["recreate", "-a", "sh:a", "-e", "*.o"]).succeeded();
+    extract(&place, &["-e", "*.o"]).failed(4, "rules beside patterns left something out", "");
+    assert!(exists(&place, "target/left.o"));
+}
+
+#[test]
+fn repositories_stay() {
+    let place = restored();
+    place.run(&["repo-create", "-e", "none", "-r", "target/d/other"]).succeeded();
+    place.file("target/d/borg/data/0/1", "x");
+    place.file("target/d/borg/config", "x");
+    place.file("target/d/surplus", "x");
+    let run = extract(&place, &[]);
+    assert!(run.rc >= 100 && run.err.contains("a repository"), "{run:?}");
+    assert_eq!(deleted(&run), ["d/surplus"]);
+    assert!(exists(&place, "target/d/other/config") && exists(&place, "target/d/borg/data/0/1"));
+}
+
+#[test]
+fn an_archive_of_some_directory_does_not_empty_the_root() {
+    let place = restored();
+    let run = place.run(&["extract", "--in-place", "--delete", "--dry-run", "--target", "/", "a"]);
+    run.failed(4, "which is not `/`", "");
+}

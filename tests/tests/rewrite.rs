@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use gabion_core::archive::catalog::{Archive, Catalog};
-use gabion_core::archive::record::ArchiveRecord;
+use gabion_core::archive::record::{ArchiveRecord, LeftOut};
 use gabion_core::backend::Store;
 use gabion_core::clock::Timestamp;
 use gabion_core::crypto::id_hash::IdHash;
@@ -67,6 +67,7 @@ fn what_is_left_out_goes_and_nothing_else() {
         record.statistics = new.record.statistics;
         // what was made again belongs to no client's row
         (record.client, record.heads) = (None, Vec::new());
+        record.extensions = ArchiveRecord::leaving_out(record.extensions, LeftOut::Unknown);
         record
     });
     // the same is left of the source, but for the time of the directory above

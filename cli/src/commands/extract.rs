@@ -53,8 +53,8 @@ pub struct Args {
     in_place: bool,
     /// With --in-place and --target: when all is restored, remove what is there and not in the archive, in directories that
     /// were backed up with all that is in them. What PATHs and patterns leave out stays, and so do sockets, what is mounted
-    /// there, and the repository. What `create` left out by patterns is not in the archive: give the same ones, and look at
-    /// --dry-run --list first
+    /// there, and repositories. If `create` left something out by patterns, the same ones are to be given; if by other rules,
+    /// such as --exclude-caches or --one-file-system, it is refused. Look at --dry-run --list first
     #[arg(long, requires_all = ["in_place", "target"], conflicts_with = "strip_components")]
     delete: bool,
     /// Drop so many directories from the start of paths; what has no more is left out

@@ -151,6 +151,17 @@ impl BaseRef {
     }
 }
 
+/// What is not in an archive although it was there, beside what could not be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LeftOut {
+    /// Nothing.
+    Nothing = 0,
+    /// What patterns left out, which can be given again.
+    ByPatterns = 1,
+    /// Other rules left something out, or nobody knows.
+    Unknown = 2,
+}
+
 impl ArchiveRecord {
     const LISTED: u16 = 4;
 
@@ -164,6 +175,23 @@ impl ArchiveRecord {
     #[must_use]
     pub fn listed(extensions: Extensions) -> Extensions {
         extensions.with(Self::LISTED, [])
+    }
+
+    const LEFT_OUT: u16 = 6;
+
+    /// What was left out of directories when the archive was made. Kept as extension 6, one byte.
+    pub fn left_out(&self) -> LeftOut {
+        match self.extensions.get(Self::LEFT_OUT) {
+            Some([0]) => LeftOut::Nothing,
+            Some([1]) => LeftOut::ByPatterns,
+            _ => LeftOut::Unknown,
+        }
+    }
+
+    /// Says so in the extensions of a record.
+    #[must_use]
+    pub fn leaving_out(extensions: Extensions, what: LeftOut) -> Extensions {
+        extensions.with(Self::LEFT_OUT, [what as u8])
     }
 
     /// The bytes of the record. A command line and a list of paths are cut so that it fits.

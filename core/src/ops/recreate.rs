@@ -9,7 +9,7 @@ use super::rewrite::{ATTEMPTS_MAX, Carry, Cut, Rewriter, Run, chunker};
 use crate::archive::catalog::{Archive, is_live};
 use crate::archive::content::DirectoryRef;
 use crate::archive::cut::CutKey;
-use crate::archive::record::{ArchiveRecord, BaseRef, check_archive_name};
+use crate::archive::record::{ArchiveRecord, BaseRef, LeftOut, check_archive_name};
 use crate::archive::stat::StatRef;
 use crate::chunker::ChunkerParams;
 use crate::clock::{Clock, Timestamp};
@@ -42,7 +42,12 @@ pub struct RecreateOptions {
 impl RecreateOptions {
     /// Whether the tree can become another one.
     fn is_about_tree(&self) -> bool {
-        !self.matcher.takes_everything() || !self.tags.is_empty() || self.chunker.is_some()
+        self.leaves_out() || self.chunker.is_some()
+    }
+
+    /// Whether files can be left out.
+    fn leaves_out(&self) -> bool {
+        !self.matcher.takes_everything() || !self.tags.is_empty()
     }
 
     /// The record with everything but another tree.
@@ -166,7 +171,11 @@ fn attempt(
         run.writer.renounce()?;
         return Ok(None);
     }
-    let (id, record) = run.commit(record.clone(), tree)?;
+    let mut record = record.clone();
+    if tree.0 != old.record.root && options.leaves_out() {
+        record.extensions = ArchiveRecord::leaving_out(record.extensions, LeftOut::Unknown);
+    }
+    let (id, record) = run.commit(record, tree)?;
     Ok(Some(Archive { id, record }))
 }
 

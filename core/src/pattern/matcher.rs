@@ -106,6 +106,11 @@ impl Matcher {
         self.includes.push(IncludePath { text, pattern: kept, matched: AtomicBool::new(false) });
     }
 
+    /// Whether rules were given, beside include-paths.
+    pub fn has_rules(&self) -> bool {
+        !self.rules.is_empty() || self.full.values().any(|rule| rule.include.is_none())
+    }
+
     /// Whether every path is taken, so that nobody needs to ask.
     pub fn takes_everything(&self) -> bool {
         self.rules.is_empty() && self.includes.is_empty() && self.full.is_empty()

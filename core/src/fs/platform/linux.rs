@@ -58,7 +58,8 @@ fn stat(directory: BorrowedFd<'_>, name: &[u8], flags: AtFlags) -> Result<Stat> 
         links: found.stx_nlink,
         rdev: (found.stx_rdev_major, found.stx_rdev_minor),
         flags: flags_of(found.stx_attributes),
-        is_mount: found.stx_attributes.contains(StatxAttributes::MOUNT_ROOT),
+        // Systems that do not tell are taken to have something mounted.
+        is_mount: (found.stx_attributes | !found.stx_attributes_mask).contains(StatxAttributes::MOUNT_ROOT),
     })
 }
 

@@ -211,6 +211,7 @@ fn attempt(
     let heads = history::heads(&catalog);
     let extensions = plan.map_or_else(Extensions::none, |plan| {
         let asked = options.attributes.asked().put(Extensions::none());
+        let asked = ArchiveRecord::leaving_out(asked, options.rules.left_out(&options.matcher));
         if plan.is_listed() { ArchiveRecord::listed(asked) } else { asked }
     });
     let draft =

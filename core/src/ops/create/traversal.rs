@@ -10,6 +10,7 @@ use std::path::Path;
 
 use super::git_ignore::{Finder, GitRules};
 use super::plan::{Plan, Wanted};
+use crate::archive::record::LeftOut;
 use crate::archive::walk::check_depth;
 use crate::error::{Error, ErrorKind, Result};
 use crate::fs::source::{Names, SourceDirectory, has_entry, is_cachedir_tag, source_parent};
@@ -36,6 +37,19 @@ pub struct Rules {
     pub git_ignore: bool,
     /// Directories and files that are never archived (the repository, the cache), by device and inode.
     pub never: HashSet<(u64, u64)>,
+}
+
+impl Rules {
+    /// What they and patterns leave out of directories.
+    pub(super) fn left_out(&self, matcher: &Matcher) -> LeftOut {
+        let Self { one_file_system, exclude_caches, exclude_if_present, exclude_larger_than, git_ignore, .. } = self;
+        let rules = *one_file_system || *exclude_caches || *git_ignore || exclude_larger_than.is_some();
+        match (rules || !exclude_if_present.is_empty(), matcher.takes_everything()) {
+            (true, _) => LeftOut::Unknown,
+            (false, false) => LeftOut::ByPatterns,
+            (false, true) => LeftOut::Nothing,
+        }
+    }
 }
 
 /// Something that shall be archived.

@@ -26,7 +26,7 @@ pub fn preview(
     options: &ExtractOptions<'_>,
     monitor: &dyn Monitor,
 ) -> Result<()> {
-    let surplus = Surplus::of(record, options)?;
+    let surplus = Surplus::of(record, target, options)?;
     Counters::set(&monitor.counters().files_expected, record.root.files);
     Counters::set(&monitor.counters().bytes_expected, record.root.bytes);
     let monitor = &Watched::new(monitor);

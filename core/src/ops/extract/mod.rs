@@ -85,7 +85,7 @@ pub fn extract(
     options: &ExtractOptions<'_>,
     monitor: &dyn Monitor,
 ) -> Result<()> {
-    let surplus = Surplus::of(record, options)?;
+    let surplus = Surplus::of(record, target, options)?;
     let target = Target::open(target)?;
     Counters::set(&monitor.counters().files_expected, record.root.files);
     Counters::set(&monitor.counters().bytes_expected, record.root.bytes);

@@ -5,14 +5,15 @@
 //! keeps a directory as it is.
 
 use std::collections::HashSet;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::{ExtractOptions, may_descend};
 use crate::archive::content::Content;
-use crate::archive::record::ArchiveRecord;
+use crate::archive::record::{ArchiveRecord, LeftOut};
 use crate::archive::walk::{Walk, WalkEvent, WalkItem, append, check_depth};
 use crate::error::{Error, ErrorKind, Result};
-use crate::fs::source::Names;
+use crate::fs::source::{Names, SourceDirectory};
 use crate::fs::stat::Stat;
 use crate::fs::target::TargetDirectory;
 use crate::monitor::{Counters, Event, FileStatus, Monitor, Warning};
@@ -52,6 +53,21 @@ impl Monitor for Watched<'_> {
     }
 }
 
+fn is_root(target: &Path) -> bool {
+    let stat = |path| SourceDirectory::open(path).and_then(|directory| directory.stat_self());
+    matches!((stat(target), stat(Path::new("/"))), (Ok(target), Ok(root)) if target.same_file(&root))
+}
+
+fn is_all_slashes(path: &[u8]) -> bool {
+    path.iter().all(|byte| *byte == b'/')
+}
+
+/// Whether these are names in the top directory of a repository, of this program or of another one.
+fn are_of_a_repository(names: &Names) -> bool {
+    let has = |name: &[u8]| names.iter().any(|found| found == name);
+    has(b"gc") && (has(b"config") || has(b"spare")) || has(b"data") && has(b"config")
+}
+
 /// What is needed to know what is to be removed.
 pub(super) struct Surplus<'a> {
     options: &'a ExtractOptions<'a>,
@@ -64,7 +80,7 @@ impl<'a> Surplus<'a> {
     ///
     /// # Errors
     /// `InvalidInput` if the archive does not tell what was there.
-    pub fn of(record: &ArchiveRecord, options: &'a ExtractOptions<'a>) -> Result<Option<Self>> {
+    pub fn of(record: &ArchiveRecord, target: &Path, options: &'a ExtractOptions<'a>) -> Result<Option<Self>> {
         let Some(spared) = &options.delete else { return Ok(None) };
         let (scope, errors) = (Scope::of(record), record.statistics.errors);
         let reason = if options.strip_components > 0 {
@@ -73,6 +89,12 @@ impl<'a> Surplus<'a> {
             "some files that were there could not be read when the archive was made"
         } else if !scope.is_certain() {
             "the archive does not say of which directories it has all that was there"
+        } else if record.left_out() == LeftOut::Unknown {
+            "rules beside patterns left something out when the archive was made, or it does not say that none did"
+        } else if record.left_out() == LeftOut::ByPatterns && !options.matcher.has_rules() {
+            "patterns left something out when the archive was made: give the same ones"
+        } else if scope.has(b"") && is_root(target) && !record.paths.iter().any(|path| is_all_slashes(path)) {
+            "the archive has what was in some directory, which is not `/`"
         } else {
             return Ok(Some(Self { options, spared, scope }));
         };
@@ -223,6 +245,7 @@ impl Removal<'_> {
         let mut names = Names::default();
         if zone == Zone::Inside {
             match directory.names() {
+                Ok(found) if are_of_a_repository(&found) => zone = Zone::Barred,
                 Ok(found) => names = found,
                 Err(error) => {
                     self.warn(path, &error);
@@ -319,6 +342,9 @@ impl Removal<'_> {
             Ok(opened) => opened,
             Err(error) => return Ok(self.warn(path, &error)),
         };
+        if are_of_a_repository(&names) {
+            return Ok(self.warn(path, &Error::new(ErrorKind::InvalidInput, OPERATION).with("reason", "a repository")));
+        }
         if self.change && !names.is_empty() {
             directory.open_up();
         }
