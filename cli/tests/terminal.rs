@@ -2,6 +2,7 @@
 
 use std::io::{Read as _, Write as _};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::time::{Duration, Instant};
 
 use crate::place::{PROGRAM, Place};
 
@@ -45,6 +46,22 @@ impl Session {
         self.seen += self.shown[self.seen..].find(text).unwrap() + text.len();
     }
 
+    /// Waits until what is typed is not shown.
+    fn unseen(&self) {
+        let script = self.child.id();
+        let children = std::fs::read_to_string(format!("/proc/{script}/task/{script}/children")).unwrap();
+        let program = children.split_whitespace().next().unwrap();
+        let terminal = std::fs::read_link(format!("/proc/{program}/fd/0")).unwrap();
+        let is_seen = || {
+            let told = Command::new("stty").arg("-a").arg("-F").arg(&terminal).output().unwrap();
+            !String::from_utf8_lossy(&told.stdout).split_whitespace().any(|word| word == "-echo")
+        };
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while is_seen() {
+            assert!(Instant::now() < deadline, "what is typed is shown");
+        }
+    }
+
     fn press(&mut self, keys: &str) {
         self.keyboard.write_all(keys.as_bytes()).unwrap();
     }
@@ -66,9 +83,11 @@ fn a_passphrase_is_typed_unseen() {
     place.run_with(&[("GABION_PASSPHRASE", "geheim")], &["create", "one", "f"]).succeeded();
     let mut session = Session::start(&place, "list --short one", &[]);
     session.until("Enter passphrase for ");
+    session.unseen();
     session.press("wrong\n");
     // asked again
     session.until("Enter passphrase for ");
+    session.unseen();
     session.press("geheim\n");
     let (code, shown) = session.end();
     assert!(code == Some(0) && shown.contains("f\r\n") && !shown.contains("geheim"), "{code:?} {shown}");
