@@ -219,10 +219,15 @@ fn repositories_stay() {
     place.run(&["repo-create", "-e", "none", "-r", "target/d/other"]).succeeded();
     place.file("target/d/borg/data/0/1", "x");
     place.file("target/d/borg/config", "x");
+    place.file("target/d/borg/hints.1", "x");
+    // Many a directory has such names.
+    place.file("target/d/program/data/0", "x");
+    place.file("target/d/program/config", "x");
     place.file("target/d/surplus", "x");
     let run = extract(&place, &[]);
-    assert!(run.rc >= 100 && run.err.contains("a repository"), "{run:?}");
-    assert_eq!(deleted(&run), ["d/surplus"]);
+    assert!(run.rc >= 100 && run.err.matches("it looks like a repository").count() == 2, "{run:?}");
+    let program = ["d/program", "d/program/config", "d/program/data", "d/program/data/0"];
+    assert_eq!(deleted(&run), [&program[..], &["d/surplus"]].concat());
     assert!(exists(&place, "target/d/other/config") && exists(&place, "target/d/borg/data/0/1"));
 }
 

@@ -54,7 +54,7 @@ pub fn preview(
         }
     }
     match (surplus, root) {
-        (Some(surplus), Some(root)) => surplus.tell(reader, record, root, monitor),
+        (Some(surplus), Some(root)) => surplus.remove(reader, record, root, monitor, false),
         _ => Ok(()),
     }
 }

@@ -106,7 +106,7 @@ pub fn extract(
         restorer.finish()
     })?;
     if let Some(surplus) = surplus {
-        surplus.remove(reader, record, target.root(), monitor)?;
+        surplus.remove(reader, record, target.root(), monitor, true)?;
     }
     restore_top(&target, record, options, monitor);
     Ok(())

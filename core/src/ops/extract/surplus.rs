@@ -62,10 +62,15 @@ fn is_all_slashes(path: &[u8]) -> bool {
     path.iter().all(|byte| *byte == b'/')
 }
 
-/// Whether these are names in the top directory of a repository, of this program or of another one.
-fn are_of_a_repository(names: &Names) -> bool {
+/// Fails if these are the names in the top directory of a repository: of this program, of restic, or of Borg 1.
+fn refuse_repository(names: &Names) -> Result<()> {
     let has = |name: &[u8]| names.iter().any(|found| found == name);
-    has(b"gc") && (has(b"config") || has(b"spare")) || has(b"data") && has(b"config")
+    let own = has(b"gc") && (has(b"config") || has(b"spare"));
+    let borg = || names.iter().any(|found| found.starts_with(b"hints."));
+    match own || has(b"data") && has(b"config") && (has(b"snapshots") || borg()) {
+        true => Err(Error::new(ErrorKind::InvalidInput, OPERATION).with("reason", "it looks like a repository")),
+        false => Ok(()),
+    }
 }
 
 /// What is needed to know what is to be removed.
@@ -101,29 +106,8 @@ impl<'a> Surplus<'a> {
         Err(Error::new(ErrorKind::InvalidInput, OPERATION).with("reason", reason))
     }
 
-    /// Removes it, unless something was not restored.
+    /// Removes it, unless something was not restored, or only tells it: then nothing is changed.
     pub fn remove(
-        self,
-        reader: &Reader,
-        record: &ArchiveRecord,
-        target: TargetDirectory,
-        restored: &Watched<'_>,
-    ) -> Result<()> {
-        self.walk(reader, record, target, restored, true)
-    }
-
-    /// Tells it, unless something would not be restored. Changes nothing.
-    pub fn tell(
-        self,
-        reader: &Reader,
-        record: &ArchiveRecord,
-        target: TargetDirectory,
-        restored: &Watched<'_>,
-    ) -> Result<()> {
-        self.walk(reader, record, target, restored, false)
-    }
-
-    fn walk(
         self,
         reader: &Reader,
         record: &ArchiveRecord,
@@ -244,8 +228,7 @@ impl Removal<'_> {
         };
         let mut names = Names::default();
         if zone == Zone::Inside {
-            match directory.names() {
-                Ok(found) if are_of_a_repository(&found) => zone = Zone::Barred,
+            match directory.names().and_then(|found| refuse_repository(&found).map(|()| found)) {
                 Ok(found) => names = found,
                 Err(error) => {
                     self.warn(path, &error);
@@ -337,14 +320,12 @@ impl Removal<'_> {
         let depth = path.split(|byte| *byte == b'/').count();
         let opened = check_depth(OPERATION, depth)
             .and_then(|()| above.open_expected(name, stat, self.change))
-            .and_then(|directory| Ok((directory.names()?, directory)));
+            .and_then(|directory| Ok((directory.names()?, directory)))
+            .and_then(|(names, directory)| refuse_repository(&names).map(|()| (names, directory)));
         let (names, directory) = match opened {
             Ok(opened) => opened,
             Err(error) => return Ok(self.warn(path, &error)),
         };
-        if are_of_a_repository(&names) {
-            return Ok(self.warn(path, &Error::new(ErrorKind::InvalidInput, OPERATION).with("reason", "a repository")));
-        }
         if self.change && !names.is_empty() {
             directory.open_up();
         }
