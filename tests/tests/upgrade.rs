@@ -472,9 +472,8 @@ fn a_set_that_changes_keeps_the_contract() {
 #[test]
 fn stores_that_boast_are_found_out() {
     let world = World::new(((4, 2), (6, 3)));
-    let set = world.open_by(world.new, Purpose::Upgrade, |_, inner| {
-        Arc::new(Boaster { inner, is_full: false, tried: Some(AtomicBool::default()) })
-    });
+    let set = world
+        .open_by(world.new, Purpose::Upgrade, |_, inner| Arc::new(Boaster { inner, tried: AtomicBool::default() }));
     let refused = runtime().block_on(set.health()).unwrap_err();
     assert!(refused.to_string().contains("too few parts"), "{refused}");
     expect_contents(&world.open(world.old, Purpose::Use), "as it was");
@@ -488,7 +487,9 @@ fn new_stores_that_are_full_cost_no_part_of_what_is_there() {
         || contents().map(|(name, _)| [0, 1, 2].map(|store: usize| world.stores[store].get(name.as_str()).unwrap()));
     let before = parts();
     let set = world.open_by(world.new, Purpose::Upgrade, |number, inner| {
-        Arc::new(Boaster { inner, is_full: number > 3, tried: None })
+        // They take their records, which are to replace others at first, and nothing after that.
+        let life = if number > 3 { Life::new(3, End::Failing) } else { Life::long() };
+        Arc::new(Client { inner, replaces: true, life, dice: None })
     });
     let done = upgrade(&set).unwrap();
     assert_eq!((done.lost, done.troubles), (0, contents().len()), "{done:?}");

@@ -258,14 +258,11 @@ impl Backend for Client {
     }
 }
 
-/// A store that says what it can do, and does less.
+/// A store that finds out only when it tries that it can not replace.
 #[derive(Debug)]
 pub struct Boaster {
     pub inner: Arc<dyn Backend>,
-    /// Whether it is full of other things than records.
-    pub is_full: bool,
-    /// Whether it has found out that it can not replace; `None` if it can.
-    pub tried: Option<AtomicBool>,
+    pub tried: AtomicBool,
 }
 
 #[async_trait]
@@ -275,18 +272,13 @@ impl Backend for Boaster {
     }
 
     fn capabilities(&self) -> Capabilities {
-        let replaces = self.tried.as_ref().is_none_or(|tried| !tried.load(Ordering::SeqCst));
-        Capabilities { replace_existing: replaces, ..self.inner.capabilities() }
+        Capabilities { replace_existing: !self.tried.load(Ordering::SeqCst), ..self.inner.capabilities() }
     }
 
     async fn put(&self, name: &ObjectName, payload: Payload, mode: PutMode) -> Result<()> {
-        match &self.tried {
-            _ if self.is_full && name.as_str() != "store" => return Err(Error::new(ErrorKind::NoSpace, "put object")),
-            Some(tried) if mode == PutMode::ReplaceExisting => {
-                tried.store(true, Ordering::SeqCst);
-                return Err(Error::new(ErrorKind::Unsupported, "replace object"));
-            }
-            _ => {}
+        if mode == PutMode::ReplaceExisting {
+            self.tried.store(true, Ordering::SeqCst);
+            return Err(Error::new(ErrorKind::Unsupported, "replace object"));
         }
         self.inner.put(name, payload, mode).await
     }

@@ -143,7 +143,7 @@ pub(super) async fn open(split: Split, members: &[Member], purpose: Purpose) -> 
         Purpose::Create => create(split, members, found).await,
         Purpose::Use => gather(split, members, &found, None),
         Purpose::Replace(store) => replace(split, members, found, store).await,
-        Purpose::Upgrade => upgrade::begin(split, members, found).await,
+        Purpose::Upgrade => upgrade::begin(split, members, &found).await,
     }
 }
 

@@ -27,16 +27,16 @@ use crate::scrub::{State, Task};
 
 /// Lets a set have another split: all its stores in their places, and empty ones behind them. Goes on where an earlier
 /// attempt was left.
-pub(super) async fn begin(split: Split, members: &[Member], mut found: Vec<Found>) -> Result<Set> {
-    let splits = newest(members, &found)?.splits;
+pub(super) async fn begin(split: Split, members: &[Member], found: &[Found]) -> Result<Set> {
+    let splits = newest(members, found)?.splits;
     let before = members.len().min(splits.earlier.unwrap_or(splits.now).stores().into());
     let base = newest(&members[..before], &found[..before])?;
     let begins = base.splits.now != split;
     let target = if begins { changed(&base, split, members)? } else { base.clone() };
     if !begins && base.splits.earlier.is_none() {
-        return gather(split, members, &found, None);
+        return gather(split, members, found, None);
     }
-    for (number, (member, found)) in members.iter().zip(&found).enumerate() {
+    for (number, (member, found)) in members.iter().zip(found).enumerate() {
         match found {
             Found::Record(record) if record.set == base.set && usize::from(record.store) != number => {
                 return Err(misplaced(member, number, record));
@@ -50,12 +50,12 @@ pub(super) async fn begin(split: Split, members: &[Member], mut found: Vec<Found
     if !set.missing().is_empty() {
         return Err(set.too_few("upgrade stores"));
     }
+    for number in known..members.len() {
+        join(&members[number], &found[number], &target).await?;
+    }
     if begins {
         learn_replacing(&members[..before], &base).await?;
         changed(&base, split, members)?;
-    }
-    for number in known..members.len() {
-        join(&members[number], &found[number], &target).await?;
     }
     for number in (before..members.len()).chain(0..before) {
         let (member, record) = (&members[number], target.of_store(number));
@@ -64,7 +64,6 @@ pub(super) async fn begin(split: Split, members: &[Member], mut found: Vec<Found
             (Ok(store), _) => write(&**store, member.depth, &record).await?,
             (Err(_), _) => {}
         }
-        found[number] = Found::Record(record);
     }
     // Read again: two names may be those of one store.
     let set = gather(split, members, &find_all(members).await, None)?;
@@ -196,24 +195,28 @@ impl ErasureBackend {
         let mut order: Vec<usize> = (0..held.len()).filter(|number| held[*number] != Some(now)).collect();
         order.sort_by_key(|number| (!is_empty(*number), held[*number].is_some()));
         let replaces = |number: usize| !is_empty(number) && there[number].1.capabilities().replace_existing;
-        let goes = is_possible(set, held.clone(), &order, &replaces);
+        let too_few =
+            || Error::damaged("upgrade object", "too few parts of it would be left meanwhile").with("object", name);
+        // Nothing is taken away unless all of it can be, nor after something could not be added.
+        if !is_possible(set, held.clone(), &order, &replaces) {
+            sight.examined.trouble = Some(too_few());
+            return Ok(());
+        }
         for number in order {
             let (store, part): (&Arc<dyn Backend>, _) = (there[number].1, parts[number].clone());
-            // Nothing is taken away unless all of it can be, nor after something could not be added.
-            let takes = held[number].is_some();
-            if !goes || takes && (sight.examined.trouble.is_some() || !stays(set, &held, number, replaces(number))) {
-                let error = Error::damaged("upgrade object", "too few parts of it would be left meanwhile");
-                sight.examined.trouble.get_or_insert(error.with("object", name));
+            if held[number].is_some()
+                && (sight.examined.trouble.is_some() || !stays(set, &held, number, replaces(number)))
+            {
+                sight.examined.trouble.get_or_insert_with(too_few);
                 break;
             }
             let replaces = replaces(number);
-            let bytes = part.len() as u64;
             let put = self.put_part(object, now, number, store, part, !is_empty(number)).await;
             having.retain(|other| *other != number);
             let replaced = match put {
                 Ok(replaced) => {
                     held[number] = Some(now);
-                    sight.examined.written += bytes;
+                    sight.examined.written += parts[number].len() as u64;
                     replaced
                 }
                 Err(error) if error.kind() == ErrorKind::NotFound => return self.after_deletion(object, sight).await,
