@@ -41,9 +41,35 @@ fn an_archive_is_removed_and_comes_back() {
     // Removed twice, it comes back once.
     place.run(&["delete", "daily@1"]).succeeded();
     assert_eq!(names(&place, &["--deleted"]), ["daily 01"]);
+    // Whichever of its ids is known finds it.
+    let ids = removed(&place);
+    assert!(ids.len() > 4, "{ids:?}");
+    ids.iter().for_each(|id| drop(place.run(&["undelete", "--dry-run", &format!("aid:{id}")]).succeeded()));
     place.run(&["undelete", "-a", "daily"]).succeeded();
     assert_eq!(names(&place, &[]), ["daily 01", "daily 02"]);
     place.run(&["extract", "--target", "out", "daily@1"]).succeeded();
+    assert_eq!(std::fs::read_to_string(place.path("out/tree/f")).unwrap(), "1".repeat(3000));
+}
+
+/// The ids of all archives that were ever removed.
+fn removed(place: &Place) -> Vec<String> {
+    let entries = std::fs::read_dir(place.path("repo/removed")).unwrap();
+    let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    names.map(|name| name.split('.').next().unwrap().to_owned()).collect()
+}
+
+/// Who was renamed or tagged goes on as another archive: if that is gone, it can come back.
+#[test]
+fn what_was_tagged_comes_back_if_its_successor_is_gone() {
+    let place = days(1);
+    place.run(&["tag", "daily", "--add", "t"]).succeeded();
+    assert_eq!(names(&place, &["--deleted"]), [""; 0]);
+    let [successor] = &walk(&place.path("repo/archives"))[..] else { panic!("one archive") };
+    std::fs::remove_file(successor).unwrap();
+    let warned = place.run(&["repo-list", "--deleted", "--format", "{archive}{NL}"]);
+    assert_eq!(warned.out, "daily\n", "{warned:?}");
+    place.run(&["undelete", "daily"]);
+    place.run(&["extract", "--target", "out", "daily"]);
     assert_eq!(std::fs::read_to_string(place.path("out/tree/f")).unwrap(), "1".repeat(3000));
 }
 

@@ -217,3 +217,46 @@ fn that_a_file_changed_is_seen_by_what_was_chosen() {
         assert_eq!(seen, same, "{change:?}");
     }
 }
+
+/// Whoever is stopped together with what it reads from sees the end of that.
+#[test]
+fn a_stream_that_ends_as_we_are_stopped_makes_no_archive() {
+    struct Stopped<'a>(&'a Silent, &'a std::sync::atomic::AtomicBool);
+
+    impl Monitor for Stopped<'_> {
+        fn event(&self, event: &Event<'_>) {
+            self.0.event(event);
+        }
+
+        fn counters(&self) -> &Counters {
+            self.0.counters()
+        }
+
+        fn interrupted(&self) -> bool {
+            self.1.load(std::sync::atomic::Ordering::Relaxed)
+        }
+    }
+
+    struct Ending<'a>(&'a std::sync::atomic::AtomicBool);
+
+    impl std::io::Read for Ending<'_> {
+        fn read(&mut self, _: &mut [u8]) -> std::io::Result<usize> {
+            self.0.store(true, std::sync::atomic::Ordering::Relaxed);
+            Ok(0)
+        }
+    }
+
+    let (scene, silent, stop) = (Scene::new(), Silent::new(), std::sync::atomic::AtomicBool::new(false));
+    let plan = Plan::default().with_stream("stream".as_ref());
+    let metadata = metadata(
+        &SourceDirectory::open(scene.place.path()).unwrap().stat_self().unwrap(),
+        Users::system(),
+        &MetadataOptions::default(),
+    );
+    let stream = Stream { metadata, input: Box::new(FromRead(Ending(&stop))) };
+    let options = named(CreateOptions::default());
+    let stopped = Stopped(&silent, &stop);
+    let made = create(&scene.repository, Input::Stream(&plan, stream), &options, &SystemClock, &stopped);
+    assert_eq!(made.unwrap_err().kind(), ErrorKind::Interrupted);
+    assert!(Catalog::load(&scene.repository).unwrap().archives.is_empty());
+}
