@@ -218,8 +218,9 @@ impl Backend for FaultyBackend {
         self.inner.location()
     }
 
+    /// One call at once, so that each has a number.
     fn capabilities(&self) -> Capabilities {
-        self.inner.capabilities()
+        Capabilities { concurrency: 1, ..self.inner.capabilities() }
     }
 
     async fn put(&self, name: &ObjectName, payload: Payload, mode: PutMode) -> Result<()> {

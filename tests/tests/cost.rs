@@ -202,6 +202,64 @@ fn removals_of_years() {
     }
 }
 
+/// Calls of which neither needs the answer of the other: the method, the object, and which of its kind it is.
+type Pair = [(Method, &'static str, usize); 2];
+
+/// What a first backup asks at once.
+const AT_ONCE: [Pair; 5] = [
+    [(Method::Get, "config", 1), (Method::List, "keys", 1)],
+    [(Method::List, "gc/epoch", 1), (Method::List, "archives", 1)],
+    [(Method::List, "gc/doom", 1), (Method::List, "damage", 1)],
+    // the looks before and after the record: what was taken for dead is asked along with the second
+    [(Method::List, "gc/doom", 3), (Method::Head, "gc/expired", 1)],
+    [(Method::Delete, "pending", 1), (Method::Delete, "pending", 2)],
+];
+
+/// Where calls wait for each other.
+#[derive(Default)]
+struct Meetings {
+    begun: Mutex<Vec<(Method, String)>>,
+    changed: Condvar,
+    missed: Mutex<Vec<Pair>>,
+}
+
+impl Meetings {
+    /// Holds a call back until the one it is to be asked with has begun, too.
+    fn hold(&self, method: Method, object: &str) {
+        let mut begun = self.begun.lock().unwrap();
+        begun.push((method, object.to_owned()));
+        self.changed.notify_all();
+        let count = |begun: &[(Method, String)], kind: Method, start: &str| {
+            begun.iter().filter(|(method, object)| *method == kind && object.starts_with(start)).count()
+        };
+        let this = |(kind, start, number): &(Method, &str, usize)| {
+            *kind == method && object.starts_with(start) && count(&begun, *kind, start) == *number
+        };
+        let Some(pair) = AT_ONCE.into_iter().find(|pair| pair.iter().any(this)) else { return };
+        let alone = |begun: &mut Vec<(Method, String)>| {
+            !pair.iter().all(|(kind, start, number)| count(begun, *kind, start) >= *number)
+        };
+        let waited = self.changed.wait_timeout_while(begun, Duration::from_secs(10), alone).unwrap().1;
+        if waited.timed_out() {
+            self.missed.lock().unwrap().push(pair);
+        }
+    }
+}
+
+#[test]
+fn what_needs_no_order_is_asked_at_once() {
+    let place = tempfile::tempdir().unwrap();
+    let source = source(place.path(), 1);
+    let objects = new_repository();
+    let meetings = Arc::new(Meetings::default());
+    let hook = Arc::clone(&meetings);
+    let far = HookedBackend::new(objects.backend(), move |method, object| hook.hold(method, object));
+    back_up(Arc::new(far), &source, &options(), &Notes::new()).unwrap();
+    let missed = meetings.missed.lock().unwrap();
+    assert!(missed.is_empty(), "{missed:?}");
+    assert!(meetings.begun.lock().unwrap().len() > 2 * AT_ONCE.len());
+}
+
 /// However long the way is: a worker waits for a put only while three segments are on their way.
 #[test]
 fn three_segments_are_on_their_way_at_once() {

@@ -79,10 +79,15 @@ impl Scene {
 
     /// The calls of an undisturbed backup.
     fn calls(&self) -> Vec<Call> {
-        let recorder = RecordingBackend::new(self.objects.fork().unwrap().backend());
+        let recorder = recorder(&self.objects.fork().unwrap());
         back_up(Arc::new(recorder.clone()), &self.source, &options(), &Notes::new()).unwrap();
         recorder.calls()
     }
+}
+
+/// Remembers calls with the numbers that they have at a [`FaultyBackend`].
+fn recorder(objects: &Objects) -> RecordingBackend {
+    RecordingBackend::new(Arc::new(FaultyBackend::new(objects.backend())))
 }
 
 fn is_write(call: &Call) -> bool {
@@ -179,7 +184,7 @@ fn no_worker_waits_for_ever_when_a_write_fails() {
 fn a_restore_names_the_file_whose_content_can_not_be_read() {
     let scene = scene();
     let record = archives(&scene.objects).0.remove(0).record;
-    let recorder = RecordingBackend::new(scene.objects.backend());
+    let recorder = recorder(&scene.objects);
     restore(Arc::new(recorder.clone()), &record, tempfile::tempdir().unwrap().path(), 0).unwrap();
     let calls = recorder.calls();
     for (number, call) in (1..).zip(&calls) {
@@ -202,7 +207,7 @@ fn a_restore_names_the_file_whose_content_can_not_be_read() {
 fn a_catalog_that_can_not_be_listed_is_no_empty_catalog() {
     let scene = scene();
     for kind in ["archives", "removed"] {
-        let recorder = RecordingBackend::new(scene.objects.backend());
+        let recorder = recorder(&scene.objects);
         Catalog::load(&open(Arc::new(recorder.clone())).unwrap()).unwrap();
         let reads = recorder.calls();
         let number = reads.iter().position(|call| call.method == Method::List && call.name == kind).unwrap() + 1;
@@ -217,7 +222,7 @@ fn a_catalog_that_can_not_be_listed_is_no_empty_catalog() {
 fn a_list_that_fails_stops_the_collector() {
     let story = Story::new(3);
     remove(story.objects.backend(), &story.told[1].0).unwrap();
-    let recorder = RecordingBackend::new(story.objects.fork().unwrap().backend());
+    let recorder = recorder(&story.objects.fork().unwrap());
     collect(Arc::new(recorder.clone()), &Notes::new()).unwrap();
     let calls = recorder.calls();
     let mut lists = 0;

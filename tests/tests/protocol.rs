@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
+use gabion_backends::layer::{LimitBackend, Limits};
 use gabion_core::codec::Extensions;
 use gabion_core::error::{ErrorKind, Result};
 use gabion_core::gc::DoomRecord;
@@ -75,12 +76,18 @@ const ANNOUNCE: [&str; 4] = ["list archives", "list removed", "put pending 1", "
 const VALIDATE: [&str; 2] = ["list gc/doom", "list gc/epoch"];
 const COMMIT: [&str; 4] = ["put archives", "list gc/doom", "list gc/epoch", "head pending 1"];
 
+/// A store where more than one call at once is not worth it: one that needs no order has one all the same.
+fn one_at_a_time(recorder: &RecordingBackend) -> Arc<LimitBackend> {
+    let limits = Limits { connections: Some(1), ..Limits::default() };
+    Arc::new(LimitBackend::new(Arc::new(recorder.clone()), limits))
+}
+
 #[test]
 fn create_takes_the_steps_in_order() {
     let (_place, source, objects) = scene();
     std::fs::write(source.join("new"), Random::new(8).bytes(300_000)).unwrap();
     let recorder = RecordingBackend::new(objects.backend());
-    back_up(Arc::new(recorder.clone()), &source, &options(), &Notes::new()).unwrap();
+    back_up(one_at_a_time(&recorder), &source, &options(), &Notes::new()).unwrap();
     let steps = steps(&recorder.calls());
     let expected: Vec<&str> = [
         &["list keys"],
@@ -95,6 +102,21 @@ fn create_takes_the_steps_in_order() {
     assert_eq!(steps, expected);
 }
 
+/// Where several calls are made at once, each of these waits for the one before.
+#[test]
+fn create_keeps_the_order_of_the_steps_that_need_one() {
+    let (_place, source, objects) = scene();
+    std::fs::write(source.join("new"), Random::new(8).bytes(300_000)).unwrap();
+    let recorder = RecordingBackend::new(objects.backend());
+    back_up(Arc::new(recorder.clone()), &source, &options(), &Notes::new()).unwrap();
+    let beside = ["list keys", "list archives", "list removed", "list damage", "head pending 1"];
+    let mut steps = steps(&recorder.calls());
+    steps.retain(|step| !beside.contains(&step.as_str()) && !step.starts_with("delete "));
+    let before = ["list gc/epoch", "list gc/doom", "list index", "list segments", "put pending 1"];
+    let new = ["put segments", "put index", "put pending 2"];
+    assert_eq!(steps, [&before[..], &new, &VALIDATE, &["put archives"], &VALIDATE].concat());
+}
+
 #[test]
 fn checkpoints_keep_the_order_and_the_first_pending() {
     let (_place, source, objects) = scene();
@@ -104,7 +126,7 @@ fn checkpoints_keep_the_order_and_the_first_pending() {
     let recorder = RecordingBackend::new(objects.backend());
     let options = CreateOptions { checkpoint: Checkpoint { seconds: 3600, bytes: 290_000 }, ..options() };
     let notes = Notes::new();
-    back_up(Arc::new(recorder.clone()), &source, &options, &notes).unwrap();
+    back_up(one_at_a_time(&recorder), &source, &options, &notes).unwrap();
     let count = notes.checkpoints();
     assert!(count >= 2, "{count} checkpoints");
 

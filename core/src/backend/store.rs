@@ -5,11 +5,12 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::thread;
 
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt};
 use tokio::runtime::{Builder, Runtime};
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 
 use super::{Backend, ByteRange, Capabilities, ObjectMeta, ObjectName, Payload, Prefix, PutMode};
 use crate::error::{Error, ErrorKind, Result};
@@ -48,6 +49,25 @@ impl Store {
     /// Waits for work of the backend that is no call of the trait, on the threads of this store.
     pub fn wait_for<T>(&self, work: impl Future<Output = T>) -> T {
         self.runtime.block_on(work)
+    }
+
+    /// Does both at once, `second` on a thread of its own; one after the other if the store says that more than one call at
+    /// once is not worth it. The error is that of the first, if both fail.
+    pub fn both<A, B: Send>(
+        &self,
+        first: impl FnOnce() -> Result<A>,
+        second: impl FnOnce() -> Result<B> + Send,
+    ) -> Result<(A, B)> {
+        if self.capabilities().concurrency <= 1 {
+            return Ok((first()?, second()?));
+        }
+        thread::scope(|scope| {
+            let started = thread::Builder::new().name("gabion-call".to_owned()).spawn_scoped(scope, second);
+            let second = started.map_err(|error| Error::new(ErrorKind::System, "start thread").because(error))?;
+            let first = first();
+            let second = second.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            Ok((first?, second?))
+        })
     }
 
     /// Stores an object under a name nobody else uses; see the contract of [`Backend`].
@@ -100,6 +120,28 @@ impl Store {
     /// Removes an object; a missing one is fine.
     pub fn delete(&self, name: &ObjectName) -> Result<()> {
         self.runtime.block_on(self.backend.delete(name))
+    }
+
+    /// Removes objects, as many at once as the store says are worth it; missing ones are fine. After a failure, which is
+    /// returned, no more are begun.
+    pub fn delete_all(&self, names: impl IntoIterator<Item = ObjectName>) -> Result<()> {
+        let mut names = names.into_iter();
+        let ahead = self.capabilities().concurrency;
+        if ahead <= 1 {
+            return names.try_for_each(|name| self.delete(&name));
+        }
+        self.runtime.block_on(async {
+            let (mut flying, mut done) = (JoinSet::new(), Ok(()));
+            loop {
+                while done.is_ok() && flying.len() < ahead {
+                    let Some(name) = names.next() else { break };
+                    let backend = Arc::clone(&self.backend);
+                    flying.spawn(async move { backend.delete(&name).await });
+                }
+                let Some(deleted) = flying.join_next().await else { return done };
+                done = done.and(deleted.unwrap_or_else(|error| Err(task_failed("delete object", error))));
+            }
+        })
     }
 
     /// The object a list of everything meets first, if there is any: asks whether the store is empty.
@@ -156,5 +198,13 @@ mod tests {
         assert!(store.any_object().unwrap().is_some());
         store.delete(&name("a/1")).unwrap();
         assert_eq!(store.head(&name("a/1")).unwrap_err().kind(), ErrorKind::NotFound);
+        let many: Vec<ObjectName> = (0..100).map(|number| name(&format!("b/{number}"))).collect();
+        many.iter().for_each(|name| store.put(name, Payload::from(vec![0])).unwrap());
+        store.delete_all(many.into_iter().chain([name("nothing")])).unwrap();
+        assert_eq!(store.list(&Prefix::all()).unwrap().len(), 1);
+        let missing = || store.head(&name("a/1")).map(drop);
+        assert_eq!(store.both(|| Ok(1), || store.head(&name("a/2"))).unwrap().1.bytes, 2);
+        assert_eq!(store.both(|| Ok(1), missing).unwrap_err().kind(), ErrorKind::NotFound);
+        assert_eq!(store.both(missing, || Ok(1)).unwrap_err().kind(), ErrorKind::NotFound);
     }
 }

@@ -46,8 +46,9 @@ impl Look {
     /// The caller reads `index/*` next and then calls [`Look::see_segments`].
     pub fn begin(store: &Store, sealer: &Sealer<'_>) -> Result<Self> {
         let epoch = list_epoch(store)?;
-        let Found { records: dooms, unreadable: unreadable_dooms } = read_dooms(store, sealer)?;
-        let Found { records: damage, unreadable: unreadable_damage } = read_damage(store, sealer)?;
+        let (dooms, damage) = store.both(|| read_dooms(store, sealer), || read_damage(store, sealer))?;
+        let Found { records: dooms, unreadable: unreadable_dooms } = dooms;
+        let Found { records: damage, unreadable: unreadable_damage } = damage;
         let doomed = all_segments(&dooms);
         Ok(Self { epoch, dooms, doomed, existing: BTreeMap::new(), damage, unreadable_dooms, unreadable_damage })
     }

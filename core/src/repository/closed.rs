@@ -5,7 +5,7 @@
 //! vouches for it before a key opens the repository.
 
 use super::identity::read_config;
-use super::keys::SlotStore;
+use super::keys::{self, SlotStore};
 use super::{Client, Config, FoundSlot, KeyLocation};
 use crate::backend::Store;
 use crate::crypto::key_slot::KeySlot;
@@ -44,7 +44,7 @@ impl ClosedRepository {
 
     /// All key slots, and how many could not be read.
     pub fn key_slots(&self) -> Result<(Vec<FoundSlot>, usize)> {
-        self.slots()?.find().map(|(slots, unreadable)| (slots, unreadable.len()))
+        self.slots()?.find(keys::list(&self.store)?).map(|(slots, unreadable)| (slots, unreadable.len()))
     }
 
     /// Keeps a slot that was exported before. It is refused unless it is whole and has the name `id`;

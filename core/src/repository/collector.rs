@@ -78,7 +78,7 @@ impl Repository {
     /// Deletes pendings: only such whose archives exist. Who gives a client up says so first
     /// ([`Repository::give_up_pendings`]).
     pub fn drop_pendings(&self, pendings: &[PendingId]) -> Result<()> {
-        pendings.iter().try_for_each(|id| self.office.store.delete(&ObjectName::of("pending", id)))
+        self.office.store.delete_all(pendings.iter().map(|id| ObjectName::of("pending", id)))
     }
 
     /// Gives up the clients of these pendings: from now on these protect nothing.
@@ -292,7 +292,7 @@ impl Collector {
     /// Deletes segments that are doomed and that nothing needs.
     pub fn delete_segments(&self, segments: &BTreeSet<SegmentId>) -> Result<()> {
         let store = &self.writer.office.store;
-        segments.iter().try_for_each(|id| store.delete(&ObjectName::of("segments", id)))
+        store.delete_all(segments.iter().map(|id| ObjectName::of("segments", id)))
     }
 
     /// Tells all clients that segments were deleted.
@@ -360,7 +360,7 @@ impl Collector {
             }
         }
         put_fragments(office, index::merge(level, inputs)?, true)?;
-        decoded.into_iter().try_for_each(|name| office.store.delete(name))
+        office.store.delete_all(decoded.into_iter().cloned())
     }
 
     /// Ends a doom that was carried out. Only who wrote it may do that: the names of a collector that is taken for

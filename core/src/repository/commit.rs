@@ -5,7 +5,6 @@
 //! it, and the check once more before success is reported. A crash at any point
 //! leaves garbage, never a dangling reference.
 
-use super::collector::given_up_name;
 use super::salvage::Salvage;
 use super::session::{complete_index, put_fragments};
 use super::writer::{Ledger, Writer};
@@ -50,7 +49,7 @@ impl Writer {
     /// Takes back what [`Writer::announce`] and [`Writer::checkpoint`] said: nobody will go on with this archive.
     pub fn renounce(self) -> Result<()> {
         let pendings = std::mem::take(&mut self.ledger().pendings);
-        pendings.iter().try_for_each(|pending| self.drop_pending(pending))
+        self.drop_pendings(pendings)
     }
 
     /// Makes everything stored so far durable and names it in the index, for whoever makes no archive.
@@ -65,7 +64,7 @@ impl Writer {
         self.validate(&mut ledger, None).map_err(|error| self.leave_overtaken(&mut ledger, error))?;
         if ledger.pendings.len() > 2 {
             let older = ledger.pendings.remove(1);
-            self.drop_pending(&older)?;
+            self.drop_pendings([older])?;
         }
         Ok(())
     }
@@ -130,9 +129,7 @@ impl Writer {
     /// fragments that are too many.
     fn tidy_up(&self, ledger: &mut Ledger) -> Result<()> {
         let overtaken = std::mem::take(&mut *self.office.overtaken());
-        for pending in std::mem::take(&mut ledger.pendings).into_iter().chain(overtaken) {
-            self.drop_pending(&pending)?;
-        }
+        self.drop_pendings(std::mem::take(&mut ledger.pendings).into_iter().chain(overtaken))?;
         self.forget_healed(ledger)?;
         self.merge_index(ledger)
     }
@@ -145,20 +142,15 @@ impl Writer {
             let gone = |segment: &SegmentId| !ledger.look.exists(segment);
             damage.record.segments.iter().all(gone) && damage.record.chunks.keys().all(|chunk| index.contains(chunk))
         };
-        let mut healed = ledger.look.damage().iter().filter(healed);
-        healed.try_for_each(|damage| self.delete_if_allowed(&Damage::name(&damage.id)))
+        self.delete_if_allowed(ledger.look.damage().iter().filter(healed).map(|damage| Damage::name(&damage.id)))
     }
 
     /// What happens between the archive record and success.
     fn confirm(&self, ledger: &mut Ledger, resolve: &Resolve<'_>) -> Result<()> {
-        self.validate(ledger, Some(resolve))?;
-        let Some(first) = ledger.pendings.first() else { return Ok(()) };
-        let there = |name: &ObjectName| match self.office.store.head(name) {
-            Ok(_) => Ok(true),
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
-            Err(error) => Err(error),
-        };
-        if !there(&given_up_name(first))? && there(&ObjectName::of("pending", first))? {
+        let (office, first) = (&self.office, ledger.pendings.first().copied());
+        let is_kept = || first.map_or(Ok(true), |first| office.keeps_pending(&first));
+        let ((), kept) = office.store.both(|| self.validate(ledger, Some(resolve)), is_kept)?;
+        if kept {
             return Ok(());
         }
         self.resolve(ledger, resolve)?;
@@ -294,15 +286,15 @@ impl Writer {
     }
 
     /// A client that may not delete leaves its pendings; a collector drops them.
-    fn drop_pending(&self, id: &PendingId) -> Result<()> {
-        self.delete_if_allowed(&ObjectName::of("pending", id))
+    fn drop_pendings(&self, ids: impl IntoIterator<Item = PendingId>) -> Result<()> {
+        self.delete_if_allowed(ids.into_iter().map(|id| ObjectName::of("pending", id)))
     }
 
-    fn delete_if_allowed(&self, name: &ObjectName) -> Result<()> {
+    fn delete_if_allowed(&self, names: impl IntoIterator<Item = ObjectName>) -> Result<()> {
         if !self.office.store.capabilities().permissions.may_delete() {
             return Ok(());
         }
-        match self.office.store.delete(name) {
+        match self.office.store.delete_all(names) {
             Err(error) if !is_not_now(&error) => Err(error),
             _ => Ok(()),
         }

@@ -57,6 +57,11 @@ impl From<&FoundSlot> for OpenedBy {
     }
 }
 
+/// The slots in the repository.
+pub(super) fn list(store: &Store) -> Result<Vec<ObjectName>> {
+    Ok(store.list(&Prefix::of("keys"))?.into_iter().map(|object| object.name).collect())
+}
+
 /// Where the slots of one repository are.
 pub(super) struct SlotStore<'a> {
     pub store: &'a Store,
@@ -67,9 +72,9 @@ pub(super) struct SlotStore<'a> {
 }
 
 impl SlotStore<'_> {
-    /// All slots of the repository, those on the client first. Slots that can not be read are left
-    /// out; the errors say why.
-    pub fn find(&self) -> Result<(Vec<FoundSlot>, Vec<Error>)> {
+    /// All slots of the repository, those on the client first, then those that were listed. Slots that can not be read
+    /// are left out; the errors say why.
+    pub fn find(&self, listed: Vec<ObjectName>) -> Result<(Vec<FoundSlot>, Vec<Error>)> {
         let (mut slots, mut unreadable) = (Vec::new(), Vec::new());
         let mut add = |id: Option<KeyId>, location, bytes: Result<Vec<u8>>| {
             let parsed = bytes.and_then(|bytes| {
@@ -88,9 +93,8 @@ impl SlotStore<'_> {
                 add(id.parse().ok(), KeyLocation::KeyFile, bytes);
             }
         }
-        for object in self.store.list(&Prefix::of("keys"))? {
-            let bytes = self.store.get_bounded(&object.name, KEY_SLOT_BYTES_MAX).map(Vec::from);
-            add(object.name.last_part().parse().ok(), KeyLocation::Repository, bytes);
+        for (name, bytes) in self.store.get_many(listed, KEY_SLOT_BYTES_MAX) {
+            add(name.last_part().parse().ok(), KeyLocation::Repository, bytes.map(Vec::from));
         }
         Ok((slots, unreadable))
     }
@@ -99,8 +103,8 @@ impl SlotStore<'_> {
     ///
     /// A slot without passphrase counts only where data is not encrypted either: whoever can write to
     /// the store could plant one in an encrypted repository.
-    pub fn open(&self, ask: &mut AskPassphrase<'_>) -> Result<(Keyring, OpenedBy)> {
-        let (slots, unreadable) = self.find()?;
+    pub fn open(&self, listed: Vec<ObjectName>, ask: &mut AskPassphrase<'_>) -> Result<(Keyring, OpenedBy)> {
+        let (slots, unreadable) = self.find(listed)?;
         if slots.is_empty() {
             return Err(self.no_slot(unreadable));
         }

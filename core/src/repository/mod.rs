@@ -245,12 +245,12 @@ impl Repository {
     /// `RepositoryReplaced`, `RepositoryUnencrypted`, `RepositoryMoved` or `EncryptionChanged`, before anything is
     /// asked, if it is not what the client remembers and [`Client::trust`] does not allow that.
     pub fn open(store: Store, client: Client, ask: &mut AskPassphrase<'_>) -> Result<Self> {
-        let (bytes, config) = read_config(&store)?;
+        let ((bytes, config), listed) = store.both(|| read_config(&store), || keys::list(&store))?;
         let suite = config.suite()?;
         let acquaintances = trust::Acquaintances { state: &*client.state, trust: client.trust };
         let unremembered = acquaintances.check(&config, store.location())?;
         let slots = keys::SlotStore { store: &store, files: &client.key_files, repository: &config.id, suite };
-        let (keyring, opened_by) = slots.open(ask)?;
+        let (keyring, opened_by) = slots.open(listed, ask)?;
         Config::verify(&bytes, &keyring).map_err(|error| about_config(error, &store))?;
         Self::assemble(store, client, (bytes, config), keyring, opened_by, unremembered)
     }
@@ -383,7 +383,7 @@ impl Repository {
 
     /// All key slots, and how many could not be read.
     pub fn key_slots(&self) -> Result<(Vec<FoundSlot>, usize)> {
-        self.office.slots().find().map(|(slots, unreadable)| (slots, unreadable.len()))
+        self.office.slots().find(keys::list(&self.office.store)?).map(|(slots, unreadable)| (slots, unreadable.len()))
     }
 
     /// Adds a key slot and reads it back.

@@ -191,11 +191,10 @@ fn attempt(
 ) -> Result<Created> {
     let began = clock.now();
     let start = options.timestamp.unwrap_or(began);
-    let session = repository.session()?;
-    let catalog = Catalog::load(repository)?;
+    let (session, (catalog, base)) = look(repository, &options.name, &options.host)?;
     let history = History::of(repository);
     history.compare(&catalog, monitor)?;
-    let (base, doubt, writer) = begin(repository, &catalog, session, options, start)?;
+    let (base, doubt, writer) = begin(repository, session, base, options, start)?;
     // Only the last archive of the series tells how much is to come: other bases are about something else.
     if let Some(last) = catalog.series(&options.name).next_back() {
         Counters::set(&monitor.counters().files_expected, last.record.root.files);
@@ -261,15 +260,24 @@ fn top_directory(top: &SourceDirectory, options: &CreateOptions) -> Result<TopDi
     Ok(TopDirectory { metadata, attributes: if fits { attributes } else { Attributes::default() } })
 }
 
+/// What the repository holds, and the base for a new archive: whether that stays live is found out when it is announced.
+fn look(repository: &Repository, name: &str, host: &str) -> Result<(Session, (Catalog, Option<Base>))> {
+    let archives = || {
+        let catalog = Catalog::load(repository)?;
+        let base = Base::find(repository, &catalog, name, host)?;
+        Ok((catalog, base))
+    };
+    repository.object_store().both(|| repository.session(), archives)
+}
+
 /// Announces the archive and its base, and makes sure that the base is still live afterwards.
 fn begin(
     repository: &Repository,
-    catalog: &Catalog,
     session: Session,
+    base: Option<Base>,
     options: &CreateOptions,
     start: Timestamp,
 ) -> Result<(Option<Base>, bool, Writer)> {
-    let base = Base::find(repository, catalog, &options.name, &options.host)?;
     let doubt = session.is_damaged() || session.is_incomplete();
     let writer = session.into_writer(&options.writer)?;
     let reference = base.as_ref().map(|base| base.reference);
