@@ -22,7 +22,7 @@ pub struct Resources {
     workers: Option<usize>,
     /// Memory it may take, whatever the input, beside the index (about 32 bytes for each chunk of the repository) and
     /// strong compression (zstd above 12, lzma) [default: 192Mi with up to two threads, 28Mi more for each further one,
-    /// 72Mi more for chunks of up to 16Mi]
+    /// 88Mi more for chunks of up to 16Mi]
     #[arg(long, value_name = "SIZE")]
     memory_budget: Option<Budget>,
 }
@@ -67,9 +67,9 @@ fn too_little(chunk_bytes: usize) -> Failure {
 
 fn described(memory: &Memory) -> String {
     let mib = |bytes: usize| bytes.div_ceil(1 << 20);
-    let Memory { chunk_bytes, workers, segment_bytes } = *memory;
+    let Memory { chunk_bytes, workers, segments, segment_bytes } = *memory;
     format!(
-        "memory: at most {} MiB beside the index ({workers} workers, chunks up to {} MiB, segments of {} MiB)",
+        "memory: at most {} MiB beside the index ({workers} workers, chunks up to {} MiB, {segments} segments of {} MiB)",
         mib(memory.bytes()),
         mib(chunk_bytes),
         mib(segment_bytes),

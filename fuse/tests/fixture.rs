@@ -107,7 +107,12 @@ pub fn clock() -> FixedClock {
 fn options() -> CreateOptions {
     CreateOptions {
         name: "work".to_owned(),
-        writer: WriterOptions { compression: "none".parse().unwrap(), workers: 0, segment_bytes: 64 << 10 },
+        writer: WriterOptions {
+            compression: "none".parse().unwrap(),
+            workers: 0,
+            segment_bytes: 64 << 10,
+            ..WriterOptions::default()
+        },
         chunker: "fixed,16384".parse().unwrap(),
         ..CreateOptions::default()
     }

@@ -260,13 +260,13 @@ fn what_needs_no_order_is_asked_at_once() {
     assert!(meetings.begun.lock().unwrap().len() > 2 * AT_ONCE.len());
 }
 
-/// However long the way is: a worker waits for a put only while three segments are on their way.
+/// However long the way is: a worker waits for a put only while four segments are on their way.
 #[test]
-fn three_segments_are_on_their_way_at_once() {
+fn four_segments_are_on_their_way_at_once() {
     let place = tempfile::tempdir().unwrap();
     let source = source(place.path(), 5);
     let objects = new_repository();
-    // How many puts have begun, and whether one has waited long enough for two others.
+    // How many puts have begun, and whether one has waited long enough for three others.
     let begun = Arc::new((Mutex::new((0, false)), Condvar::new()));
     let meeting = Arc::clone(&begun);
     let far = HookedBackend::new(objects.backend(), move |method, object| {
@@ -275,13 +275,13 @@ fn three_segments_are_on_their_way_at_once() {
             let mut met = state.lock().unwrap();
             met.0 += 1;
             changed.notify_all();
-            let alone = |met: &mut (usize, bool)| met.0 < 3 && !met.1;
+            let alone = |met: &mut (usize, bool)| met.0 < 4 && !met.1;
             let (mut met, _) = changed.wait_timeout_while(met, Duration::from_secs(20), alone).unwrap();
-            met.1 |= met.0 < 3;
+            met.1 |= met.0 < 4;
         }
     });
     let mut options = options();
     options.writer.workers = 2;
     back_up(Arc::new(far), &source, &options, &Notes::new()).unwrap();
-    assert!(!begun.0.lock().unwrap().1, "no three puts met");
+    assert!(!begun.0.lock().unwrap().1, "no four puts met");
 }

@@ -44,7 +44,12 @@ pub fn clock() -> FixedClock {
 pub fn options() -> CreateOptions {
     CreateOptions {
         name: SERIES.to_owned(),
-        writer: WriterOptions { compression: "none".parse().unwrap(), workers: 0, segment_bytes: 64 << 10 },
+        writer: WriterOptions {
+            compression: "none".parse().unwrap(),
+            workers: 0,
+            segment_bytes: 64 << 10,
+            ..WriterOptions::default()
+        },
         chunker: "fixed,16384".parse().unwrap(),
         checkpoint: Checkpoint { seconds: 3600, bytes: u64::MAX },
         ..CreateOptions::default()

@@ -3,9 +3,12 @@
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits::{DATA_SEGMENT_BYTES, MIB, TREE_SEGMENT_BYTES};
 
-/// Full segments of data and of trees in memory at once: being closed, waiting for a publisher, or on their way. While
-/// two of data are on a long way to the store, a third one is closed.
-pub(super) const SEGMENTS_IN_FLIGHT: [usize; 2] = [3, 1];
+/// Full data segments in memory at once: while three are on a long way to the store, a fourth one is closed.
+pub(super) const SEGMENTS_MOST: usize = 4;
+/// No budget makes them fewer than this: while one is on its way, another one is closed.
+const SEGMENTS_LEAST: usize = 2;
+/// Full tree segments in memory at once.
+pub(super) const TREE_SEGMENTS: usize = 1;
 /// Plaintext of jobs that wait or are worked at, for each worker; one larger job is let in alone.
 pub(super) const JOB_BYTES_PER_WORKER: usize = 8 * MIB;
 
@@ -29,48 +32,56 @@ pub struct Memory {
     pub chunk_bytes: usize,
     /// Worker threads, at least 1.
     pub workers: usize,
+    /// Full data segments at once, at least 1.
+    pub segments: usize,
     /// Stored bytes at which a data segment is closed.
     pub segment_bytes: usize,
 }
 
 impl Memory {
+    /// The least of all for chunks of up to so many bytes.
+    fn smallest(chunk_bytes: usize) -> Self {
+        Self { chunk_bytes, workers: 1, segments: SEGMENTS_LEAST, segment_bytes: SEGMENT_BYTES_LEAST }
+    }
+
     /// The bound in bytes: the sum of everything that can be full at the same time.
     pub fn bytes(&self) -> usize {
-        let Self { chunk_bytes, workers, segment_bytes } = *self;
+        let Self { chunk_bytes, workers, segments, segment_bytes } = *self;
         // what is cut from the file, and one chunk that waits for room in the queue
         let reading = 2 * chunk_bytes + MIB;
         let jobs = (workers * JOB_BYTES_PER_WORKER).max(chunk_bytes);
         // a frame compressed, or a frame of a closed segment as stored and opened again
         let working = workers * (2 * chunk_bytes + CODEC_BYTES);
-        let [data, trees] = SEGMENTS_IN_FLIGHT;
-        let segments =
-            (1 + data) * segment_bytes.max(chunk_bytes) + (1 + trees) * TREE_SEGMENT_BYTES.min(segment_bytes);
-        GROUND_BYTES + READER_BYTES + reading + jobs + working + segments
+        // one of each class is being filled
+        let data = (1 + segments) * segment_bytes.max(chunk_bytes);
+        let trees = (1 + TREE_SEGMENTS) * TREE_SEGMENT_BYTES.min(segment_bytes);
+        GROUND_BYTES + READER_BYTES + reading + jobs + working + data + trees
     }
 
     /// What a session takes where nobody names a budget: 192 MiB with chunks of up to 8 MiB and two workers,
-    /// 28 MiB for each further worker, and 10 MiB for each further MiB of a chunk with two workers.
+    /// 28 MiB for each further worker, and 11 MiB for each further MiB of a chunk with two workers.
     pub fn default_budget(chunk_bytes: usize, workers: usize) -> usize {
-        let sample = |chunk_bytes, workers| Self { chunk_bytes, workers, segment_bytes: SEGMENT_BYTES_LEAST }.bytes();
+        let sample =
+            |chunk_bytes, workers| Self { workers, segments: SEGMENTS_MOST, ..Self::smallest(chunk_bytes) }.bytes();
         let asked = sample(chunk_bytes.max(DEFAULT_CHUNK_BYTES), workers.max(2));
         DEFAULT_BYTES + asked - sample(DEFAULT_CHUNK_BYTES, 2)
     }
 
-    /// The largest segments, of at most [`DATA_SEGMENT_BYTES`], and the most workers, of at most `workers`, with which
-    /// a session stays within `budget` bytes.
+    /// The most workers, of at most `workers`, then the most segments at once, then the largest ones, of at most
+    /// [`DATA_SEGMENT_BYTES`], with which a session stays within `budget` bytes.
     ///
     /// # Errors
     /// `LimitExceeded` if even one worker with the smallest segments takes more; it says how much that is.
     pub fn within(budget: usize, chunk_bytes: usize, workers: usize) -> Result<Self> {
-        for workers in (1..=workers.max(1)).rev() {
-            let least = Self { chunk_bytes, workers, segment_bytes: SEGMENT_BYTES_LEAST };
-            if least.bytes() <= budget {
-                let most = DATA_SEGMENT_BYTES.max(chunk_bytes);
-                let fits = |segment_bytes: &usize| Self { segment_bytes: *segment_bytes, ..least }.bytes() <= budget;
-                let sizes = (SEGMENT_BYTES_LEAST..=most).step_by(MIB);
-                let segment_bytes = sizes.take_while(fits).last().unwrap_or(SEGMENT_BYTES_LEAST);
-                return Ok(Self { segment_bytes, ..least });
-            }
+        let workers = (1..=workers.max(1)).rev();
+        let counts =
+            workers.flat_map(|workers| (SEGMENTS_LEAST..=SEGMENTS_MOST).rev().map(move |segments| (workers, segments)));
+        let mut all = counts.map(|(workers, segments)| Self { workers, segments, ..Self::smallest(chunk_bytes) });
+        if let Some(least) = all.find(|memory| memory.bytes() <= budget) {
+            let fits = |segment_bytes: &usize| Self { segment_bytes: *segment_bytes, ..least }.bytes() <= budget;
+            let sizes = (SEGMENT_BYTES_LEAST..=DATA_SEGMENT_BYTES.max(chunk_bytes)).step_by(MIB);
+            let segment_bytes = sizes.take_while(fits).last().unwrap_or(SEGMENT_BYTES_LEAST);
+            return Ok(Self { segment_bytes, ..least });
         }
         Err(Error::new(ErrorKind::LimitExceeded, "fit into memory")
             .with("budget in MiB", budget / MIB)
@@ -79,7 +90,7 @@ impl Memory {
 
     /// The smallest budget in bytes that is enough for chunks of up to `chunk_bytes`.
     pub fn least(chunk_bytes: usize) -> usize {
-        Self { chunk_bytes, workers: 1, segment_bytes: SEGMENT_BYTES_LEAST }.bytes()
+        Self::smallest(chunk_bytes).bytes()
     }
 }
 
@@ -92,12 +103,12 @@ mod tests {
         let budget = Memory::default_budget(8 * MIB, 2);
         assert_eq!(budget, 192 * MIB);
         let memory = Memory::within(budget, 8 * MIB, 2).unwrap();
-        assert_eq!(memory.workers, 2);
-        assert!(memory.segment_bytes >= 16 * MIB, "{memory:?}");
+        assert_eq!((memory.workers, memory.segments), (2, SEGMENTS_MOST));
+        assert!(memory.segment_bytes >= 14 * MIB, "{memory:?}");
         assert_eq!(Memory::default_budget(8 * MIB, 3) - budget, 28 * MIB);
         let long = Memory::default_budget(16 * MIB, 2);
-        assert_eq!(long - budget, 8 * 10 * MIB);
-        assert!(Memory::within(long, 16 * MIB, 2).unwrap().segment_bytes >= 16 * MIB);
+        assert_eq!(long - budget, 8 * 11 * MIB);
+        assert!(Memory::within(long, 16 * MIB, 2).unwrap().segment_bytes >= 14 * MIB);
     }
 
     #[test]
@@ -110,6 +121,7 @@ mod tests {
                             assert!(memory.bytes() <= budget, "{memory:?}");
                             assert!(memory.segment_bytes <= DATA_SEGMENT_BYTES.max(chunk_bytes));
                             assert!((1..=workers.max(1)).contains(&memory.workers));
+                            assert!((SEGMENTS_LEAST..=SEGMENTS_MOST).contains(&memory.segments));
                         }
                         Err(error) => assert!(budget < Memory::least(chunk_bytes), "{error}"),
                     }

@@ -15,7 +15,7 @@ use std::thread::JoinHandle;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 
-use super::memory::{JOB_BYTES_PER_WORKER, SEGMENTS_IN_FLIGHT};
+use super::memory::{JOB_BYTES_PER_WORKER, TREE_SEGMENTS};
 use super::session::SharedIndex;
 use super::spare::Spare;
 use super::writer::WriterOptions;
@@ -72,12 +72,12 @@ impl Tools {
 
 impl Pipeline {
     pub fn new(office: Arc<Office>, index: SharedIndex, options: &WriterOptions) -> Result<Self> {
-        let WriterOptions { compression, workers, segment_bytes } = options;
-        let workers = *workers;
-        let in_flight = SEGMENTS_IN_FLIGHT.iter().sum();
+        let WriterOptions { compression, workers, segment_bytes, segments } = options;
+        let (workers, at_once) = (*workers, [(*segments).max(1), TREE_SEGMENTS]);
+        let in_flight = at_once.iter().sum();
         let (segments, full_segments) = bounded(in_flight);
         let (queue, jobs) = bounded(workers.max(1));
-        let shared = Arc::new(Shared::new(office, index, *segment_bytes, (workers > 0).then_some(segments)));
+        let shared = Arc::new(Shared::new(office, index, *segment_bytes, at_once, (workers > 0).then_some(segments)));
         let mut pipeline = Self {
             shared: Arc::clone(&shared),
             queue: (workers > 0).then_some(queue),
@@ -244,12 +244,13 @@ impl Shared {
         office: Arc<Office>,
         index: SharedIndex,
         segment_bytes: usize,
+        at_once: [usize; 2],
         segments: Option<Sender<FullSegment>>,
     ) -> Self {
         // More would exceed what a reader accepts; the last frame may add some MiB.
         let data = segment_bytes.min(SEGMENT_BYTES_MAX / 2);
         let closed_at = [data, data.min(TREE_SEGMENT_BYTES)];
-        let spare = SEGMENTS_IN_FLIGHT.map(Spare::of);
+        let spare = at_once.map(Spare::of);
         Self {
             office,
             index,
@@ -262,7 +263,7 @@ impl Shared {
             ],
             spare,
             segments: Mutex::new(segments),
-            slots: SEGMENTS_IN_FLIGHT.map(|most| Arc::new(Slots::of(most))),
+            slots: at_once.map(|most| Arc::new(Slots::of(most))),
             unindexed: Mutex::default(),
             totals: Mutex::default(),
             failure: Mutex::default(),

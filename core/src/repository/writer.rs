@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crossbeam_channel::{Receiver, bounded};
 
-use super::memory::Memory;
+use super::memory::{Memory, SEGMENTS_MOST};
 use super::pipeline::{Job, Pipeline};
 use super::session::SharedIndex;
 use super::{ChunkSink, Office, Reader};
@@ -30,20 +30,24 @@ pub struct WriterOptions {
     /// [`TREE_SEGMENT_BYTES`](crate::limits::TREE_SEGMENT_BYTES), whichever is less. [`Memory`] says what this means
     /// for the memory of a session.
     pub segment_bytes: usize,
+    /// Full data segments in memory at once, at least 1: being closed, waiting, or on their way to the store.
+    pub segments: usize,
 }
 
 impl WriterOptions {
     /// The same with the workers and segments of `memory`.
     pub fn within(self, memory: &Memory) -> Self {
-        Self { workers: memory.workers, segment_bytes: memory.segment_bytes, ..self }
+        let Memory { workers, segments, segment_bytes, .. } = *memory;
+        Self { workers, segments, segment_bytes, ..self }
     }
 }
 
 impl Default for WriterOptions {
-    /// zstd at level 3, a worker per core, segments of [`DATA_SEGMENT_BYTES`].
+    /// zstd at level 3, a worker per core, four segments of [`DATA_SEGMENT_BYTES`] at once.
     fn default() -> Self {
         let workers = std::thread::available_parallelism().map_or(1, usize::from);
-        Self { compression: Compression::default(), workers, segment_bytes: DATA_SEGMENT_BYTES }
+        let (segments, segment_bytes) = (SEGMENTS_MOST, DATA_SEGMENT_BYTES);
+        Self { compression: Compression::default(), workers, segments, segment_bytes }
     }
 }
 
