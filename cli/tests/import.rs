@@ -6,7 +6,8 @@ use std::process::Command;
 use gabion_tests::{Aspects, TreeOptions, compare, make_tree};
 use serde_json::Value;
 
-use crate::place::{Place, Run, tree};
+use crate::place::{PROGRAM, Place, Run, tree};
+use crate::sshd::Sshd;
 
 const MODES: [&str; 7] =
     ["none", "authenticated", "authenticated-blake2", "repokey", "repokey-blake2", "keyfile", "keyfile-blake2"];
@@ -144,6 +145,38 @@ fn an_import_can_be_repeated_and_the_next_backup_finds_it() {
         serde_json::from_str(&Run::of(command.current_dir(old.place.path("src"))).succeeded().out).unwrap();
     let stored = root["archive"]["stats"]["deduplicated_size"].as_u64().unwrap();
     assert!(stored < 100_000, "3 MB of noise were stored again: {root:#}");
+}
+
+/// The user's own way to another machine is taken, as for any store.
+#[test]
+fn a_repository_of_another_machine_comes_over_with_what_was_noted() {
+    let test = "a_repository_of_another_machine_comes_over_with_what_was_noted";
+    let (Some(borg), Some(sshd)) = (borgs(test).pop(), Sshd::start(test)) else { return };
+    let old = Old::new(&borg);
+    let repository = old.init("repokey");
+    old.create(&repository, "lz4", "one");
+    let noted = old.borg(&["info", "--json", &format!("{}::one", repository.display())]).out;
+    let noted: Value = serde_json::from_str(&noted).unwrap();
+    for scheme in ["ssh", "sftp"] {
+        let source = format!("borg:{}", sshd.url(scheme, &repository));
+        old.place.run(&["-r", scheme, "repo-create", "-e", "none"]).succeeded();
+        let words = ["-r", scheme, "--rsh", &sshd.rsh("client"), "--remote-path", PROGRAM, "import", &source];
+        old.place.run_with(&[("BORG_PASSPHRASE", "old")], &words).succeeded();
+        old.extracted(scheme, "one");
+        let info = old.place.run(&["-r", scheme, "info", "--json", "one"]).succeeded().out;
+        let info: Value = serde_json::from_str(&info).unwrap();
+        let (new, noted) = (&info["archives"][0], &noted["archives"][0]);
+        for key in ["name", "hostname", "username", "comment", "command_line", "cwd"] {
+            assert!(new[key] == noted[key] && !new[key].is_null(), "{scheme}, {key}: {new:#} {noted:#}");
+        }
+        // Borg tells whole seconds.
+        let second = |archive: &Value, key: &str| archive[key].as_str().unwrap()[..19].to_owned();
+        for key in ["start", "end"] {
+            assert_eq!(second(new, key), second(noted, key), "{scheme}, {key}");
+        }
+    }
+    let (a, b) = (old.place.path("ssh-one"), old.place.path("sftp-one"));
+    assert_eq!(compare(&a, &b, &Aspects::default()).unwrap(), Vec::<String>::new());
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-use gabion_backends::{Access, Location, OpenOptions, open};
+use gabion_backends::{Access, open};
 use gabion_core::backend::Store;
 use gabion_core::borg1::{Borg1ArchiveName, Borg1Repository, Unlock};
 use gabion_core::chunker::ChunkerParams;
@@ -45,7 +45,7 @@ const KEY_FILE_BYTES_MAX: u64 = 64 << 10;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  gabion import borg:/mnt/old/borg\n  \
     gabion import borg:/mnt/old/borg 'sh:laptop-2025-*' --list --stats\n  \
-    gabion import --dry-run borg:/mnt/old/borg")]
+    gabion import --dry-run borg:sftp://backup@nas/srv/borg")]
 pub struct Args {
     /// Store nothing, tell which archives would come over
     #[arg(short = 'n', long)]
@@ -216,11 +216,8 @@ fn open_source(context: &Context, source: &str) -> Result<Borg1Repository> {
     let Some(place) = source.strip_prefix("borg:") else {
         return Err(Failure::command("write borg: before the path or URL of the old repository").into());
     };
-    let store = Store::new(open(
-        &Location::parse(&context.placeholders.replace(place)?)?,
-        Access::Existing,
-        &OpenOptions::default(),
-    )?)?;
+    let store = open(&context.parse_location(place)?, Access::Existing, &context.open_options(None)?)?;
+    let store = Store::new(store)?;
     let environment = context.environment.of_borg();
     let failure = std::cell::RefCell::new(None);
     let ask = |id: &str| {
