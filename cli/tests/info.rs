@@ -1,5 +1,6 @@
 //! What is told of archives and repositories.
 
+use gabion_tests::Random;
 use serde_json::Value;
 
 use crate::place::Place;
@@ -40,6 +41,28 @@ fn an_archive_tells_everything() {
     for row in ["Archive name:", "Comment:", "the first", "t1", "fastcdc,19,23,21,2", "5.00 kB"] {
         assert!(text.contains(row), "{row}: {text}");
     }
+}
+
+#[test]
+fn what_an_archive_alone_occupies_is_told() {
+    let place = Place::new();
+    place.file("shared", Random::new(1).bytes(100_000));
+    place.run(&["create", "one", "shared"]).succeeded();
+    place.file("own/a", Random::new(2).bytes(200_000));
+    // Twice in one archive is in no other one.
+    place.file("own/b", Random::new(2).bytes(200_000));
+    place.run(&["create", "two", "shared", "own"]).succeeded();
+    place.run(&["create", "three", "shared"]).succeeded();
+    let told = infos(&place, &["--alone"]);
+    let sizes: Vec<_> = told.iter().map(|archive| archive["exclusive"]["source_size"].as_u64().unwrap()).collect();
+    let [one, two, three] = sizes[..] else { panic!("{told:#?}") };
+    assert!(one < 1000 && three < 1000 && (200_000..201_000).contains(&two), "{sizes:?}");
+    assert_eq!(infos(&place, &["two", "--alone"])[0]["exclusive"], told[1]["exclusive"]);
+    let analyzed = parsed(&place.run(&["analyze", "-a", "two", "--json"]).succeeded().out);
+    assert_eq!(told[1]["exclusive"], analyzed["dedup_size"]["exclusive"]);
+    let text = place.run(&["info", "two", "--alone"]).succeeded().out;
+    assert!(text.contains("Only it needs:                200."), "{text}");
+    assert!(infos(&place, &["two"])[0].get("exclusive").is_none());
 }
 
 #[test]

@@ -5,23 +5,34 @@ use std::time::Duration;
 
 use anyhow::Result;
 use gabion_core::archive::catalog::Archive;
+use gabion_core::index::ChunkSizes;
+use gabion_core::ops::analyze::alone;
 use serde_json::{Value as Json, json};
 
+use super::analyze::{size_json, size_text};
 use crate::archives::{self, ArchiveFilter};
 use crate::context::Context;
 use crate::exit_code::{Failure, Warnings};
 use crate::output::rows::rows;
 use crate::output::sink::Sink;
 use crate::output::{archive as show, text, time};
+use crate::progress::{Settings, Work};
 
 /// Show what is known of archives.
 ///
 /// Without a name and without filters it is every archive.
 #[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  gabion info home\n  gabion info home@2 --alone\n  gabion info -a 'sh:home*' --last 3 --json"
+)]
 pub struct Args {
     /// The archive: its name (the newest of the series), name@N or aid:HEX
     #[arg(value_name = "NAME")]
     name: Option<String>,
+    /// Also tell what only this archive needs, which deleting it would give back; of several, each by itself. Reads the
+    /// trees of all archives
+    #[arg(long)]
+    alone: bool,
     /// Print one JSON object
     #[arg(long)]
     json: bool,
@@ -35,41 +46,53 @@ pub fn run(context: &Context, args: &Args) -> Result<Warnings> {
         return Err(Failure::command("name one archive or filter archives, not both").into());
     }
     let repository = context.open()?;
-    let reporter = context.reporter(context.settings())?;
+    let work = match args.alone {
+        true => Work::Steps { msgid: "archive.calc_stats", label: "Measuring" },
+        false => Work::Untold,
+    };
+    let reporter = context.reporter(Settings { work, ..context.settings() })?;
     let catalog = context.catalog(&repository, &reporter)?;
     let mut root = show::repository(context, &repository, &catalog)?;
     if args.json {
         root.insert("cache".to_owned(), show::cache(context, &catalog, repository.session()?.holdings()));
     }
+    let all = if args.alone { catalog.archives.clone() } else { Vec::new() };
     let archives: Vec<Archive> = match &args.name {
         Some(name) => vec![archives::find(context, catalog, name)?],
         None => args.filter.select(context, catalog)?.into_iter().map(|listed| listed.archive).collect(),
     };
+    let own: Vec<Option<ChunkSizes>> = match args.alone {
+        true => alone(&repository.session()?, &all, &archives, &reporter)?.into_iter().map(Some).collect(),
+        false => vec![None; archives.len()],
+    };
+    reporter.finish();
+    let told = archives.iter().zip(own);
     let mut out = Sink::new();
     if args.json {
-        root.insert("archives".to_owned(), archives.iter().map(|archive| object(context, archive)).collect());
+        root.insert("archives".to_owned(), told.map(|(archive, own)| object(context, archive, own)).collect());
         out.write_all(show::answer(root)?.as_bytes())?;
     } else {
-        let tables: Vec<String> = archives.iter().map(|archive| table(context, archive)).collect();
+        let tables: Vec<String> = told.map(|(archive, own)| table(context, archive, own)).collect();
         out.write_all(tables.join("\n").as_bytes())?;
     }
     out.flush()?;
     Ok(reporter.warnings())
 }
 
-fn object(context: &Context, archive: &Archive) -> Json {
+fn object(context: &Context, archive: &Archive, own: Option<ChunkSizes>) -> Json {
     let mut object = show::details(archive, context.zone());
+    object.extend(own.map(|own| ("exclusive".to_owned(), size_json(&own))));
     object.insert("base".to_owned(), json!(archive.record.base.map(|base| base.to_string())));
     Json::Object(object)
 }
 
-fn table(context: &Context, archive: &Archive) -> String {
+fn table(context: &Context, archive: &Archive, own: Option<ChunkSizes>) -> String {
     let (record, units) = (&archive.record, context.units);
     let statistics = &record.statistics;
     let duration = Duration::try_from_secs_f64(show::seconds(archive)).unwrap_or_default();
     let list = |texts: &mut dyn Iterator<Item = String>, between: &str| texts.collect::<Vec<_>>().join(between);
     let directory = record.working_directory.as_ref().map(|path| text::printable(path).into_owned());
-    rows(&[
+    let mut table = vec![
         ("Archive name", record.name.clone()),
         ("Archive id", archive.id.to_string()),
         ("Comment", record.comment.clone()),
@@ -88,7 +111,9 @@ fn table(context: &Context, archive: &Archive) -> String {
         ("Original size", units.format(statistics.bytes)),
         ("New data", units.format(statistics.new_bytes)),
         ("New data, stored", units.format(statistics.stored_bytes)),
-    ])
+    ];
+    table.extend(own.map(|own| ("Only it needs", size_text(context, &own))));
+    rows(&table)
 }
 
 /// A word as one would type it in a shell.

@@ -129,6 +129,34 @@ pub fn by_name(session: &Session, archives: &[Archive], monitor: &dyn Monitor) -
     Ok(ByName { series, shared: session.sizes(&shared), unreferenced, total, missing })
 }
 
+/// Tells what each of the archives in `chosen` needs and no other one of `archives`, in their order: deleting it alone
+/// would free so much.
+///
+/// Nodes that can not be read are reported to the monitor; what lies below is not counted.
+pub fn alone(
+    session: &Session,
+    archives: &[Archive],
+    chosen: &[Archive],
+    monitor: &dyn Monitor,
+) -> Result<Vec<ChunkSizes>> {
+    let mut survey = Survey::new(session, monitor);
+    let (mut needed, mut shared) = (session.marks(), session.marks());
+    for archive in archives {
+        let mut own = session.marks();
+        // What a second archive needs as well is looked into once more, as it is shared with all that is below.
+        survey.archive(archive, &mut |survey, id| {
+            survey.mark(id, &mut own) && (survey.mark(id, &mut needed) || survey.mark(id, &mut shared))
+        })?;
+    }
+    let own = chosen.iter().map(|archive| {
+        let mut own = shared.clone();
+        survey.archive(archive, &mut |survey, id| survey.mark(id, &mut own))?;
+        own.remove_all(&shared);
+        Ok(session.sizes(&own))
+    });
+    own.collect()
+}
+
 /// Visits trees and marks what they need.
 struct Survey<'a> {
     session: &'a Session,
@@ -145,27 +173,26 @@ impl<'a> Survey<'a> {
     fn marks_of(&mut self, archives: &[&Archive]) -> Result<Marks> {
         let mut marks = self.session.marks();
         for archive in archives {
-            let record = &archive.record;
-            self.tree(record.root.root, &mut marks)?;
-            if let Some(stat) = &record.stat_root {
-                self.tree(stat.root, &mut marks)?;
-            }
+            self.archive(archive, &mut |survey, id| survey.mark(id, &mut marks))?;
         }
         Ok(marks)
     }
 
-    fn tree(&mut self, root: ChunkId, marks: &mut Marks) -> Result<()> {
-        let mut waiting = vec![root];
+    /// Visits the chunks of an archive; `visit` tells whether to look into one.
+    fn archive(&mut self, archive: &Archive, visit: &mut dyn FnMut(&mut Self, &ChunkId) -> bool) -> Result<()> {
+        let record = &archive.record;
+        let mut waiting = vec![record.root.root];
+        waiting.extend(record.stat_root.iter().map(|stat| stat.root));
         while let Some(id) = waiting.pop() {
             self.monitor.stop_if_asked("analyze archives")?;
-            if !self.mark(&id, marks) {
+            if !visit(self, &id) {
                 continue;
             }
             match Node::fetch(&self.reader, &id) {
                 Ok(node) => node.for_each_chunk(&mut |class, child| match class {
                     Class::Tree => waiting.push(child),
                     Class::Data => {
-                        self.mark(&child, marks);
+                        visit(self, &child);
                     }
                 }),
                 Err(error) => pass_over(self.monitor, Warning::Repository, b"", error)?,
