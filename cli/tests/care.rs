@@ -59,7 +59,10 @@ fn room_is_set_aside() {
     let told = |arguments: &[&str]| place.run_with(&[("GABION_UNITS", "raw")], arguments).succeeded().out;
     assert_eq!(told(&["repo-space"]), "Reserved: 1048576 B\n");
     assert_eq!(told(&["repo-space", "--reserve", "10M"]), "Reserved: 17825792 B\n");
+    let json = |arguments: &[&str]| serde_json::from_str::<Value>(&told(arguments)).unwrap();
+    assert_eq!(json(&["repo-space", "--json"])["reserved"], 17_825_792);
     assert_eq!(told(&["repo-space", "--free"]), "Freed: 17825792 B\n");
+    assert_eq!(json(&["repo-space", "--free", "--json"])["freed"], 0);
     assert_eq!(told(&["repo-space"]), "Reserved: 0 B\n");
     told(&["compact"]);
     assert_eq!(told(&["repo-space"]), "Reserved: 1048576 B\n");

@@ -238,6 +238,9 @@ fn archives_are_renamed_and_tagged() {
     assert!(shown.ends_with("tags:a,b\n"), "{shown}");
     let shown = place.run(&["tag", "weekly", "--remove", "a", "--add", "c"]).succeeded().out;
     assert!(shown.ends_with("tags:b,c\n"), "{shown}");
+    let json = place.run(&["tag", "weekly", "--add", "d", "--json"]).succeeded().out;
+    let json: Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(json["archives"][0]["tags"], serde_json::json!(["b", "c", "d"]));
     assert!(place.run(&["tag", "weekly", "--set", ""]).succeeded().out.ends_with("tags:\n"));
     assert_eq!(place.run(&["tag", "weekly", "--add", "@PROTECTED"]).rc, 4);
     assert_eq!(place.run(&["rename", "weekly", "a\nb"]).rc, 4);

@@ -3,6 +3,7 @@
 use std::io::Write as _;
 
 use anyhow::Result;
+use serde_json::json;
 
 use crate::context::Context;
 use crate::exit_code::Warnings;
@@ -26,6 +27,9 @@ pub struct Args {
     /// Give all of it up
     #[arg(long)]
     free: bool,
+    /// Print one JSON object: `reserved`, or `freed`, in bytes
+    #[arg(long)]
+    json: bool,
 }
 
 /// Does it, and tells how much is set aside.
@@ -38,7 +42,11 @@ pub fn run(context: &Context, args: &Args) -> Result<Warnings> {
         (None, false) => ("Reserved", repository.reserved_bytes()?),
     };
     let mut out = Sink::new();
-    out.write_all(rows(&[(label, context.units.format(bytes))]).as_bytes())?;
+    let told = match args.json {
+        true => format!("{}\n", serde_json::to_string_pretty(&json!({ label.to_ascii_lowercase(): bytes }))?),
+        false => rows(&[(label, context.units.format(bytes))]),
+    };
+    out.write_all(told.as_bytes())?;
     out.flush()?;
     Ok(reporter.warnings())
 }

@@ -7,6 +7,7 @@ use anyhow::Result;
 use gabion_core::archive::catalog::Archive;
 use gabion_core::clock::SystemClock;
 use gabion_core::ops::republish::replace;
+use serde_json::Value as Json;
 
 use crate::archives::{ArchiveFilter, named_or_selected};
 use crate::context::Context;
@@ -36,6 +37,9 @@ pub struct Args {
     /// Remove a tag
     #[arg(long, value_name = "TAG", value_delimiter = ',')]
     remove: Vec<String>,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
     #[command(flatten)]
     filter: ArchiveFilter,
 }
@@ -50,6 +54,7 @@ pub fn run(context: &Context, args: &Args) -> Result<Warnings> {
     let repository = context.open()?;
     let reporter = context.reporter(context.settings())?;
     let catalog = context.catalog(&repository, &reporter)?;
+    let mut root = archive::repository(context, &repository, &catalog)?;
     let mut archives = named_or_selected(context, catalog, args.name.as_deref(), &args.filter)?;
     for archive in &mut archives {
         let mut record = archive.record.clone();
@@ -58,7 +63,15 @@ pub fn run(context: &Context, args: &Args) -> Result<Warnings> {
             *archive = replace(&repository, archive, &record, &context.remover("tag"), &SystemClock, &reporter)?;
         }
     }
-    show(context, &archives)?;
+    if args.json {
+        let listed = archives.iter().map(|archive| Json::Object(archive::details(archive, context.zone())));
+        root.insert("archives".to_owned(), listed.collect());
+        let mut out = Sink::new();
+        out.write_all(archive::answer(root)?.as_bytes())?;
+        out.flush()?;
+    } else {
+        show(context, &archives)?;
+    }
     Ok(reporter.warnings())
 }
 
