@@ -325,6 +325,8 @@ fn what_is_mounted_is_not_deleted() {
     );
     let told = std::fs::read_to_string(place.path("told")).unwrap();
     assert_eq!(told.lines().filter(|line| line.starts_with("deleting")).count(), 2, "{told}");
+    let stays: Vec<_> = told.lines().filter_map(|line| line.strip_prefix("- ")).collect();
+    assert_eq!(stays, ["d/sub", "d/new/mnt"], "{told}");
 }
 
 /// Permissions of directories keep their owner from nothing, and are what they were afterwards.

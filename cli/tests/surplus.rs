@@ -185,6 +185,13 @@ fn what_no_backup_has_stays() {
     let run = place.run(&["extract", "--in-place", "--delete", "--list", "--target", ".", "a"]).succeeded();
     assert_eq!(deleted(&run), ["d/surplus"]);
     assert!(exists(&place, "d/socket") && exists(&place, "with/socket"));
+    let stays = |run: &Run| {
+        let paths = run.err.lines().filter_map(|line| Some(line.strip_prefix("- ")?.to_owned()));
+        paths.filter(|path| path.ends_with("socket")).collect::<Vec<_>>()
+    };
+    assert_eq!(stays(&run), ["d/socket", "with/socket"], "{run:?}");
+    let preview = ["extract", "--in-place", "--delete", "--list", "--dry-run", "--target", ".", "a"];
+    assert_eq!(stays(&place.run(&preview).succeeded()), ["d/socket", "with/socket"]);
     assert_eq!(place.archives(), ["a"]);
     assert!(Path::new(&place.path("home/.local/share/gabion")).is_dir());
 }

@@ -35,7 +35,7 @@ pub enum FileStatus {
     Fifo,
     /// Content read from a stream.
     Stream,
-    /// Left out by a pattern or an option.
+    /// Left out by a pattern or an option; of a restore that removes what the archive does not have, what stays all the same.
     Excluded,
     /// Would be stored, in a dry run.
     Included,

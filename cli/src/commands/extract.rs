@@ -32,7 +32,8 @@ use crate::progress::{Reporter, Settings, Work};
                   gabion extract --target / --in-place --delete --dry-run --list daily srv/www"
 )]
 pub struct Args {
-    /// Tell each file that is restored, and `deleting PATH` of what is deleted (letter D in JSON)
+    /// Tell each file that is restored, `deleting PATH` of what is deleted (letter D in JSON), and `- PATH` of sockets and
+    /// mounts that stay although the archive does not have them
     #[arg(long)]
     list: bool,
     /// Tell how much was restored

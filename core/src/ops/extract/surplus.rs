@@ -222,7 +222,11 @@ impl Removal<'_> {
         let selected = scope.has(path) && options.matcher.decide(path) == Decision::Include;
         let mut zone = match above {
             _ if spared.contains(&(stat.device, stat.inode)) => Zone::Barred,
-            Some((Zone::Barred, _) | (Zone::Inside, true)) => Zone::Barred,
+            Some((Zone::Barred, _)) => Zone::Barred,
+            Some((Zone::Inside, true)) => {
+                self.leave_alone(path);
+                Zone::Barred
+            }
             _ if selected => Zone::Inside,
             _ => Zone::Outside,
         };
@@ -301,6 +305,7 @@ impl Removal<'_> {
         };
         let mounted = stat.is_mount || stat.device != above.device;
         if mounted || stat.file_type.stored().is_none() || spared.contains(&(stat.device, stat.inode)) {
+            self.leave_alone(path);
             return Ok(false);
         }
         if stat.is_directory() && !self.empty(directory, &stat, name, path)? {
@@ -345,6 +350,11 @@ impl Removal<'_> {
 
     fn attribute(&self, path: &[u8], error: &Error) {
         self.monitor.event(&Event::Warning { warning: Warning::Attribute, path, error });
+    }
+
+    /// Tells what stays although the archive does not have it, and is nothing that went wrong.
+    fn leave_alone(&self, path: &[u8]) {
+        self.monitor.event(&Event::File { status: FileStatus::Excluded, path });
     }
 
     /// Tells why something stays.
