@@ -225,6 +225,10 @@ pub fn parse_mode(text: &str) -> Result<u32, String> {
 pub enum Command {
     RepoCreate(commands::repo_create::Args),
     RepoList(commands::repo_list::Args),
+    #[command(after_help = "Examples:\n  gabion create home ~/Documents ~/Pictures --exclude-caches --stats\n  \
+        gabion create --init --list --filter AM '{hostname}' /etc /home\n  \
+        gabion create home ~ -e '*.tmp' -e 'sh:**/.cache' -C zstd,9\n  \
+        pg_dump shop | gabion create --stdin-name shop.sql shop -")]
     Create(Box<commands::create::Args>),
     Extract(commands::extract::Args),
     List(commands::list::Args),

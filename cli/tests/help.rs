@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::place::{Place, tree};
+use crate::place::{Place, Run, tree};
 
 #[test]
 fn topics_and_commands_are_explained() {
@@ -32,6 +32,11 @@ fn shells_can_complete() {
     for shell in ["bash", "zsh", "fish"] {
         let script = place.run(&["completion", shell]).succeeded().out;
         assert!(script.contains("repo-create") && script.contains("change-passphrase"), "{shell}");
+        // Of those that are here each reads its own.
+        if std::process::Command::new(shell).arg("--version").output().is_ok() {
+            let path = place.file(shell, script);
+            Run::of(std::process::Command::new(shell).arg("-n").arg(path)).succeeded();
+        }
     }
     assert_eq!(place.run(&["completion", "csh-classic"]).rc, 2);
 }

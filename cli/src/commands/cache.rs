@@ -19,6 +19,7 @@ use crate::output::sink::Sink;
 /// here, so that the next command need not fetch them again. All of it may be deleted at any time. GABION_CACHE_DIR
 /// says where, GABION_CACHE_SIZE how much; --no-cache does without.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  gabion cache info\n  gabion cache clean")]
 pub struct Args {
     #[command(subcommand)]
     command: Command,
@@ -27,12 +28,14 @@ pub struct Args {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Show where the copies are and how much room they take
+    #[command(after_help = "Example:\n  gabion cache info --json")]
     Info {
         /// Print one JSON object
         #[arg(long)]
         json: bool,
     },
     /// Remove all copies
+    #[command(after_help = "Example:\n  gabion cache clean")]
     Clean,
 }
 

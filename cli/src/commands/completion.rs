@@ -12,6 +12,9 @@ use crate::output::sink::Sink;
 
 /// Print a script that lets a shell complete commands and options
 #[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  gabion completion bash > /etc/bash_completion.d/gabion\n  gabion completion zsh > /usr/local/share/zsh/site-functions/_gabion\n  gabion completion fish > ~/.config/fish/completions/gabion.fish"
+)]
 pub struct Args {
     /// The shell
     #[arg(value_name = "SHELL")]

@@ -20,7 +20,7 @@ use crate::progress::{Settings, Work};
 /// links, and with --sparse holes. GNU is for programs that know nothing newer: it keeps no attributes and whole
 /// seconds.
 #[derive(Debug, clap::Args)]
-#[command(after_long_help = tar_filter::HELP)]
+#[command(after_long_help = format!("{}\n\nExamples:\n  gabion export-tar home home.tar.zst\n  gabion export-tar home - home/me/Documents | tar tv", tar_filter::HELP))]
 pub struct Args {
     /// What compresses the tar file: auto, none, gzip, bzip2, xz, zstd, lz4, lzip, or a command
     #[arg(long, value_name = "FILTER", default_value = "auto")]

@@ -14,7 +14,10 @@ use crate::output::sink::Sink;
 
 /// Explain a command or a topic
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Topics: stores, patterns, placeholders, match-archives, compression, environment, exit-codes")]
+#[command(
+    after_help = "Topics: stores, patterns, placeholders, match-archives, compression, environment, exit-codes\n\n\
+    Examples:\n  gabion help patterns\n  gabion help key export"
+)]
 pub struct Args {
     /// A topic, or a command such as `create` or `key add`
     #[arg(value_name = "TOPIC")]
@@ -116,6 +119,37 @@ mod tests {
             assert!(text.len() > 300 && text.ends_with('\n'), "{name}");
             for line in text.lines().filter(|line| !line.contains("GABION_")) {
                 assert!(line.chars().count() <= 110, "{name}: {line}");
+            }
+        }
+    }
+
+    /// The commands of this program in an example, which may stand behind variables, in pipes and before `>`.
+    fn typed(example: &str) -> Vec<Vec<String>> {
+        let example = example.split(" #").next().unwrap_or_default();
+        let pieces = example.split(" | ").flat_map(|piece| piece.split(" && "));
+        let words = pieces.map(|piece| crate::words::split(piece.split(" > ").next().unwrap_or_default()).unwrap());
+        let own = words.map(|words| words.into_iter().skip_while(|word| word.contains('=')).collect::<Vec<_>>());
+        own.filter(|words| words.first().is_some_and(|word| word == "gabion")).collect()
+    }
+
+    #[test]
+    fn every_command_has_examples_and_they_can_be_typed() {
+        let mut root = Cli::command();
+        root.build();
+        let mut commands: Vec<&clap::Command> = root.get_subcommands().collect();
+        while let Some(command) = commands.pop() {
+            commands.extend(command.get_subcommands());
+            let name = command.get_bin_name().unwrap_or_default();
+            let help = command.get_after_long_help().or(command.get_after_help()).map(ToString::to_string);
+            let help = help.unwrap_or_default();
+            let (_, examples) = help.split_once("Example").unwrap_or_else(|| panic!("{name} has no example"));
+            let lines = examples.lines().filter_map(|line| line.strip_prefix("  "));
+            let typed: Vec<_> = lines.flat_map(typed).collect();
+            // What stands in authorized_keys is typed by nobody.
+            assert!(name.ends_with(" serve") || !typed.is_empty(), "{name}: {help}");
+            for words in typed {
+                let understood = Cli::command().try_get_matches_from(&words);
+                assert!(understood.is_ok(), "{name}: {words:?}: {}", understood.unwrap_err());
             }
         }
     }

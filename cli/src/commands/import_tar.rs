@@ -24,7 +24,7 @@ use crate::resources::Resources;
 /// dropped from paths; members whose path leads out by `..` are told and left out. Directories that the tar file does not
 /// describe belong to root. Every member takes some hundred bytes of memory until the end.
 #[derive(Debug, clap::Args)]
-#[command(after_long_help = tar_filter::HELP)]
+#[command(after_long_help = format!("{}\n\nExamples:\n  gabion import-tar from-tar home.tar.gz\n  docker export shop | gabion import-tar shop -", tar_filter::HELP))]
 pub struct Args {
     /// What decompresses the tar file: auto, none, gzip, bzip2, xz, zstd, lz4, lzip, or a command
     #[arg(long, value_name = "FILTER", default_value = "auto")]

@@ -15,7 +15,8 @@ use crate::output::new_file::open_to_all;
 
 /// Write the pages of the manual: man1 has one per command, man7 one per topic
 #[derive(Debug, clap::Args)]
-#[command(after_help = "What is in the directory already stays, but for the pages of this program.")]
+#[command(after_help = "What is in the directory already stays, but for the pages of this program.\n\n\
+    Example:\n  gabion man --dir /usr/local/share/man")]
 pub struct Args {
     /// The directory of the manual, such as /usr/local/share/man; it is made if it is missing
     #[arg(long, value_name = "DIR")]

@@ -20,6 +20,9 @@ use crate::progress::{Level, Reporter};
 /// Everything in it is encrypted and authenticated, unless `--encryption none` says otherwise: that protects
 /// against accident only, needs no passphrase, and lets everybody who can read the store read the data.
 #[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  gabion -r /mnt/disk/backup repo-create\n  gabion -r ssh://backup@nas/./laptop repo-create --key-location keyfile\n  gabion -r 's3://my-backups/laptop?region=eu-central-1' repo-create"
+)]
 pub struct Args {
     /// How data is encrypted: aes256-gcm, chacha20-poly1305, none [default: what this machine is fastest at]
     #[arg(short, long, value_name = "SUITE")]

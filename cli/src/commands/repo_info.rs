@@ -26,6 +26,9 @@ use crate::requests;
 /// The archives of each name, a series, are told with the size of their files and what was new and stored when they were made; on a
 /// terminal a bar shows the one dark within the other. What they need now is told by `gabion analyze --by-name`.
 #[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  gabion repo-info\n  gabion repo-info --json\n  gabion -r 's3://my-backups/laptop?region=eu-central-1' repo-info --costs"
+)]
 pub struct Args {
     /// Print one JSON object
     #[arg(long)]

@@ -22,6 +22,9 @@ const SHORT_FORMAT: &str = "{archive}{NL}";
 /// Keys of --format: archive name comment id tags time start end command_line hostname username size nfiles, and NL
 /// NUL SPACE TAB CR LF. `{archive:<36}` pads, `{time:%Y-%m-%d}` formats a time.
 #[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  gabion repo-list\n  gabion repo-list -a 'sh:home*' --last 10\n  gabion repo-list --format '{archive:<36} {time:%Y-%m-%d} {size}{NL}'"
+)]
 pub struct Args {
     /// Print names only
     #[arg(long, conflicts_with = "format")]

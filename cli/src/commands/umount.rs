@@ -21,6 +21,7 @@ pub const SOURCE_MARK: &str = "gabionfs#";
 ///
 /// Works for mounts whose process has died, too. Any other kind of file system is left alone.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Example:\n  gabion umount /mnt")]
 pub struct Args {
     /// The directory below which archives are shown
     #[arg(value_name = "MOUNTPOINT")]

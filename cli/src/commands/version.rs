@@ -12,6 +12,7 @@ use crate::output::sink::Sink;
 
 /// Show the version of this program
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Example:\n  gabion version --json")]
 pub struct Args {
     /// Print one JSON object
     #[arg(long)]

@@ -33,6 +33,7 @@ pub struct WithLock {
 ///
 /// Use it when no `with-lock` is running any more. No archive depends on it: a lease is a wish, not a protection.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Example:\n  gabion -r /srv/repo break-lock")]
 pub struct BreakLock {}
 
 /// Runs the command under a lease.

@@ -31,6 +31,7 @@ const TIME: Duration = Duration::from_millis(200);
 
 /// Measure cutting, hashing, encrypting, compressing and error correction, each on one CPU; all unless some are chosen
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Example:\n  gabion benchmark cpu --hashing --encrypting")]
 pub struct Args {
     /// Print one JSON object
     #[arg(long)]

@@ -11,6 +11,7 @@ use crate::exit_code::Warnings;
 
 /// Measure how fast this machine is
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  gabion benchmark cpu\n  gabion benchmark crud /var/tmp")]
 pub struct Args {
     #[command(subcommand)]
     command: Command,

@@ -15,6 +15,9 @@ use crate::output::sink::Sink;
 
 /// What is asked.
 #[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  gabion debug backend-test sftp://backup@nas/./try\n  gabion debug backend-test --full 's3://my-backups/try?region=eu-central-1'"
+)]
 pub struct Args {
     /// The store; the suite works under names of its own and removes what it put
     #[arg(value_name = "URL")]

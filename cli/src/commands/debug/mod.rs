@@ -30,6 +30,9 @@ use crate::output::sink::Sink;
 
 /// Look into a repository; nothing here changes it
 #[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  gabion debug dump-repo-objs\n  gabion debug backend-test 's3://my-backups/try?region=eu-central-1'"
+)]
 pub struct Args {
     #[command(subcommand)]
     command: Command,
@@ -38,8 +41,10 @@ pub struct Args {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Tell how this program was built and where it runs, as JSON
+    #[command(after_help = "Example:\n  gabion debug info")]
     Info,
     /// Write an archive's record as JSON
+    #[command(after_help = "Example:\n  gabion debug dump-archive home -")]
     DumpArchive {
         /// The archive: name, name@N or aid:HEX
         #[arg(value_name = "NAME")]
@@ -49,14 +54,17 @@ enum Command {
         path: PathBuf,
     },
     /// Print every entry of an archive as a line of JSON
+    #[command(after_help = "Example:\n  gabion debug dump-archive-items home")]
     DumpArchiveItems {
         /// The archive: name, name@N or aid:HEX
         #[arg(value_name = "NAME")]
         name: String,
     },
     /// List every object of the store as a line of JSON, and whether it is whole; needs no key
+    #[command(after_help = "Example:\n  gabion debug dump-repo-objs")]
     DumpRepoObjs,
     /// Copy an object as it is stored; needs no key
+    #[command(after_help = "Example:\n  gabion debug get-obj config config.copy")]
     GetObj {
         /// Its name, such as config or archives/HEX
         #[arg(value_name = "NAME")]
@@ -66,6 +74,7 @@ enum Command {
         path: PathBuf,
     },
     /// Print what an object says, as JSON
+    #[command(after_help = "Example:\n  gabion debug parse-obj config")]
     ParseObj {
         /// Its name, such as config or archives/HEX
         #[arg(value_name = "NAME")]
@@ -74,6 +83,7 @@ enum Command {
     /// Prove a store before it is trusted: put, read, list and remove objects in every way the engine relies on
     BackendTest(backend_test::Args),
     /// Print the name that the content of a file has here as a chunk
+    #[command(after_help = "Example:\n  gabion debug id-hash letter.txt")]
     IdHash {
         /// The file, `-` for standard input; at most 16 MiB
         #[arg(value_name = "PATH")]

@@ -28,6 +28,7 @@ use crate::progress::Level;
 /// Each key opens the repository with a passphrase of its own. Data is not encrypted anew when keys change: who has
 /// copied a key and knows its passphrase can open the repository even after that key was removed.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  gabion key list\n  gabion key export key.txt\n  gabion key add --label office")]
 pub struct Args {
     #[command(subcommand)]
     command: Command,
@@ -36,22 +37,31 @@ pub struct Args {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// List the keys
+    #[command(after_help = "Example:\n  gabion key list --json")]
     List {
         /// Print one JSON object
         #[arg(long)]
         json: bool,
     },
     /// Add a key with another passphrase
+    #[command(
+        after_help = "Examples:\n  gabion key add --label office\n  GABION_NEW_PASSPHRASE=... gabion key add --label robot"
+    )]
     Add(AddArgs),
     /// Remove a key
+    #[command(after_help = "Example:\n  gabion key remove --label office")]
     Remove(Choice),
     /// Replace the key that the passphrase opens by one with a new passphrase
+    #[command(after_help = "Example:\n  gabion key change-passphrase")]
     ChangePassphrase,
     /// Move the key that the passphrase opens into the repository, or to a file on this machine
+    #[command(after_help = "Example:\n  gabion key change-location keyfile")]
     ChangeLocation(MoveArgs),
     /// Copy a key out, as text to be kept in a safe place
+    #[command(after_help = "Examples:\n  gabion key export key.txt\n  gabion key export --paper | lp")]
     Export(transfer::ExportArgs),
     /// Bring an exported key back
+    #[command(after_help = "Examples:\n  gabion key import key.txt\n  gabion key import --paper")]
     Import(transfer::ImportArgs),
 }
 

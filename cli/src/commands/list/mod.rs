@@ -29,6 +29,9 @@ const SHORT_FORMAT: &str = "{path}{NL}";
 /// isoctime isoatime fingerprint health extra archiveid archivename; the hashes blake3 blake2b blake2s md5 sha1 sha224 sha256
 /// sha384 sha512 sha3_224 sha3_256 sha3_384 sha3_512 xxh64, for which content is read; and NL NUL SPACE TAB CR LF.
 #[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  gabion list home\n  gabion list home@1 home/me/Documents --format '{size:>12} {path}{NL}'\n  gabion list home 'sh:**/*.jpg' --json-lines"
+)]
 pub struct Args {
     /// Print paths only
     #[arg(long, conflicts_with = "format")]
