@@ -65,10 +65,13 @@ fn whole_life(place: &Place, remote: &Remote<'_>) {
     assert!(place.run(&["check"]).succeeded().out.contains("no damage found"));
     // What writers left that were killed goes with it, and what is somebody else's stays.
     place.file(&format!("repo/segments/ab/.tmp-{}", "0f".repeat(16)), "half");
+    place.file("repo/.old-config", "a ruin");
     place.file("repo/mine/notes", "mine");
+    place.file("repo/.old-notes", "mine, too");
     remote.run(&["repo-delete", "--force"]).succeeded();
     let left = |name: &str| std::fs::read_dir(place.path(name)).map_or(0, |found| found.count());
-    assert_eq!((left("repo"), left("repo/mine")), (1, 1));
+    assert_eq!((left("repo"), left("repo/mine")), (2, 1));
+    assert!(place.path("repo/.old-notes").exists());
     std::fs::remove_dir_all(place.path("repo")).unwrap();
     remote.run(&["repo-create", "-e", "none"]).succeeded();
     remote.run(&["repo-delete", "--force"]).succeeded();

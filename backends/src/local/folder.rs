@@ -193,11 +193,11 @@ impl Root {
                 && unlinkat(&above, name.as_str(), AtFlags::REMOVEDIR).is_err()
                 && let Ok(Some(folder)) = open_folder(CLEAR, above.as_fd(), &folders)
             {
-                remove_leftovers(&folder);
+                remove_leftovers(&folder, &folders);
                 let _ = unlinkat(&above, name.as_str(), AtFlags::REMOVEDIR);
             }
         }
-        remove_leftovers(&self.handle);
+        remove_leftovers(&self.handle, &[]);
         let _ = std::fs::remove_dir(&self.path);
     }
 
@@ -248,8 +248,8 @@ pub(super) fn flush_folder(folder: impl AsFd) -> Result<(), Errno> {
     }
 }
 
-fn remove_leftovers(folder: &OwnedFd) {
-    for name in names_in(folder).unwrap_or_default().iter().filter(|name| layout::is_leftover(name)) {
+fn remove_leftovers(folder: &OwnedFd, folders: &[String]) {
+    for name in names_in(folder).unwrap_or_default().iter().filter(|name| layout::is_leftover(folders, name)) {
         let _ = unlinkat(folder, name.as_str(), AtFlags::empty());
     }
 }

@@ -16,7 +16,7 @@ use std::collections::BTreeSet;
 use gabion_core::backend::ObjectName;
 use gabion_core::crypto::random;
 use gabion_core::error::{Error, ErrorKind, Result};
-use gabion_core::repository::{ERASURE, KEYS, SPARE};
+use gabion_core::repository::{ERASURE, KEYS, SPARE, is_of_repository};
 
 /// The folder that fans out.
 pub(crate) const SEGMENTS: &str = "segments";
@@ -65,10 +65,11 @@ pub(crate) fn is_temporary(file: &str) -> bool {
     digits.len() == 32 && is_hex(digits)
 }
 
-/// Whether a file is called as what a writer left that was killed: an object that was never complete, or one that
+/// Whether a file is what a writer left that was killed: an object that was never complete, or one of a repository that
 /// stepped aside.
-pub(crate) fn is_leftover(file: &str) -> bool {
-    is_temporary(file) || file.strip_prefix(ASIDE).is_some_and(|object| ObjectName::new(object).is_ok())
+pub(crate) fn is_leftover(folders: &[String], file: &str) -> bool {
+    let object = || name_of(folders, file.strip_prefix(ASIDE)?);
+    is_temporary(file) || object().is_some_and(|object| is_of_repository(&object))
 }
 
 /// The folders of a repository, those in others first.
@@ -141,6 +142,19 @@ mod tests {
         let position = |folder: &str| all.iter().position(|known| known == folder).unwrap();
         assert!(position("gc/doom") < position("gc") && position("segments/ff") < position("segments"));
         assert!(position("archives") < all.len() && all.len() == 256 + 16, "{all:?}");
+    }
+
+    #[test]
+    fn what_steps_aside_is_an_object_of_a_repository() {
+        let is_left = |folders: &[&str], file: &str| {
+            is_leftover(&folders.iter().map(|folder| (*folder).to_owned()).collect::<Vec<_>>(), file)
+        };
+        assert!(is_left(&[], ".old-config") && is_left(&["spare"], ".old-identity"));
+        assert!(is_left(&["segments", "ab"], &format!(".old-{ID}")) && is_left(&[], &format!(".tmp-{ID}")));
+        for (folders, file) in [(&[][..], ".old-notes"), (&["archives"], ".old-config"), (&["gc"], ".old-notes")] {
+            assert!(!is_left(folders, file), "{folders:?} {file}");
+        }
+        assert!(!is_left(&["segments"], &format!(".old-{ID}")) && !is_left(&[], "config"));
     }
 
     #[test]

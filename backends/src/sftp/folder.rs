@@ -124,7 +124,7 @@ async fn remove(session: &Session, folders: Vec<String>) {
         return;
     }
     for (file, _) in read(session, "remove folder", &folders).await.unwrap_or_default() {
-        if layout::is_leftover(&file) {
+        if layout::is_leftover(&folders, &file) {
             let _ = fs.remove_file(format!("{place}/{file}")).await;
         }
     }

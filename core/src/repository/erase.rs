@@ -4,7 +4,7 @@
 //! that is gone; keys, `config` and at the very end its copy go last, so that until then it is a repository, which can be
 //! looked at and erased again.
 
-use super::identity::config_name;
+use super::identity::{config_name, is_config};
 use super::{ClosedRepository, Prefix};
 use crate::backend::{ObjectMeta, ObjectName};
 use crate::error::{ErrorKind, Result};
@@ -35,6 +35,15 @@ pub const SPARE: &str = "spare";
 /// folders removes these with it.
 pub fn is_erased_last(name: &ObjectName) -> bool {
     *name == super::identity::copy_name()
+}
+
+/// Whether a repository keeps objects under such a name. What has another name belongs to somebody else.
+pub fn is_of_repository(name: &ObjectName) -> bool {
+    let is_in = |namespace: &str| {
+        let rest = name.as_str().strip_prefix(namespace).and_then(|rest| rest.strip_prefix('/'));
+        rest.is_some_and(|rest| !rest.contains('/') && is_ours(namespace, rest))
+    };
+    is_config(name.as_str()) || ERASURE.into_iter().chain([KEYS]).any(is_in)
 }
 
 impl ClosedRepository {
@@ -103,6 +112,13 @@ mod tests {
             ("quarantine", "segments.ab.0123456789abcdef", "notes.txt"),
         ] {
             assert!(is_ours(namespace, ours) && !is_ours(namespace, foreign), "{namespace}");
+            let named = |last: &str| ObjectName::new(format!("{namespace}/{last}")).unwrap();
+            assert!(is_of_repository(&named(ours)) && !is_of_repository(&named(foreign)), "{namespace}");
+        }
+        let of_repository = |name: &str| is_of_repository(&ObjectName::new(name).unwrap());
+        assert!(of_repository("config") && of_repository("spare/identity") && of_repository(&format!("gc/epoch/{id}")));
+        for foreign in ["notes", "spare/notes", &format!("archives/x/{id}"), &id] {
+            assert!(!of_repository(foreign), "{foreign}");
         }
     }
 }

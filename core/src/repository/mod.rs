@@ -51,7 +51,7 @@ pub use closed::ClosedRepository;
 pub use collector::Collector;
 pub use commit::{NewArchive, Resolve};
 pub use config::{Config, FORMAT_VERSION};
-pub use erase::{ERASURE, KEYS, SPARE, is_erased_last};
+pub use erase::{ERASURE, KEYS, SPARE, is_erased_last, is_of_repository};
 pub use identity::is_there;
 use identity::{about_config, config_name, read_config};
 pub use keys::{AskPassphrase, FoundSlot, KeyFiles, KeyLocation, NewSlot, OpenedBy};
