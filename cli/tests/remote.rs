@@ -88,6 +88,7 @@ fn a_repository_lives_behind_a_real_sshd() {
     let target = Target::parse(sshd.url("ssh", &path).strip_prefix("ssh:").unwrap()).unwrap();
     let backend = SshBackend::open(&target, Access::Create, &sshd.options()).unwrap();
     assert!(keeps_the_contract(Arc::new(backend)));
+    assert_eq!(std::fs::read_dir(path).unwrap().count(), 0, "nothing is left");
 }
 
 fn keeps_the_contract(backend: Arc<dyn gabion_core::backend::Backend>) -> bool {
@@ -113,6 +114,7 @@ fn a_repository_lives_behind_an_sftp_server() {
     let target = Target::parse(sshd.url("sftp", &path).strip_prefix("sftp:").unwrap()).unwrap();
     let backend = SftpBackend::open(&target, Access::Create, &sshd.options()).unwrap();
     assert!(keeps_the_contract(Arc::new(backend)));
+    assert_eq!(std::fs::read_dir(path).unwrap().count(), 0, "nothing is left");
 }
 
 #[test]

@@ -411,6 +411,12 @@ fn a_store_is_proved_before_it_is_trusted() {
     let local = away.run(&["debug", "backend-test", "--json", "here"]).succeeded();
     let local: Value = serde_json::from_str(&local.out).unwrap();
     assert_eq!((&local["fit"], &local["capabilities"]["durable"]), (&true.into(), &true.into()));
+    assert_eq!(std::fs::read_dir(away.place.path("here")).unwrap().count(), 0, "nothing is left");
+    // Beside a repository, which stays what it was.
+    let place = Place::new();
+    let before = tree(&place.path("repo"));
+    place.run(&["debug", "backend-test", "repo"]).succeeded();
+    assert!(tree(&place.path("repo")) == before);
     let proxy = Proxy::start(server.port, |_| Fault::Unavailable);
     let bad = away.run(&["--patience", "0", "debug", "backend-test", &servers::url(proxy.port, "test")]).ended(2);
     assert!(bad.out.contains("NOT fit for a repository"), "{bad:?}");

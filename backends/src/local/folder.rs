@@ -7,6 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use gabion_core::backend::ObjectName;
 use gabion_core::error::{Error, ErrorKind, Result};
+use gabion_core::repository::SPARE;
 use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, fstat, fsync, mkdirat, openat, statat, unlinkat};
 use rustix::io::{Errno, retry_on_intr};
 
@@ -199,6 +200,24 @@ impl Root {
         }
         remove_leftovers(&self.handle, &[]);
         let _ = std::fs::remove_dir(&self.path);
+    }
+
+    /// Removes the empty folders of a trial that is over and, where there is no repository, those of segments.
+    pub fn clear_trial(&self, tops: &[String]) {
+        tops.iter().for_each(|top| self.remove_empty(top));
+        let is_missing = |name: &str| file_type_at(&self.handle, name) == Err(Errno::NOENT);
+        if is_missing(CONFIG) && is_missing(SPARE) {
+            self.remove_empty(layout::SEGMENTS);
+        }
+    }
+
+    /// Removes a folder and those in it, as far as they are empty.
+    fn remove_empty(&self, top: &str) {
+        let Ok(Some(folder)) = self.find(CLEAR, &[top.to_owned()]) else { return };
+        for name in names_in(&folder).unwrap_or_default() {
+            let _ = unlinkat(&folder, name.as_str(), AtFlags::REMOVEDIR);
+        }
+        let _ = unlinkat(&self.handle, top, AtFlags::REMOVEDIR);
     }
 
     /// A directory that was removed looks like one without objects; it must not be taken for that.

@@ -30,7 +30,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::stream::{self, BoxStream, StreamExt, TryStreamExt};
 use gabion_core::backend::{
-    Backend, ByteRange, Capabilities, ObjectMeta, ObjectName, Payload, Permissions, Prefix, PutMode,
+    Backend, ByteRange, Capabilities, ObjectMeta, ObjectName, Payload, Permissions, Prefix, PutMode, ended_trial,
 };
 use gabion_core::error::{Error, ErrorKind, Result};
 use gabion_core::limits::OBJECT_BYTES_MAX;
@@ -182,6 +182,9 @@ impl Backend for LocalBackend {
             object::delete(root, &name)?;
             if is_erased_last(&name) {
                 root.clear();
+            }
+            if let Some(tops) = ended_trial(&name) {
+                root.clear_trial(&tops);
             }
             Ok(())
         })

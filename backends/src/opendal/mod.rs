@@ -17,6 +17,7 @@ use bytes::{Bytes, BytesMut};
 use futures_util::stream::{self, BoxStream, Peekable, Stream, StreamExt, TryStreamExt};
 use gabion_core::backend::{
     Backend, ByteRange, Capabilities, ObjectMeta, ObjectName, Payload, Permissions, Prefix, PutMode, check_length,
+    ended_trial,
 };
 use gabion_core::crypto::random;
 use gabion_core::error::{Error, ErrorKind, Result};
@@ -127,6 +128,21 @@ async fn write(operator: Operator, name: ObjectName, content: Buffer, beside: Op
     written.map_err(failed)
 }
 
+/// Removes a folder and those in it, if there is no file in any. A server may remove all that is in one it is told to remove,
+/// so this is for folders that nobody else uses.
+async fn remove_empty(operator: &Operator, top: &str) {
+    let Ok(found) = operator.list_with(top).recursive(true).await else { return };
+    if found.iter().any(|entry| entry.metadata().is_file()) {
+        return;
+    }
+    let mut folders: Vec<&str> = found.iter().map(opendal::Entry::path).chain([top]).collect();
+    folders.sort_unstable();
+    folders.dedup();
+    for folder in folders.into_iter().rev() {
+        let _ = operator.delete(folder).await;
+    }
+}
+
 #[async_trait]
 impl Backend for OpendalBackend {
     fn location(&self) -> &str {
@@ -199,9 +215,17 @@ impl Backend for OpendalBackend {
 
     async fn delete(&self, name: &ObjectName) -> Result<()> {
         match self.operator.delete(name.as_str()).await {
-            Err(error) if error.kind() != opendal::ErrorKind::NotFound => Err(told("delete object", name, error)),
-            _ => Ok(()),
+            Err(error) if error.kind() != opendal::ErrorKind::NotFound => {
+                return Err(told("delete object", name, error));
+            }
+            _ => {}
         }
+        if let Some(tops) = ended_trial(name).filter(|_| self.operator.info().capability().rename) {
+            for top in tops {
+                remove_empty(&self.operator, &format!("{top}/")).await;
+            }
+        }
+        Ok(())
     }
 
     fn list(&self, prefix: &Prefix) -> BoxStream<'static, Result<ObjectMeta>> {
@@ -271,7 +295,7 @@ mod tests {
         let backend = opened("fs", &format!("//{}/r", place.path().display()), Access::Create).unwrap();
         let report = runtime().block_on(check(Arc::new(backend), Options::quick()));
         assert!(report.is_clean(), "{report}");
-        assert_eq!(files(place.path()), 0);
+        assert_eq!(std::fs::read_dir(place.path().join("r")).unwrap().count(), 0);
     }
 
     #[test]

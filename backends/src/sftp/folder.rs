@@ -5,6 +5,7 @@ use std::sync::Arc;
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use gabion_core::backend::{ObjectMeta, ObjectName, Prefix};
 use gabion_core::error::{Error, ErrorKind, Result};
+use gabion_core::repository::SPARE;
 use openssh_sftp_client::metadata::{MetaData, Permissions};
 
 use super::aside;
@@ -107,14 +108,41 @@ pub(super) async fn make(session: &Session, folders: &[String]) -> Result<()> {
 /// Removes the folders of a repository that is gone, and the directory itself, as far as they are empty but for what
 /// writers left that were killed. What stays is somebody else's.
 pub(super) async fn clear(session: &Session) {
-    let config = session.sftp.fs().symlink_metadata(format!("{}/config", session.root)).await;
-    if !config.is_err_and(|error| is_missing(&error)) {
+    if !has_no(session, "config").await {
         return;
     }
     let (outer, inner): (Vec<_>, Vec<_>) = layout::folders().partition(|folders| folders.len() == 1);
     stream::iter(inner).for_each_concurrent(FOLDERS_AT_ONCE, |folders| remove(session, folders)).await;
     stream::iter(outer).for_each_concurrent(FOLDERS_AT_ONCE, |folders| remove(session, folders)).await;
     remove(session, Vec::new()).await;
+}
+
+/// Removes the empty folders of a trial that is over and, where there is no repository, those of segments.
+pub(super) async fn clear_trial(session: &Session, tops: &[String]) {
+    for top in tops {
+        remove_empty(session, top).await;
+    }
+    if has_no(session, "config").await && has_no(session, SPARE).await {
+        remove_empty(session, layout::SEGMENTS).await;
+    }
+}
+
+/// Removes a folder and those in it, as far as they are empty.
+async fn remove_empty(session: &Session, top: &str) {
+    let folder = [top.to_owned()];
+    let place = path(session, &folder);
+    let inner = read(session, "remove folder", &folder).await.unwrap_or_default();
+    let inner = inner.into_iter().map(|(name, _)| format!("{place}/{name}"));
+    stream::iter(inner)
+        .for_each_concurrent(FOLDERS_AT_ONCE, |inner| async move { drop(session.sftp.fs().remove_dir(inner).await) })
+        .await;
+    let _ = session.sftp.fs().remove_dir(&place).await;
+}
+
+/// Whether it is certain that there is nothing of this name in the directory.
+async fn has_no(session: &Session, name: &str) -> bool {
+    let found = session.sftp.fs().symlink_metadata(format!("{}/{name}", session.root)).await;
+    found.is_err_and(|error| is_missing(&error))
 }
 
 /// Removes a folder if it is empty, but for what writers left.

@@ -23,7 +23,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::stream::{self, BoxStream, StreamExt, TryStreamExt};
 use gabion_core::backend::{
-    Backend, ByteRange, Capabilities, ObjectMeta, ObjectName, Payload, Permissions, Prefix, PutMode,
+    Backend, ByteRange, Capabilities, ObjectMeta, ObjectName, Payload, Permissions, Prefix, PutMode, ended_trial,
 };
 use gabion_core::error::{Error, ErrorKind, Result};
 use gabion_core::limits::OBJECT_BYTES_MAX;
@@ -103,6 +103,9 @@ impl Backend for SftpBackend {
             file::delete(&session, &name).await?;
             if is_erased_last(&name) {
                 folder::clear(&session).await;
+            }
+            if let Some(tops) = ended_trial(&name) {
+                folder::clear_trial(&session, &tops).await;
             }
             Ok(())
         };

@@ -39,11 +39,13 @@ mod memory;
 mod name;
 mod permissions;
 mod store;
+mod trial;
 
 pub use memory::MemoryBackend;
 pub use name::{ObjectName, Prefix};
 pub use permissions::{Action, Permissions};
 pub use store::Store;
+pub use trial::ended_trial;
 
 /// What a store can do, as far as the engine asks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -5,13 +5,14 @@ use std::collections::BTreeSet;
 use futures_util::stream::TryStreamExt;
 use tokio::task::{JoinSet, yield_now};
 
+use super::super::trial::BESIDE;
 use super::super::{ObjectName, Prefix};
 use super::place::{Outcome, Place, ensure};
 
 /// Contract 5: a prefix is whole parts, not a string; the list of everything has everything.
 pub(super) async fn whole_parts(place: Place) -> Outcome {
     let plain = |text: String| ObjectName::new(text).map_err(|error| error.to_string());
-    let (top, beside) = (place.top().to_owned(), format!("{}-beside", place.top()));
+    let (top, beside) = (place.top().to_owned(), format!("{}{BESIDE}", place.top()));
     let inside = [place.name("pp/1")?, place.name("pp/2")?, place.name("ppq/1")?, place.name("p")?, place.fresh()?];
     let outside = [plain(format!("{beside}/1"))?, plain(format!("{top}-alone"))?];
     let every = [&inside[..], &outside].concat();

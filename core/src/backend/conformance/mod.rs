@@ -101,9 +101,9 @@ pub async fn check(backend: Arc<dyn Backend>, options: Options) -> Report {
         let outcome = tokio::spawn(run(place.clone())).await.unwrap_or_else(|error| Err(error.to_string()));
         report.findings.extend(outcome.err().map(|detail| Finding { rule: *rule, check: name, detail }));
     }
-    if let Err(detail) = place.clean_up().await {
-        report.findings.push(Finding { rule: 4, check: "everything can be removed", detail });
-    }
+    let check = "everything can be removed";
+    report.checks.push(check);
+    report.findings.extend(place.clean_up().await.err().map(|detail| Finding { rule: 4, check, detail }));
     report
 }
 

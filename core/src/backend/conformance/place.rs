@@ -11,6 +11,7 @@ use bytes::Bytes;
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use tokio::time::Instant;
 
+use super::super::trial::{self, BESIDE};
 use super::super::{Backend, ByteRange, ObjectMeta, ObjectName, Payload, Prefix, PutMode};
 use super::Options;
 use crate::error::{Error, ErrorKind, Result};
@@ -42,7 +43,7 @@ struct Names {
 impl Place {
     pub fn new(backend: Arc<dyn Backend>, options: Options) -> Self {
         let random = RandomState::new().hash_one(std::process::id());
-        let top = options.top.clone().unwrap_or_else(|| format!("conformance-{random:016x}")).into();
+        let top = options.top.clone().unwrap_or_else(|| trial::top(random)).into();
         Self { backend, options, top, names: Arc::new(Names { random, drawn: AtomicU64::new(0) }) }
     }
 
@@ -184,14 +185,14 @@ impl Place {
 
     /// Removes everything the checks left, those that failed half-way included.
     pub async fn clean_up(&self) -> Outcome {
-        let (beside, alone) = (format!("{}-beside", self.top), format!("{}-alone", self.top));
+        let (beside, alone) = (format!("{}{BESIDE}", self.top), format!("{}-alone", self.top));
         self.delete(&ObjectName::new(alone).map_err(|error| error.to_string())?).await?;
         for prefix in [&*self.top, &*beside] {
             let listed = self.list(prefix).await?;
             self.delete_many(listed.into_iter().map(|object| object.name).collect()).await?;
             self.expect_listed(prefix, &BTreeSet::new()).await?;
         }
-        Ok(())
+        self.delete(&trial::end(&self.top).map_err(|error| error.to_string())?).await
     }
 }
 

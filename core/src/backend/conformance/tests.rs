@@ -172,7 +172,7 @@ fn the_reference_backend_keeps_the_contract() {
     let memory = MemoryBackend::new();
     let report = run(memory.clone(), Options::full());
     assert!(report.is_clean(), "{report}");
-    assert_eq!(report.checks.len(), CHECKS.len());
+    assert_eq!(report.checks.len(), CHECKS.len() + 1);
     let left = memory.list(&Prefix::all()).collect::<Vec<_>>();
     assert!(Builder::new_current_thread().build().unwrap().block_on(left).is_empty());
 }
