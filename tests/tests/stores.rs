@@ -91,6 +91,24 @@ fn a_machine_that_loses_its_role_misses_no_object() {
     }
 }
 
+/// A machine that has just been started may be faster than the service that gives it credentials.
+#[test]
+fn credentials_that_come_late_are_waited_for() {
+    let place = tempfile::tempdir().unwrap();
+    let (server, metadata) = (S3Server::start(place.path()), MetadataServer::start(true));
+    let variables =
+        |port: u16| Variables::from_iter([("AWS_EC2_METADATA_SERVICE_ENDPOINT", format!("http://127.0.0.1:{port}"))]);
+    let open = |port| {
+        let options = OpenOptions { variables: variables(port), ..options() };
+        open(&Location::parse(&server.url("r")).unwrap(), Access::Create, &options).unwrap()
+    };
+    // The library itself repeats a question twice.
+    metadata.keep_busy(7);
+    assert_eq!(listed(&*open(metadata.port)).unwrap(), [""; 0]);
+    let nobody = listed(&*open(servers::free_port())).unwrap_err();
+    assert_eq!((nobody.kind(), nobody.context("attempts")), (ErrorKind::Connection, Some("9")), "{nobody}");
+}
+
 #[test]
 fn s3_sends_large_objects_in_parts() {
     let place = tempfile::tempdir().unwrap();

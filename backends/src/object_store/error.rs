@@ -31,7 +31,7 @@ pub(super) fn translated(operation: &'static str, error: object_store::Error) ->
 }
 
 fn generic(operation: &'static str, error: object_store::Error) -> Error {
-    match NoneGiven::behind(&error).map(|none| none.had_some) {
+    match NoneGiven::behind(&error).map(|none| none.passes) {
         Some(true) => return Error::new(ErrorKind::Connection, operation).because(error).temporary(),
         Some(false) => return Error::new(ErrorKind::PermissionDenied, operation).because(error),
         None => {}
@@ -55,6 +55,11 @@ fn generic(operation: &'static str, error: object_store::Error) -> Error {
     };
     let error = Error::new(kind, operation).because(error);
     if temporary { error.temporary() } else { error }
+}
+
+/// Whether a service that was asked, which is not the store, may get over it.
+pub(super) fn is_passing(error: &object_store::Error) -> bool {
+    status(error).map_or_else(|| http_kind(error).is_some(), |status| matches!(status, 408 | 429 | 500..))
 }
 
 /// What went wrong below HTTP.

@@ -24,6 +24,7 @@ struct State {
     lasting: bool,
     given: AtomicU64,
     without_role: AtomicBool,
+    busy: AtomicU64,
     ended: AtomicBool,
 }
 
@@ -56,6 +57,11 @@ impl MetadataServer {
         self.state.given.load(Ordering::SeqCst)
     }
 
+    /// So many questions are answered by 503 from now on.
+    pub fn keep_busy(&self, questions: u64) {
+        self.state.busy.store(questions, Ordering::SeqCst);
+    }
+
     /// From now on the machine has no role, and there are no keys.
     pub fn take_role(&self) {
         self.state.without_role.store(true, Ordering::SeqCst);
@@ -80,6 +86,10 @@ impl State {
     }
 
     fn answer(&self, head: &str) -> (&'static str, String) {
+        let busy = |left: u64| left.checked_sub(1);
+        if self.busy.fetch_update(Ordering::SeqCst, Ordering::SeqCst, busy).is_ok() {
+            return ("503 Service Unavailable", String::new());
+        }
         let mut words = head.split_whitespace();
         let asked = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
         if asked == ("PUT", "/latest/api/token") {
