@@ -91,6 +91,48 @@ fn a_machine_that_loses_its_role_misses_no_object() {
     }
 }
 
+/// Keys, region and server come from the user's files; a profile that the URL names outweighs the environment.
+#[test]
+fn a_profile_of_the_aws_files_opens_a_bucket() {
+    let place = tempfile::tempdir().unwrap();
+    let server = S3Server::start(&place.path().join("bucket"));
+    let files = place.path().join(".aws");
+    std::fs::create_dir(&files).unwrap();
+    let keys = format!("aws_access_key_id = {ACCESS_KEY}\naws_secret_access_key = {SECRET_KEY}\n");
+    std::fs::write(files.join("credentials"), format!("[default]\naws_access_key_id = other\n\n[backup]\n{keys}"))
+        .unwrap();
+    let server = format!("endpoint_url = http://127.0.0.1:{}\nregion = eu-central-1\n", server.port);
+    std::fs::write(files.join("config"), format!("[profile backup]\n{server}")).unwrap();
+    let home = place.path().display().to_string();
+    let wrong = [("AWS_ACCESS_KEY_ID", "other"), ("AWS_SECRET_ACCESS_KEY", "other")];
+    for (parameter, more) in [("?profile=backup", &wrong[..]), ("", &[("AWS_PROFILE", "backup")])] {
+        let all = more.iter().copied().chain([("HOME", &*home)]);
+        let options = OpenOptions { variables: all.collect(), ..options() };
+        let location = Location::parse(&format!("s3://{BUCKET}/r{parameter}")).unwrap();
+        let store = open(&location, Access::Create, &options).unwrap();
+        runtime().block_on(store.put(&named("archives/1"), vec![1].into(), PutMode::Write)).unwrap();
+        assert_eq!(listed(&*store).unwrap(), ["archives/1"]);
+        assert_eq!(store.capabilities().list_staleness, UNKNOWN, "it is not Amazon's own");
+    }
+}
+
+/// How old lists of a server may be of which nothing is known.
+const UNKNOWN: Duration = Duration::from_secs(90);
+
+#[test]
+fn lists_of_a_server_that_a_variable_names_may_be_old() {
+    let keys = [("AWS_ACCESS_KEY_ID", ACCESS_KEY), ("AWS_SECRET_ACCESS_KEY", SECRET_KEY)];
+    for (more, staleness) in [
+        (&[][..], Duration::ZERO),
+        (&[("AWS_ENDPOINT_URL", "http://127.0.0.1:1")], UNKNOWN),
+        (&[("AWS_ENDPOINT_URL_S3", "http://127.0.0.1:1")], UNKNOWN),
+    ] {
+        let options = OpenOptions { variables: keys.iter().chain(more).copied().collect(), ..options() };
+        let store = open(&Location::parse("s3://bucket/r").unwrap(), Access::Create, &options).unwrap();
+        assert_eq!((store.capabilities().list_staleness, store.location()), (staleness, "s3://bucket/r"));
+    }
+}
+
 /// A machine that has just been started may be faster than the service that gives it credentials.
 #[test]
 fn credentials_that_come_late_are_waited_for() {

@@ -41,14 +41,19 @@ const AZURE_VARIABLES: [&str; 7] = [
     "AZURE_TENANT_ID",
 ];
 
-/// A client for the location. Nothing is sent yet.
-pub(super) fn connect(location: &ObjectStoreLocation, variables: &Variables) -> Result<Arc<dyn ObjectStore>> {
+/// A client for the location, and the server it speaks with if that is not the service's own, whoever named it. Nothing is
+/// sent yet.
+pub(super) fn connect(
+    location: &ObjectStoreLocation,
+    variables: &Variables,
+) -> Result<(Arc<dyn ObjectStore>, Option<String>)> {
     // Another part of the program may have chosen already; that is fine.
     let _ = rustls::crypto::ring::default_provider().install_default();
+    let named = location.endpoint.clone();
     match location.service {
         Service::S3 => s3(location, variables),
-        Service::Google => google(location, variables),
-        Service::Azure => azure(location, variables),
+        Service::Google => Ok((google(location, variables)?, named)),
+        Service::Azure => Ok((azure(location, variables)?, named)),
     }
 }
 
@@ -79,7 +84,7 @@ fn client(location: &ObjectStoreLocation) -> ClientOptions {
         .with_allow_http(plain)
 }
 
-fn s3(location: &ObjectStoreLocation, variables: &Variables) -> Result<Arc<dyn ObjectStore>> {
+fn s3(location: &ObjectStoreLocation, variables: &Variables) -> Result<(Arc<dyn ObjectStore>, Option<String>)> {
     let profile = credentials::profile(location.profile.as_deref(), variables)?;
     let variable = |name: &str| variables.get(name).map(str::to_owned);
     let region = location.region.clone().or_else(|| variable("AWS_REGION")).or_else(|| variable("AWS_DEFAULT_REGION"));
@@ -129,7 +134,7 @@ fn s3(location: &ObjectStoreLocation, variables: &Variables) -> Result<Arc<dyn O
         }
     }
     let given = Given::by(builder.clone().build().map_err(refused)?.credentials());
-    Ok(Arc::new(builder.with_credentials(given).build().map_err(refused)?))
+    Ok((Arc::new(builder.with_credentials(given).build().map_err(refused)?), endpoint))
 }
 
 fn no_credentials(reason: &'static str) -> Error {

@@ -57,9 +57,11 @@ impl ObjectStoreBackend {
     /// # Errors
     /// `PermissionDenied` if there are no credentials, `InvalidInput` if they or the location make no sense.
     pub fn new(location: &ObjectStoreLocation, variables: &Variables) -> Result<Self> {
+        let (store, endpoint) = connect::connect(location, variables)?;
         Ok(Self {
-            store: connect::connect(location, variables)?,
-            location: location.clone(),
+            store,
+            // How old lists may be depends on it.
+            location: ObjectStoreLocation { endpoint, ..location.clone() },
             shown: location.to_string(),
             conditions: Conditions::default(),
         })
