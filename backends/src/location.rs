@@ -121,7 +121,11 @@ impl Location {
         }
         match text.split_once(':') {
             Some((scheme, rest)) if !scheme.contains('/') => {
-                Self::with_scheme(scheme, rest, |text| Self::read(text, names, depth))
+                let read = Self::with_scheme(scheme, rest, |text| Self::read(text, names, depth));
+                read.map_err(|error| match meant(scheme, rest) {
+                    Some(meant) => invalid("this is how another program writes it").with("did you mean", meant),
+                    None => error,
+                })
             }
             _ => Ok(Self::Local(text.into())),
         }
@@ -210,6 +214,35 @@ fn not_there(reason: &'static str, scheme: &str) -> Error {
     Error::new(ErrorKind::Unsupported, "understand location").with("reason", reason).with("scheme", scheme)
 }
 
+/// How this program writes what restic, Borg 2 and others call a store.
+fn meant(scheme: &str, rest: &str) -> Option<String> {
+    let (name, path) = rest.split_once(':').unwrap_or_default();
+    match scheme {
+        "sftp" if !rest.starts_with("//") && !name.is_empty() && !path.contains('@') => {
+            Some(format!("sftp://{name}{}{path}", if path.starts_with('/') { "" } else { "/./" }))
+        }
+        // An @ may stand behind a password, which is not repeated.
+        _ if rest.contains('@') => None,
+        "s3" if !rest.starts_with("//") => {
+            let (transport, place) = rest.split_once("://").unwrap_or(("https", rest));
+            let (server, bucket) = place.split_once('/')?;
+            let is_amazon = server.ends_with("amazonaws.com");
+            let endpoint = if is_amazon { String::new() } else { format!("?endpoint={transport}://{server}") };
+            Some(format!("s3://{bucket}{endpoint}"))
+        }
+        "gs" | "azure" | "b2" if !name.is_empty() => {
+            let (start, end) = match scheme {
+                "gs" => ("gs", ""),
+                "azure" => ("az", ""),
+                _ => ("opendal+b2", "?bucket-id=ID"),
+            };
+            Some(format!("{start}://{name}/{}{end}", path.trim_start_matches('/')))
+        }
+        "webdav" | "dav" | "davs" if rest.starts_with("//") => Some(format!("opendal+webdav:{rest}")),
+        _ => None,
+    }
+}
+
 /// `host:path` is a file name to one program and a remote directory to the next, so it is neither here.
 fn remote_path(host: &str, path: &str) -> Error {
     let error = invalid("neither a path nor a URL");
@@ -257,6 +290,31 @@ mod tests {
     use std::os::unix::ffi::OsStringExt;
 
     use super::*;
+
+    #[test]
+    fn what_other_programs_write_is_told_in_other_words() {
+        for (theirs, ours) in [
+            ("s3:s3.amazonaws.com/bucket/a/b", Some("s3://bucket/a/b")),
+            ("s3:https://minio.example:9000/bucket", Some("s3://bucket?endpoint=https://minio.example:9000")),
+            ("s3:http://localhost:9000/bucket/a", Some("s3://bucket/a?endpoint=http://localhost:9000")),
+            ("s3:key:hunter2@https://host/bucket", None),
+            ("sftp:me@host:/srv/backup", Some("sftp://me@host/srv/backup")),
+            ("sftp:host:backup", Some("sftp://host/./backup")),
+            ("gs:bucket:/a", Some("gs://bucket/a")),
+            ("azure:container:/a", Some("az://container/a")),
+            ("b2:bucket:a/b", Some("opendal+b2://bucket/a/b?bucket-id=ID")),
+            ("webdav://host/a", Some("opendal+webdav://host/a")),
+            ("webdav://me:hunter2@host/a", None),
+            ("s3://bucket?regoin=x", None),
+            ("rclone:remote:a", None),
+        ] {
+            let error = Location::parse(theirs).unwrap_err();
+            assert_eq!(error.context("did you mean"), ours, "{theirs}");
+            assert!(!format!("{error} {error:?}").contains("hunter2"), "{theirs}");
+            let ours = ours.filter(|ours| !ours.contains("ID"));
+            assert!(ours.is_none_or(|ours| Location::parse(ours).is_ok()), "{theirs}");
+        }
+    }
 
     fn local(text: &str) -> String {
         match Location::parse(text).unwrap() {

@@ -5,6 +5,30 @@ use gabion_core::error::{Error, ErrorKind};
 
 /// One line of advice for whoever got this error.
 pub fn for_error(error: &Error) -> Option<&'static str> {
+    for_place(error).or_else(|| for_kind(error))
+}
+
+/// What to do about where a repository is, or about who is asked there.
+fn for_place(error: &Error) -> Option<&'static str> {
+    let has = |fact| error.context(fact).is_some();
+    Some(match error.kind() {
+        _ if has(SERVER_SENT) => {
+            "what the other machine says before gabion does breaks the connection: look into its shell's start-up files"
+        }
+        _ if has(SERVER_SPEAKS) => "update gabion on the machine with the lower version",
+        _ if has(REFUSED_PATH) => {
+            "the server serves other paths only (see --restrict-to-path in its authorized_keys), and no part of a \
+             repository by itself"
+        }
+        ErrorKind::NotFound if has("bucket") => {
+            "make it where its service is managed, or check its name, the endpoint and the region"
+        }
+        _ if has("scheme") => "`gabion help stores` says where a repository can be",
+        _ => return None,
+    })
+}
+
+fn for_kind(error: &Error) -> Option<&'static str> {
     Some(match error.kind() {
         ErrorKind::PassphraseWrong => {
             "looked for in GABION_PASSPHRASE, GABION_PASSCOMMAND, GABION_PASSPHRASE_FD or the terminal, in this order"
@@ -26,14 +50,6 @@ pub fn for_error(error: &Error) -> Option<&'static str> {
         }
         ErrorKind::KeyInvalid => {
             "check GABION_KEY_FILE and the directory of keys, or bring an exported key back with `gabion key import`"
-        }
-        _ if error.context(SERVER_SENT).is_some() => {
-            "what the other machine says before gabion does breaks the connection: look into its shell's start-up files"
-        }
-        _ if error.context(SERVER_SPEAKS).is_some() => "update gabion on the machine with the lower version",
-        _ if error.context(REFUSED_PATH).is_some() => {
-            "the server serves other paths only (see --restrict-to-path in its authorized_keys), and no part of a \
-             repository by itself"
         }
         ErrorKind::NoSpace if error.context("quota").is_some() => {
             "the server grants no more: prune and compact with all permissions, or raise its --quota"

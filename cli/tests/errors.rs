@@ -47,8 +47,8 @@ fn places_without_a_repository() {
         ("files", 15, "not a Gabion repository", "--repo"),
         ("files/photo.jpg", 15, "not a Gabion repository", "--repo"),
         ("host:path", 4, "neither a path nor a URL", "did you mean `ssh://host/./path`?"),
-        ("nonsense://x", 4, "unknown scheme", ""),
-        ("rest://host/x", 25, "does not have that store", ""),
+        ("nonsense://x", 4, "unknown scheme", "gabion help stores"),
+        ("rest://host/x", 25, "does not have that store", "gabion help stores"),
         ("", 4, "no repository", ""),
     ] {
         let variables = repo(name);

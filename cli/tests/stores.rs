@@ -185,6 +185,21 @@ fn services_that_are_not_there_are_named() {
     let place = Place::bare();
     let told = place.run(&["-r", "opendal+gdrive://x", "repo-list"]);
     assert!(told.rc >= 2 && told.err.contains("gdrive") && told.err.contains("webdav"), "{told:?}");
+    place.run(&["-r", "rclone:remote:x", "repo-list"]).failed(25, "does not have that store", "gabion help stores");
+    let theirs = place.run(&["-r", "s3:http://localhost:9000/bucket/a", "repo-list"]);
+    theirs.failed(4, "another program", "did you mean `s3://bucket/a?endpoint=http://localhost:9000`?");
+}
+
+#[test]
+fn a_bucket_that_is_missing_is_told_in_one_line() {
+    let directory = tempfile::tempdir().unwrap();
+    let server = S3Server::start(directory.path());
+    let away = Away::new(server.url("r").replace("s3://", "s3://no-"));
+    for command in [&["repo-list"][..], &["repo-create", "-e", "none"]] {
+        let run =
+            away.run(command).failed(17, "bucket: there is none of this name", "make it where its service is managed");
+        assert!(!run.err.contains("<Code>") && run.err.lines().count() == 2, "{run:?}");
+    }
 }
 
 #[test]

@@ -6,6 +6,9 @@ use object_store::client::{HttpError, HttpErrorKind};
 
 use super::given::NoneGiven;
 
+/// The fact that the place itself is missing.
+pub(super) const BUCKET: &str = "bucket";
+
 /// Translates an error of the library about an object.
 pub(super) fn told(operation: &'static str, name: &ObjectName, error: object_store::Error) -> Error {
     translated(operation, error).with("object", name)
@@ -17,6 +20,10 @@ pub(super) fn told(operation: &'static str, name: &ObjectName, error: object_sto
 /// a server or a network may get over.
 pub(super) fn translated(operation: &'static str, error: object_store::Error) -> Error {
     use object_store::Error as Theirs;
+    let text = error.to_string();
+    if ["<Code>NoSuchBucket<", "<Code>ContainerNotFound<"].iter().any(|code| text.contains(code)) {
+        return Error::new(ErrorKind::NotFound, operation).with(BUCKET, "there is none of this name");
+    }
     let kind = match &error {
         Theirs::NotFound { .. } => ErrorKind::NotFound,
         Theirs::PermissionDenied { .. } | Theirs::Unauthenticated { .. } => ErrorKind::PermissionDenied,
