@@ -184,7 +184,11 @@ impl Context {
             Some(named) => Some(named.as_str()),
             None => self.environment.repository()?,
         };
-        let named = named.ok_or_else(|| Failure::command("no repository: name one by --repo or GABION_REPO"))?;
+        let named = named.ok_or_else(|| {
+            let of_borg = std::env::args_os().any(|word| word.to_string_lossy().contains("::"));
+            let beside = if of_borg { "; REPO::ARCHIVE is understood under the name `borg` only" } else { "" };
+            Failure::command(format!("no repository: name one by --repo or GABION_REPO{beside}"))
+        })?;
         self.parse_location(named)
     }
 

@@ -45,17 +45,22 @@ impl StdError for Advised {
 
 /// Tells what is wrong with the command line, or the help that was asked for.
 pub fn usage(mut error: clap::Error) -> u8 {
-    let hint = match (error.kind(), error.get(ContextKind::InvalidSubcommand)) {
+    let verb = match (error.kind(), error.get(ContextKind::InvalidSubcommand)) {
         (Usage::InvalidSubcommand, Some(ContextValue::String(word))) => hints::for_verb(word),
         _ => None,
     };
-    if hint.is_some() {
+    let is_word_too_many = matches!((error.kind(), error.get(ContextKind::InvalidArg)),
+        (Usage::UnknownArgument, Some(ContextValue::String(word))) if !word.starts_with('-'));
+    if verb.is_some() {
         // the word is known: what is merely spelled alike does not help
         error.remove(ContextKind::SuggestedSubcommand);
     }
     // Nobody may be reading any more.
     let _ = error.print();
-    if let Some(verb) = hint {
+    if is_word_too_many {
+        eprintln!("\nHint: a repository is named by --repo or GABION_REPO.");
+    }
+    if let Some(verb) = verb {
         eprintln!("\nHint: the command for that is `gabion {verb}`.");
     }
     u8::try_from(error.exit_code()).unwrap_or(exit_code::ERROR.rc)

@@ -213,12 +213,16 @@ fn command_lines_that_make_no_sense() {
         (&["repo-list", "--sort-by", "colour"], &["can not sort by `colour`"]),
         (&["repo-list", "--first", "1", "--last", "1"], &["cannot be used with"]),
         (&["list"], &["<ARCHIVE>"]),
+        (&["repo-list", "repo"], &["Hint: a repository is named by --repo"]),
         (&[], &["Usage:"]),
     ] {
         let run = place.run(arguments).ended(2);
         assert!(words.iter().all(|word| run.err.contains(word)) && run.out.is_empty(), "{arguments:?}: {run:#?}");
     }
     place.run(&["create", "one"]).failed(4, "at least one PATH", "");
+    let nowhere = |arguments: &[&str]| Run::of(place.command(arguments).env_remove("GABION_REPO"));
+    nowhere(&["list", "repo::one"]).failed(4, "REPO::ARCHIVE is understood under the name `borg` only", "");
+    assert!(!nowhere(&["list", "one"]).failed(4, "name one by --repo", "").err.contains("borg"));
 }
 
 #[test]
