@@ -144,6 +144,10 @@ fn a_key_moves_and_is_nowhere_else() {
     let place = encrypted();
     let stored = || std::fs::read_dir(place.path("repo/keys")).unwrap().count();
     let first = keys(&place, "one");
+    // Who may not remove it there puts it nowhere else either.
+    let careful = [("GABION_PASSPHRASE", "one"), ("GABION_REPO_PERMISSIONS", "no-delete")];
+    place.run_with(&careful, &["key", "change-location", "keyfile"]).failed(21, "move key", "may only add");
+    assert_eq!(keys(&place, "one"), first);
     let told = with(&place, "one", &["key", "change-location", "keyfile", "-v"]).succeeded().err;
     assert!(told.contains("home/.config/gabion/keys/"), "{told}");
     let moved = keys(&place, "one");

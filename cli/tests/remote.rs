@@ -167,7 +167,8 @@ fn clients_that_may_only_add_are_told_before_anything_happens() {
         client.run(&["create", permissions, "tree"]).succeeded();
         client.run(&["create", permissions, "tree"]).succeeded();
         let before = tree(&place.path("repo"));
-        for arguments in MORE_THAN_ADDING {
+        let more = [&["recreate", "-e", "x"][..], &["repo-delete", "--force"], &["repo-compress", "-C", "lz4"]];
+        for arguments in MORE_THAN_ADDING.into_iter().chain(more) {
             let run = client.run(arguments);
             assert!(run.rc == 21 && run.err.contains(permissions) && run.out.is_empty(), "{arguments:?}: {run:#?}");
         }

@@ -265,6 +265,9 @@ fn change_location(context: &Context, args: &MoveArgs) -> Result<Warnings> {
     if opened.location == to {
         return Err(Failure::command(format!("key {} is a {} already", opened.id, place(to))).into());
     }
+    if !args.keep || to == KeyLocation::Repository {
+        repository.permissions().require_all("move key")?;
+    }
     let found = slot(&repository, opened.location, &opened.id)?;
     if slot(&repository, to, &opened.id).is_err() {
         ClosedRepository::look(context.opened_store()?, context.client()?)?.import_key(&found.id, &found.bytes, to)?;
