@@ -5,11 +5,14 @@ use std::io::Write as _;
 use std::path::Path;
 use std::process::Stdio;
 use std::sync::Arc;
+use std::time::Duration;
 
+use gabion_backends::layer::RetryOptions;
 use gabion_backends::ssh::{SshBackend, Target};
-use gabion_backends::{Access, OpenOptions, SftpBackend, open};
+use gabion_backends::{Access, Location, OpenOptions, SftpBackend, open};
 use gabion_core::backend::conformance::{Options, check};
 use gabion_tests::Random;
+use gabion_tests::servers::Cutter;
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::place::{MORE_THAN_ADDING, PROGRAM, Place, Run, size_of, tree, wait_until};
@@ -132,6 +135,24 @@ fn an_sftp_connection_that_is_cut_is_made_again() {
     assert!(place.run(&["check", "--verify-data"]).succeeded().out.contains("no damage found"));
     place.run(&["extract", "--target", "out", "one"]).succeeded();
     assert_eq!(tree(&place.path("out/tree")), tree(&place.path("tree")));
+}
+
+#[test]
+fn answers_that_are_lost_over_ssh_and_sftp_cost_time_and_nothing_else() {
+    let Some(sshd) = Sshd::start("answers_that_are_lost_over_ssh_and_sftp_cost_time_and_nothing_else") else { return };
+    let place = Place::bare();
+    let retry = RetryOptions { first_pause: Duration::from_millis(5), ..RetryOptions::default() };
+    let options = OpenOptions { ssh: sshd.options(), retry, ..OpenOptions::default() };
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    for scheme in ["ssh", "sftp"] {
+        let cutter = Cutter::losing_answers(sshd.port(), 3_000_000);
+        let url = sshd.url_behind(cutter.port, scheme, &place.path(scheme));
+        let store = open(&Location::parse(&url).unwrap(), Access::Create, &options).unwrap();
+        let asked = Options { names: 100, rounds: 5, large_bytes: (1 << 20) + 1, ..Options::quick() };
+        let report = runtime.block_on(check(store, asked));
+        assert!(report.is_clean(), "{scheme}: {report}");
+        assert!(cutter.cuts() >= 2, "{scheme}: {} cuts", cutter.cuts());
+    }
 }
 
 #[test]
@@ -299,7 +320,7 @@ fn an_sftp_server_that_is_killed_in_the_middle_leaves_a_whole_repository() {
 fn a_library_opens_the_same_url() {
     let Some(sshd) = Sshd::start("a_library_opens_the_same_url") else { return };
     let place = Place::bare();
-    let location = gabion_backends::Location::parse(&sshd.url("ssh", &place.path("repo"))).unwrap();
+    let location = Location::parse(&sshd.url("ssh", &place.path("repo"))).unwrap();
     let options = OpenOptions { ssh: sshd.options(), ..OpenOptions::default() };
     assert!(open(&location, Access::Existing, &options).is_err());
     let backend = open(&location, Access::Create, &options).unwrap();

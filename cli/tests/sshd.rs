@@ -56,14 +56,26 @@ impl Sshd {
 
     /// The URL of a directory of this machine.
     pub fn url(&self, scheme: &str, path: &Path) -> String {
-        format!("{scheme}://127.0.0.1:{}{}", self.port, path.display())
+        self.url_behind(self.port, scheme, path)
+    }
+
+    /// The same behind something that stands between, on another port.
+    pub fn url_behind(&self, port: u16, scheme: &str, path: &Path) -> String {
+        format!("{scheme}://127.0.0.1:{port}{}", path.display())
+    }
+
+    /// The port it listens on.
+    pub fn port(&self) -> u16 {
+        self.port
     }
 
     /// The command that logs in with a key: `client` or `restricted`.
     pub fn rsh(&self, key: &str) -> String {
         let (key, hosts) = (self.path(key), self.path("known_hosts"));
+        // It is the same machine, whatever stands between.
+        let alias = format!("-o HostKeyAlias=[127.0.0.1]:{}", self.port);
         let options = "-o IdentitiesOnly=yes -o BatchMode=yes -o StrictHostKeyChecking=yes -o LogLevel=ERROR";
-        format!("ssh -F none {options} -o UserKnownHostsFile={} -i {}", hosts.display(), key.display())
+        format!("ssh -F none {options} {alias} -o UserKnownHostsFile={} -i {}", hosts.display(), key.display())
     }
 
     /// How a library logs in.

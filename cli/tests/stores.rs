@@ -5,9 +5,10 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::Stdio;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use gabion_tests::servers::{
-    self, ACCESS_KEY, AZURE_KEY, Fault, MetadataServer, Program, Proxy, S3Server, SECRET_KEY, WEBDAV_PASSWORD,
+    self, ACCESS_KEY, AZURE_KEY, Cutter, Fault, MetadataServer, Program, Proxy, S3Server, SECRET_KEY, WEBDAV_PASSWORD,
     WEBDAV_USER,
 };
 use gabion_tests::{Random, all_required};
@@ -202,22 +203,67 @@ fn a_bucket_that_is_missing_is_told_in_one_line() {
     }
 }
 
+/// A backup and a restore, whatever becomes of requests on the way.
+fn goes_on_all_the_same(away: &Away, options: &[&str]) {
+    away.large_files();
+    away.run(&["repo-create", "-e", "none"]).succeeded();
+    away.run(&[options, &["create", "one", "src"]].concat()).succeeded();
+    away.restores("one");
+    away.run(&["check", "--verify-data"]).succeeded();
+}
+
+/// Of so many requests one is spoilt. A list of all there is takes nine where folders are asked one by one, and is begun anew.
+const EVERY: u64 = 11;
+
+/// Of all servers that are asked by HTTP; `url` is that of a repository of a server on a port.
+fn survives_a_bad_line(port: u16, url: impl Fn(u16) -> String) {
+    let faults = [Fault::LoseAnswer, Fault::Unavailable, Fault::CutRequest, Fault::CutAnswer];
+    let proxy = Proxy::start(port, move |request| match request.number % EVERY {
+        8 => faults[(request.number / EVERY) as usize % faults.len()],
+        0 => Fault::Delay(Duration::from_millis(20)),
+        _ => Fault::Pass,
+    });
+    let away = Away::new(url(proxy.port));
+    goes_on_all_the_same(&away, &[]);
+    assert!(proxy.faults() >= 4, "{}: {} of {}", away.url, proxy.faults(), proxy.requests());
+}
+
 #[test]
 fn a_bad_line_costs_time_and_nothing_else() {
     let directory = tempfile::tempdir().unwrap();
     let server = S3Server::start(directory.path());
-    let faults = [Fault::LoseAnswer, Fault::Unavailable, Fault::CutRequest, Fault::CutAnswer];
-    let proxy = Proxy::start(server.port, move |request| match request.number % 9 {
-        8 => faults[(request.number / 9) as usize % faults.len()],
-        _ => Fault::Pass,
-    });
-    let away = Away::new(servers::url(proxy.port, "r"));
-    away.large_files();
-    away.run(&["repo-create", "-e", "none"]).succeeded();
-    away.run(&["create", "one", "src"]).succeeded();
-    away.restores("one");
-    away.run(&["check", "--verify-data"]).succeeded();
-    assert!(proxy.faults() >= 5, "{} of {}", proxy.faults(), proxy.requests());
+    survives_a_bad_line(server.port, |port| servers::url(port, "r"));
+}
+
+#[test]
+fn a_bad_line_to_azure_and_google_costs_time_and_nothing_else() {
+    let directory = tempfile::tempdir().unwrap();
+    if let Some(azure) = servers::azurite(directory.path()) {
+        survives_a_bad_line(azure.port, |port| servers::azurite_url(port, "r"));
+    }
+    if let Some(moto) = servers::moto() {
+        survives_a_bad_line(moto.port, |port| servers::google_url(port, "r"));
+    }
+}
+
+#[test]
+fn a_bad_line_to_a_webdav_server_costs_time_and_nothing_else() {
+    let directory = tempfile::tempdir().unwrap();
+    let Some(webdav) = servers::webdav(directory.path()) else { return };
+    survives_a_bad_line(webdav.port, |port| servers::webdav_url(port, "r"));
+}
+
+#[test]
+fn a_bad_line_to_redis_costs_time_and_nothing_else() {
+    let directory = tempfile::tempdir().unwrap();
+    let Some(redis) = servers::redis(directory.path()) else { return };
+    for start in [Cutter::start, Cutter::losing_answers] {
+        let cutter = start(redis.port, 20_000_000);
+        let away = Away::new(format!("redis://127.0.0.1:{}?prefix={}", cutter.port, cutter.port));
+        // One connection carries all calls, and what is under way ends with it: one segment has room in it.
+        goes_on_all_the_same(&away, &["--connections", "1"]);
+        assert!(cutter.cuts() >= 3, "{} cuts", cutter.cuts());
+    }
 }
 
 /// Kills the server when the second data segment is on its way. What becomes of all that is asked after that?

@@ -19,8 +19,21 @@ impl Cutter {
     ///
     /// # Panics
     /// If there is no free port.
-    #[expect(clippy::unwrap_used, reason = "a line that can not be set up is a failed test")]
     pub fn start(target: u16, bytes: u32) -> Self {
+        Self::breaking(target, bytes, Breaks::Anywhere)
+    }
+
+    /// One that lets the server hear all that is asked: when so many bytes were sent to it, its next answer is lost, and the
+    /// connection breaks.
+    ///
+    /// # Panics
+    /// If there is no free port.
+    pub fn losing_answers(target: u16, bytes: u32) -> Self {
+        Self::breaking(target, bytes, Breaks::BeforeAnAnswer)
+    }
+
+    #[expect(clippy::unwrap_used, reason = "a line that can not be set up is a failed test")]
+    fn breaking(target: u16, bytes: u32, breaks: Breaks) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         let cutter = Self { port, cuts: Arc::default(), ended: Arc::default() };
@@ -32,7 +45,9 @@ impl Cutter {
                 }
                 // A server that is not there is the client's business.
                 let Ok(server) = TcpStream::connect(("127.0.0.1", target)) else { continue };
-                drop(join(client, server, i64::from(bytes), &cuts));
+                let room = AtomicI64::new(bytes.into());
+                let line = Line { breaks, room, broken: AtomicBool::new(false), cuts: Arc::clone(&cuts) };
+                drop(join(client, server, line));
             }
         });
         cutter
@@ -52,28 +67,50 @@ impl Drop for Cutter {
     }
 }
 
+/// Where a connection breaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Breaks {
+    Anywhere,
+    BeforeAnAnswer,
+}
+
+/// A connection.
+struct Line {
+    breaks: Breaks,
+    /// Bytes until it breaks.
+    room: AtomicI64,
+    broken: AtomicBool,
+    cuts: Arc<AtomicU64>,
+}
+
 /// Passes on what both sides say until there is no room for more.
-fn join(client: TcpStream, server: TcpStream, bytes: i64, cuts: &Arc<AtomicU64>) -> io::Result<()> {
-    let room = Arc::new(AtomicI64::new(bytes));
-    for (from, to) in [(client.try_clone()?, server.try_clone()?), (server, client)] {
-        let (room, cuts) = (Arc::clone(&room), Arc::clone(cuts));
+fn join(client: TcpStream, server: TcpStream, line: Line) -> io::Result<()> {
+    let line = Arc::new(line);
+    let (up, down) = ((client.try_clone()?, server.try_clone()?), (server, client));
+    for ((from, to), is_answer) in [(up, false), (down, true)] {
+        let line = Arc::clone(&line);
         to.set_nodelay(true)?;
-        std::thread::spawn(move || drop(pass_on(from, to, &room, &cuts)));
+        std::thread::spawn(move || drop(line.pass_on(from, to, is_answer)));
     }
     Ok(())
 }
 
-fn pass_on(mut from: TcpStream, mut to: TcpStream, room: &AtomicI64, cuts: &AtomicU64) -> io::Result<()> {
-    let mut buffer = [0; 16 * 1024];
-    loop {
-        let count = from.read(&mut buffer)?;
-        let left = room.fetch_sub(count as i64, Ordering::SeqCst);
-        if count == 0 || left < count as i64 {
-            // Both directions may find that there is no more room: the first one counts.
-            cuts.fetch_add(u64::from(count > 0 && left >= 0), Ordering::SeqCst);
-            let _ = from.shutdown(Shutdown::Both);
-            return to.shutdown(Shutdown::Both);
+impl Line {
+    fn pass_on(&self, mut from: TcpStream, mut to: TcpStream, is_answer: bool) -> io::Result<()> {
+        let mut buffer = [0; 16 * 1024];
+        loop {
+            let count = from.read(&mut buffer)?;
+            let counts = if is_answer && self.breaks == Breaks::BeforeAnAnswer { 0 } else { count as i64 };
+            let left = self.room.fetch_sub(counts, Ordering::SeqCst) - counts;
+            let breaks = count > 0 && left < 0 && (is_answer || self.breaks == Breaks::Anywhere);
+            if count == 0 || breaks {
+                // Both directions may find that there is no more room.
+                let is_first = breaks && !self.broken.swap(true, Ordering::SeqCst);
+                self.cuts.fetch_add(u64::from(is_first), Ordering::SeqCst);
+                let _ = from.shutdown(Shutdown::Both);
+                return to.shutdown(Shutdown::Both);
+            }
+            to.write_all(&buffer[..count])?;
         }
-        to.write_all(&buffer[..count])?;
     }
 }

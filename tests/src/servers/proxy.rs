@@ -127,10 +127,11 @@ pub(super) struct Head {
 impl Line {
     fn serve(mut self) -> io::Result<()> {
         self.client.set_nodelay(true)?;
-        let mut server = TcpStream::connect(("127.0.0.1", self.target))?;
-        server.set_nodelay(true)?;
-        let (mut rest, mut answered) = (Vec::new(), Vec::new());
+        let mut rest = Vec::new();
         while let Some(head) = read_head(&mut self.client, &mut rest)? {
+            // A server may end a connection that was not used for a while, which nobody would hear of here.
+            let (mut server, mut answered) = (TcpStream::connect(("127.0.0.1", self.target))?, Vec::new());
+            server.set_nodelay(true)?;
             let request = self.request(&head);
             let fault = (self.script)(&request);
             if !matches!(fault, Fault::Pass | Fault::Delay(_)) {
@@ -167,7 +168,7 @@ impl Line {
                 }
                 _ => {
                     self.client.write_all(&answer.bytes)?;
-                    answered = forward(&mut server, &mut self.client, &answer.body, length)?;
+                    forward(&mut server, &mut self.client, &answer.body, length)?;
                 }
             }
         }
