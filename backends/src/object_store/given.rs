@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use super::error::is_passing;
 
 /// How long after its first failure a service that never gave any credentials is asked again.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(15);
 
 /// A provider whose errors are told from those of the store.
 #[derive(Debug)]
