@@ -178,7 +178,10 @@ fn a_whole_life_on_a_webdav_server() {
 #[test]
 fn a_whole_life_in_files_of_a_library() {
     let directory = tempfile::tempdir().unwrap();
-    whole_life(format!("opendal+fs://{}/r", directory.path().display()));
+    let url = format!("opendal+fs://{}/r", directory.path().display());
+    whole_life(url.clone());
+    Away::new(url).run(&["repo-delete", "--force"]).succeeded();
+    assert!(!directory.path().join("r").exists(), "the folders went with it");
 }
 
 #[test]

@@ -22,8 +22,10 @@ use gabion_core::backend::{
 use gabion_core::crypto::random;
 use gabion_core::error::{Error, ErrorKind, Result};
 use gabion_core::limits::OBJECT_BYTES_MAX;
+use gabion_core::repository::is_erased_last;
 use opendal::{Buffer, Operator};
 
+use crate::local::layout;
 use crate::{Access, Variables};
 use error::{told, translated};
 pub use location::OpendalLocation;
@@ -102,6 +104,18 @@ impl OpendalBackend {
             true => Ok(found.content_length()),
             false => Err(Error::new(ErrorKind::NotFound, operation).with("object", name)),
         }
+    }
+
+    /// Removes the folders of a repository that is gone, and the directory itself, as far as they are empty. For directories
+    /// of this machine alone: a server may remove all that is in a folder.
+    async fn clear(&self) {
+        if !matches!(self.operator.stat("config").await, Err(error) if error.kind() == opendal::ErrorKind::NotFound) {
+            return;
+        }
+        for folders in layout::folders() {
+            let _ = self.operator.delete(&format!("{}/", folders.join("/"))).await;
+        }
+        let _ = std::fs::remove_dir(&self.location.root);
     }
 
     /// Why a range could not be had: mostly because the object is shorter, for which each service has its own words.
@@ -219,6 +233,9 @@ impl Backend for OpendalBackend {
                 return Err(told("delete object", name, error));
             }
             _ => {}
+        }
+        if is_erased_last(name) && self.location.service == Service::Fs {
+            self.clear().await;
         }
         if let Some(tops) = ended_trial(name).filter(|_| self.operator.info().capability().rename) {
             for top in tops {
