@@ -456,27 +456,40 @@ fn foreign_objects_are_neither_listed_nor_touched() {
     assert_eq!(listed(&*store).unwrap(), ["archives/1"]);
 }
 
-#[test]
-fn the_storage_class_is_for_data_alone() {
-    let place = tempfile::tempdir().unwrap();
-    let server = S3Server::start(place.path());
+/// The classes that a server is told with three objects, by a header, and the calls that are counted.
+fn classes(port: u16, header: &'static str, url: impl Fn(u16) -> String) -> Vec<Option<String>> {
     let trace = Trace::new();
     let classes = Arc::new(std::sync::Mutex::new(Vec::new()));
     let seen = Arc::clone(&classes);
-    let proxy = Proxy::start(server.port, move |request| {
-        seen.lock().unwrap().push((request.target.clone(), request.header("x-amz-storage-class").map(str::to_owned)));
+    let proxy = Proxy::start(port, move |request| {
+        seen.lock().unwrap().push(request.header(header).map(str::to_owned));
         Fault::Pass
     });
-    let location =
-        Location::parse(&format!("{}&storage-class=REDUCED_REDUNDANCY", servers::url(proxy.port, ""))).unwrap();
+    let location = Location::parse(&url(proxy.port)).unwrap();
     let store = open(&location, Access::Create, &OpenOptions { trace: trace.clone(), ..options() }).unwrap();
     let runtime = runtime();
     for (name, fifth) in [("segments/data", 1), ("segments/tree", 2), ("index/0.a", 1)] {
         let object = [b"GABS".as_slice(), &[fifth], &[0; 100]].concat();
         runtime.block_on(store.put(&named(name), object.into(), PutMode::Write)).unwrap();
     }
-    let classes: Vec<_> = classes.lock().unwrap().iter().map(|(_, class)| class.clone()).collect();
-    assert_eq!(classes, [Some("REDUCED_REDUNDANCY".to_owned()), None, None]);
     let counted = trace.stores().remove(0).methods;
     assert_eq!((counted[0].0, counted[0].1.calls), (Method::Put, 3));
+    classes.lock().unwrap().clone()
+}
+
+#[test]
+fn the_storage_class_is_for_data_alone() {
+    let place = tempfile::tempdir().unwrap();
+    let server = S3Server::start(place.path());
+    let of_data = |class: &str| [Some(class.to_owned()), None, None];
+    let url = |port| format!("{}&storage-class=REDUCED_REDUNDANCY", servers::url(port, ""));
+    assert_eq!(classes(server.port, "x-amz-storage-class", url), of_data("REDUCED_REDUNDANCY"));
+    if let Some(moto) = servers::moto() {
+        let url = |port| format!("{}&storage-class=NEARLINE", servers::google_url(port, "c"));
+        assert_eq!(classes(moto.port, "x-goog-storage-class", url), of_data("NEARLINE"));
+    }
+    if let Some(azure) = servers::azurite(place.path()) {
+        let url = |port| format!("{}&storage-class=Cool", servers::azurite_url(port, "c"));
+        assert_eq!(classes(azure.port, "x-ms-access-tier", url), of_data("Cool"));
+    }
 }
