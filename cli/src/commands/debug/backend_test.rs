@@ -19,7 +19,8 @@ use crate::output::sink::Sink;
     after_help = "Examples:\n  gabion debug backend-test sftp://backup@nas/./try\n  gabion debug backend-test --full 's3://my-backups/try?region=eu-central-1'"
 )]
 pub struct Args {
-    /// The store; the suite works under names of its own and removes what it put
+    /// The store; the suite works under names of its own and removes what it put. A directory or file that is missing is made
+    /// and stays, and so does the mark that makes several stores a set
     #[arg(value_name = "URL")]
     url: String,
     /// Ask for what a store has to bear: 10 000 names, an object of 64 MiB
