@@ -10,7 +10,9 @@ use gabion_core::codec::Extensions;
 use gabion_core::error::{ErrorKind, Result};
 use gabion_core::gc::DoomRecord;
 use gabion_core::monitor::FileStatus;
-use gabion_core::ops::create::{Checkpoint, CreateOptions, Created, FromRead, Input, Plan, Stream, create};
+use gabion_core::ops::create::{
+    Checkpoint, CreateOptions, Created, FromRead, Input, Plan, Stream, Wanted, create, together,
+};
 use gabion_core::repository::Repository;
 use gabion_core::seal::{Kind, Sealer};
 use gabion_tests::{Call, FaultyBackend, HookedBackend, Method, Notes, Objects, Random, RecordingBackend, WriteFault};
@@ -430,6 +432,29 @@ fn a_stream_whose_ground_went_is_stored_if_its_chunks_are_elsewhere() {
     let (refused, objects, _) = stream_without_ground(false);
     assert_eq!(refused.unwrap_err().kind(), ErrorKind::Overtaken);
     assert!(archives(&objects).0.iter().all(|archive| archive.record.name != "stream"));
+}
+
+/// Of archives that are made together, one whose ground went is made again and reads by itself; the other misses nothing.
+#[test]
+fn one_that_is_overtaken_is_made_again_without_the_others() {
+    let (place, source, objects) = scene();
+    let old = objects.names("segments").unwrap();
+    doom(&open(objects.backend()).unwrap(), &old);
+    let (behind, looks) = (objects.clone(), AtomicUsize::new(0));
+    let backend = HookedBackend::new(objects.backend(), move |method, prefix| {
+        if method == Method::List && prefix == "gc/doom" && looks.fetch_add(1, Ordering::Relaxed) == 1 {
+            let (behind, old) = (behind.clone(), old.clone());
+            std::thread::spawn(move || old.iter().for_each(|segment| vanish(&behind, segment))).join().unwrap();
+        }
+    });
+    let other = new_repository();
+    let repositories = [open(Arc::new(backend)).unwrap(), open(other.backend()).unwrap()];
+    let plan = Plan::new([place.path().join("./tree").as_path()], Wanted::All);
+    for ((repository, objects), member) in repositories.iter().zip([&objects, &other]).zip(together(2)) {
+        let input = Input::Shared(&plan, None, member);
+        let created = create(repository, input, &stranger(), &clock(), &Notes::new()).unwrap();
+        assert_eq!(differences(objects, &created.record, &source), Vec::<String>::new());
+    }
 }
 
 #[test]

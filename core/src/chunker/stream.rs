@@ -19,6 +19,21 @@ pub trait Input {
     /// Reads the next content into the start of `buffer`, as much as is at hand, or reports a hole
     /// or the end. `buffer` is 1 MiB. After the end it is not called again.
     fn read(&mut self, buffer: &mut [u8]) -> Result<Read>;
+
+    /// Goes to this offset: others have read all before it. What several read in turns is there already.
+    fn move_to(&mut self, offset: u64) {
+        let _ = offset;
+    }
+}
+
+impl<I: Input + ?Sized> Input for Box<I> {
+    fn read(&mut self, buffer: &mut [u8]) -> Result<Read> {
+        (**self).read(buffer)
+    }
+
+    fn move_to(&mut self, offset: u64) {
+        (**self).move_to(offset);
+    }
 }
 
 /// What a read found.

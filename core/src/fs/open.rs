@@ -90,6 +90,11 @@ impl SourceFile {
         })
     }
 
+    /// Goes on to `offset`, as if all before it had been read.
+    pub fn move_to(&mut self, offset: u64) {
+        self.position = self.position.max(offset);
+    }
+
     /// Fills `buffer` as far as one call of the system does, zeros for holes; 0 at the end.
     pub fn read(&mut self, buffer: &mut [u8]) -> Result<usize> {
         self.read_until(self.end, buffer)

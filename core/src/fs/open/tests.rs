@@ -101,6 +101,28 @@ fn holes_are_exact_wherever_they_are() {
     }
 }
 
+/// Two take turns: each goes on where the other is.
+#[test]
+fn another_opening_goes_on_anywhere() {
+    let place = sparse(&[K64, 2 * K64, 5 * K64], 7 * K64);
+    let (mut files, mut position, mut read) = ([place.open(), place.open()], 0, Vec::new());
+    let mut buffer = [0; 30_000];
+    for turn in 0.. {
+        let file = &mut files[turn % 2];
+        file.move_to(position);
+        let next = file.next(&mut buffer).unwrap();
+        match next {
+            SourceRead::Data(bytes) => position += bytes as u64,
+            SourceRead::Hole(bytes) => position += bytes,
+            SourceRead::End => break,
+        }
+        read.push((next, position));
+    }
+    let mut holes = read.iter().filter(|(read, _)| matches!(read, SourceRead::Hole(_))).map(|(_, end)| *end);
+    assert_eq!((position, [(); 3].map(|()| holes.next())), (7 * K64, [Some(K64), Some(5 * K64), Some(7 * K64)]));
+    assert_eq!((holes.next(), read.len()), (None, 3 + 5 + 3), "{read:?}");
+}
+
 #[test]
 fn a_file_of_sixteen_tebibytes_costs_nothing() {
     let size = 16 * TIB - (1 << 20);

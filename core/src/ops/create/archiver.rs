@@ -1,11 +1,13 @@
 //! Turns what the traversal finds into entries, chunks and directories.
 
 use std::collections::HashMap;
-use std::io::Read;
+use std::sync::Arc;
 use std::time::Instant;
 
 use super::base::{Base, BaseDirectory, Unchanged, is_whole};
 use super::content::ContentReader;
+use super::stream::Special;
+use super::together::{Identity, Member};
 use super::traversal::{Found, Step, Traversal};
 use super::{Checkpoint, CreateOptions, Stream};
 use crate::archive::attributes::AttributesRef;
@@ -16,7 +18,7 @@ use crate::archive::entry::Entry;
 use crate::archive::metadata::{Attributes, FileType, Metadata};
 use crate::archive::record::{PendingRecord, Statistics};
 use crate::archive::stat::{StatRef, StatRow};
-use crate::chunker::Chunker;
+use crate::chunker::{Chunker, Input};
 use crate::clock::Timestamp;
 use crate::codec::Extensions;
 use crate::error::{Error, ErrorKind, Result};
@@ -41,6 +43,8 @@ pub(super) struct Archiver<'a> {
     keeps_attributes: bool,
     content: ContentReader<'a>,
     stream: Option<Stream<'a>>,
+    /// What stands for this archive among those that are made at the same time.
+    member: Option<Member>,
     frames: Vec<Frame<'a>>,
     links: HashMap<(u64, u64), Linked>,
     statistics: Statistics,
@@ -92,7 +96,6 @@ impl<'a> Archiver<'a> {
         writer: &'a Writer,
         source: Unchanged<'a>,
         tools: &Tools<'a>,
-        stream: Option<Stream<'a>>,
         pending: &'a dyn Fn(DirectoryRef, StatRef, Statistics) -> Result<PendingRecord>,
     ) -> Self {
         let cut_key = tools.cut_key.clone();
@@ -114,7 +117,8 @@ impl<'a> Archiver<'a> {
             hard_link_key: tools.hard_link_key,
             keeps_attributes: source.base.and_then(|base| base.attributes) == Some(options.attributes.asked()),
             content: ContentReader::new(tools.chunker, tools.cut_key),
-            stream,
+            stream: None,
+            member: None,
             frames: vec![root],
             links: HashMap::new(),
             statistics: Statistics::default(),
@@ -122,21 +126,35 @@ impl<'a> Archiver<'a> {
         }
     }
 
-    /// Archives everything the traversal finds.
-    pub fn run(mut self, traversal: &mut Traversal<'_>) -> Result<(DirectoryRef, StatRef, Statistics)> {
+    /// Archives everything the traversal finds, and the stream where it belongs.
+    pub fn run(
+        mut self,
+        traversal: &mut Traversal<'_>,
+        stream: Option<Stream<'a>>,
+        member: Option<Member>,
+    ) -> Result<(DirectoryRef, StatRef, Statistics)> {
+        (self.stream, self.member) = (stream, member);
         while let Some(step) = traversal.step() {
             self.stop_if_asked()?;
             match step {
-                Step::Enter { found, implied } => self.enter(found, implied, traversal.directory())?,
+                Step::Enter { found, implied } => {
+                    self.come_to(&found.path);
+                    self.enter(found, implied, traversal.directory())?;
+                }
                 Step::Leave => self.leave()?,
-                Step::Stream { name, path } => self.piped(name, &path)?,
+                Step::Stream { name, path } => {
+                    self.come_to(&path);
+                    self.piped(name, &path)?;
+                }
                 Step::Item(found) => {
+                    self.come_to(&found.path);
                     if let Some(directory) = traversal.directory() {
                         self.item(&found, directory)?;
                     }
                 }
             }
         }
+        self.member = None;
         self.statistics.errors += traversal.errors();
         if self.stream.is_some() {
             let error = Error::new(ErrorKind::NotFound, "archive stream");
@@ -146,10 +164,17 @@ impl<'a> Archiver<'a> {
         self.finish()
     }
 
+    /// Tells the others how far this archive is.
+    fn come_to(&self, path: &[u8]) {
+        if let Some(member) = &self.member {
+            member.come_to(path);
+        }
+    }
+
     /// Archives the stream as a file. It can not be read again, so what is wrong with it ends the run.
     fn piped(&mut self, name: Vec<u8>, path: &[u8]) -> Result<()> {
         let Some(Stream { metadata, mut input }) = self.stream.take() else { return Ok(()) };
-        let (content, size) = self.store_content(&mut *input, None)?;
+        let (content, size) = self.store_content(Identity::Stream, &mut *input, None)?;
         // The end of a stream may be that of whoever was stopped with us.
         self.monitor.stop_if_asked("read stream")?;
         let entry = Entry {
@@ -226,11 +251,11 @@ impl<'a> Archiver<'a> {
         let base = self.frames.last_mut().and_then(|frame| frame.base.as_mut()?.take(&found.name));
         let Some(file_type) = found.stat.file_type.stored() else { return Ok(()) };
         let read_special = self.options.read_special && file_type != FileType::File;
-        let opened = if read_special { directory.open_special(&found.name, &found.stat)? } else { None };
+        let opened = if read_special { self.open_special(found, directory)? } else { None };
         // The owner and the mode of a device, not those of a link to it.
-        let stat = opened.as_ref().map_or(&found.stat, |(_, stat)| stat).clone();
+        let stat = opened.as_ref().map_or(&found.stat, |special| &special.stat).clone();
         let (stored, file_type) = match (opened, file_type) {
-            (Some((mut file, _)), _) => (self.stream(&mut file)?, FileType::File),
+            (Some(special), _) => (self.stream(found, &special)?, FileType::File),
             (None, FileType::File) => (self.file(found, directory, base)?, file_type),
             (None, other) => (self.special(found, directory, other)?, file_type),
         };
@@ -279,7 +304,7 @@ impl<'a> Archiver<'a> {
         let (attributes, complete) = self.attributes(found, file.attributes(self.options.attributes))?;
         let opened = file.opened();
         let expected = (!opened.may_have_holes()).then_some(opened.size);
-        let (content, size) = self.store_content(&mut file, expected)?;
+        let (content, size) = self.store_content(Identity::of(opened), &mut file, expected)?;
         let now = file.stat()?;
         let same = self.options.change.same(&found.stat, &now);
         let settled = same && size == now.size;
@@ -321,9 +346,18 @@ impl<'a> Archiver<'a> {
         taken.then_some((entry, changed))
     }
 
+    /// Opens a device or pipe. Others that are made at the same time share it.
+    fn open_special(&self, found: &Found, directory: &SourceDirectory) -> Result<Option<Arc<Special>>> {
+        let open = || Ok(directory.open_special(&found.name, &found.stat)?.map(Special::new));
+        match &self.member {
+            Some(member) => member.open_once(Identity::of(&found.stat), open),
+            None => Ok(open()?.map(Arc::new)),
+        }
+    }
+
     /// The content of a device or pipe.
-    fn stream(&mut self, file: &mut impl Read) -> Result<Stored> {
-        let (content, size) = self.store_content(&mut super::stream::FromRead(file), None)?;
+    fn stream(&mut self, found: &Found, special: &Special) -> Result<Stored> {
+        let (content, size) = self.store_content(Identity::of(&found.stat), &mut &special.input, None)?;
         Ok(Stored { content, size, attributes: AttributesRef::None, status: FileStatus::Stream, read_at: None })
     }
 
@@ -344,11 +378,21 @@ impl<'a> Archiver<'a> {
         Ok(Stored { content, size: 0, attributes, status, read_at: Some(stat.changed) })
     }
 
+    /// Stores what `input` has; what others read of it, or will need, is shared with them.
     fn store_content(
         &mut self,
-        input: &mut dyn crate::chunker::Input,
+        identity: Identity,
+        input: &mut dyn Input,
         expected: Option<u64>,
     ) -> Result<(Content, u64)> {
+        let mut shared;
+        let input = match &self.member {
+            Some(member) => {
+                shared = member.read(identity, input);
+                &mut shared as &mut dyn Input
+            }
+            None => input,
+        };
         let (monitor, writer, pending) = (self.monitor, self.writer, self.pending);
         let interval = self.options.checkpoint;
         let (frames, statistics, checkpointed) = (&self.frames, &self.statistics, &mut self.checkpointed);

@@ -33,6 +33,7 @@ mod plan;
 mod reported;
 mod stream;
 mod tar;
+mod together;
 mod traversal;
 
 use archiver::{Archiver, Tools};
@@ -47,8 +48,9 @@ pub(super) use base::is_whole;
 pub(super) use content::ContentReader;
 pub use dry_run::dry_run;
 pub use plan::{Plan, Wanted, archived_path};
-pub use stream::{FromRead, Stream};
+pub use stream::{FromRead, InTurns, Stream};
 pub use tar::TarStream;
+pub use together::{Member, together};
 pub use traversal::Rules;
 
 /// What the new archive is called and how it is made.
@@ -141,8 +143,30 @@ pub enum Input<'a> {
     Files(&'a Plan),
     /// Files, if the plan has any, and a stream where it has one.
     Stream(&'a Plan, Stream<'a>),
+    /// Files, and a stream where the plan has one, for one of several archives that are made at the same time.
+    Shared(&'a Plan, Option<Stream<'a>>, Member),
     /// A tar archive.
     Tar(TarStream<'a>),
+}
+
+/// What an input is made of.
+struct Parts<'a> {
+    plan: Option<&'a Plan>,
+    stream: Option<Stream<'a>>,
+    member: Option<Member>,
+    tar: Option<TarStream<'a>>,
+}
+
+impl<'a> Parts<'a> {
+    fn of(input: Input<'a>) -> Self {
+        let (plan, stream, member, tar) = match input {
+            Input::Files(plan) => (Some(plan), None, None, None),
+            Input::Stream(plan, stream) => (Some(plan), Some(stream), None, None),
+            Input::Shared(plan, stream, member) => (Some(plan), stream, Some(member), None),
+            Input::Tar(tar) => (None, None, None, Some(tar)),
+        };
+        Self { plan, stream, member, tar }
+    }
 }
 
 /// An archive that was made.
@@ -168,29 +192,32 @@ pub fn create(
     clock: &dyn Clock,
     monitor: &dyn Monitor,
 ) -> Result<Created> {
-    if let Input::Stream(plan, _) | Input::Files(plan) = &input {
-        plan.check()?;
-    }
-    let Input::Files(plan) = input else { return attempt(repository, input, options, clock, monitor) };
+    let parts = Parts::of(input);
+    let (plan, can_be_read_again) = (parts.plan, parts.stream.is_none());
+    plan.map_or(Ok(()), Plan::check)?;
+    let mut made = attempt(repository, parts, options, clock, monitor);
+    let Some(plan) = plan.filter(|_| can_be_read_again) else { return made };
     for _ in 1..ATTEMPTS_MAX {
-        match attempt(repository, Input::Files(plan), options, clock, monitor) {
+        match made {
             Err(error) if error.kind() == ErrorKind::Overtaken => monitor.counters().reset(),
             done => return done,
         }
+        made = attempt(repository, Parts::of(Input::Files(plan)), options, clock, monitor);
     }
-    attempt(repository, Input::Files(plan), options, clock, monitor)
+    made
 }
 
 /// One attempt. It is `Overtaken` if a collector deleted what it relied on, which a new look sees.
 fn attempt(
     repository: &Repository,
-    input: Input<'_>,
+    Parts { plan, stream, member, tar }: Parts<'_>,
     options: &CreateOptions,
     clock: &dyn Clock,
     monitor: &dyn Monitor,
 ) -> Result<Created> {
-    let began = clock.now();
-    let start = options.timestamp.unwrap_or(began);
+    let now = clock.now();
+    let start = options.timestamp.unwrap_or(now);
+    let began = member.as_ref().map_or(now, |member| member.begin(now));
     let (session, (catalog, base)) = look(repository, &options.name, &options.host)?;
     let history = History::of(repository);
     history.compare(&catalog, monitor)?;
@@ -201,10 +228,6 @@ fn attempt(
         Counters::set(&monitor.counters().bytes_expected, last.record.root.bytes);
     }
 
-    let plan = match &input {
-        Input::Files(plan) | Input::Stream(plan, _) => Some(*plan),
-        Input::Tar(_) => None,
-    };
     let mut traversal = plan.map(|plan| Traversal::new(plan, &options.rules, &options.matcher, monitor));
     let top = traversal.as_ref().and_then(Traversal::top).map(|top| top_directory(top, options)).transpose()?;
     let heads = history::heads(&catalog);
@@ -224,18 +247,19 @@ fn attempt(
     let pending =
         |root, stat_root, statistics| Ok(draft.pending(Some(draft.record(root, stat_root, statistics)), false));
     let source = Unchanged { reader: &reader, base: base.as_ref(), doubt, began };
-    let archiver = |stream| Archiver::new(options, monitor, &writer, source, &tools, stream, &pending);
     let mut top = None;
-    let (root, stat_root, statistics) = match (input, &mut traversal) {
-        (Input::Tar(stream), _) => {
+    let (root, stat_root, statistics) = match (tar, &mut traversal) {
+        (Some(stream), _) => {
             let importer = Importer::new(monitor, &writer, &tools, start);
             let imported = importer.run(stream)?;
             top = imported.top;
             (imported.root, imported.stat_root, imported.statistics)
         }
-        (Input::Files(_), Some(traversal)) => archiver(None).run(traversal)?,
-        (Input::Stream(_, stream), Some(traversal)) => archiver(Some(stream)).run(traversal)?,
-        (_, None) => return Err(Error::new(ErrorKind::System, "create archive")),
+        (None, Some(traversal)) => {
+            let archiver = Archiver::new(options, monitor, &writer, source, &tools, &pending);
+            archiver.run(traversal, stream, member)?
+        }
+        (None, None) => return Err(Error::new(ErrorKind::System, "create archive")),
     };
 
     let record = ArchiveRecord { client: history.next_mark(monitor), ..draft.record(root, stat_root, statistics) };

@@ -260,3 +260,64 @@ fn a_stream_that_ends_as_we_are_stopped_makes_no_archive() {
     assert_eq!(made.unwrap_err().kind(), ErrorKind::Interrupted);
     assert!(Catalog::load(&scene.repository).unwrap().archives.is_empty());
 }
+
+/// Two archives that are made together, the second so much later that it finds what the first has read.
+struct Pair {
+    scenes: [Scene; 2],
+    members: [Option<Member>; 2],
+}
+
+impl Pair {
+    fn new() -> Self {
+        let members = <[Member; 2]>::try_from(together(2)).unwrap().map(Some);
+        Self { scenes: [Scene::new(), Scene::new()], members }
+    }
+
+    fn file(&self) -> std::path::PathBuf {
+        self.scenes[0].place.path().join("file")
+    }
+
+    /// Backs the file up into one of the repositories. What became of it, and its content.
+    fn back_up(&mut self, number: usize, now: Timestamp) -> (FileStatus, Vec<u8>) {
+        let path = std::path::PathBuf::from(format!("{}/./file", self.scenes[0].place.path().display()));
+        let plan = Plan::new([path.as_path()], Wanted::All);
+        let (monitor, options) = (Statuses::default(), named(CreateOptions::default()));
+        let input = match self.members[number].take() {
+            Some(member) => Input::Shared(&plan, None, member),
+            None => Input::Files(&plan),
+        };
+        let repository = &self.scenes[number].repository;
+        let created = create(repository, input, &options, &FixedClock(now), &monitor).unwrap();
+        let reader = repository.session().unwrap().reader();
+        let entry = find_path(&reader, &created.record.root, b"file").unwrap().unwrap();
+        let crate::archive::content::Content::Inline(content) = entry.content else { panic!("{entry:?}") };
+        (monitor.1.into_inner().unwrap()[0], content)
+    }
+}
+
+#[test]
+fn a_file_that_changes_between_two_is_read_by_each() {
+    let mut pair = Pair::new();
+    std::fs::write(pair.file(), "before!").unwrap();
+    let now = SystemClock.now();
+    assert_eq!(pair.back_up(0, now), (FileStatus::Added, b"before!".to_vec()));
+    let changed = || std::fs::metadata(pair.file()).unwrap().modified().unwrap();
+    let before = changed();
+    while changed() == before {
+        std::fs::write(pair.file(), "another").unwrap();
+    }
+    assert_eq!(pair.back_up(1, now), (FileStatus::Added, b"another".to_vec()));
+}
+
+/// What the first read may have changed since without a new time stamp, however late the second began.
+#[test]
+fn what_is_too_young_for_the_first_is_so_for_the_second() {
+    let before = SystemClock.now();
+    let mut pair = Pair::new();
+    let late = |more| Timestamp::new(before.seconds + 1000 + more, 0);
+    for (number, moment) in [(0, before), (1, late(0))] {
+        assert_eq!(pair.back_up(number, moment), (FileStatus::Added, b"content".to_vec()));
+    }
+    assert_eq!(pair.back_up(1, late(1)).0, FileStatus::Modified);
+    assert_eq!(pair.back_up(1, late(2)).0, FileStatus::Unchanged);
+}
