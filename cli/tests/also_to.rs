@@ -1,7 +1,13 @@
 //! `create --also-to`: one archive in several repositories.
 
+use std::collections::BTreeMap;
+use std::os::unix::fs::symlink;
+use std::process::Command;
+
+use gabion_tests::{Aspects, Random, TreeOptions, change_tree, compare, make_tree};
 use serde_json::Value;
 
+use crate::killed::{can_trace, traced};
 use crate::place::{Place, Run};
 
 /// A place with two repositories, `repo` and `second`, and files.
@@ -25,11 +31,11 @@ fn the_archive_is_made_in_every_repository() {
     let variables = [("GABION_PASSPHRASE", "x")];
     let create = ["create", "--also-to", "second", "--also-to=third", "--init", "-v", "--stats", "--list", "a", "d"];
     let made = place.run_with(&variables, &create).succeeded();
-    for told in ["Making archive `a` in", "Archive id:", "A d/one\n", "A d/more/two\n"] {
-        assert_eq!(made.err.matches(told).count(), 3, "{told}: {made:?}");
+    for (told, count) in [("Making archive `a` in", 3), ("Archive id:", 3), ("A d/one\n", 1), ("A d/more/two\n", 1)] {
+        assert_eq!(made.err.matches(told).count(), count, "{told}: {made:?}");
     }
     let again = place.run_with(&variables, &create).succeeded();
-    assert_eq!(again.err.matches("U d/one\n").count(), 3, "each has its own base: {again:?}");
+    assert_eq!(again.err.matches("U d/one\n").count(), 1, "the first tells: {again:?}");
     let list = |repository: &str| {
         let format = "{path} {size} {isomtime}{NL}";
         place.run_with(&variables, &["list", "-r", repository, "--format", format, "a"]).succeeded().out
@@ -154,6 +160,93 @@ fn a_stream_is_read_once_for_all() {
     let run = place.run_fed(content.as_bytes(), &["create", "--also-to", "second", "c", "-"]);
     assert!(run.rc == 19 && run.err.contains("second: "), "{run:?}");
     assert_eq!(place.run(&["extract", "--stdout", "c"]).succeeded().out, content);
+}
+
+/// What the program reads of files below `d`, in bytes.
+fn read_of_files(place: &Place, arguments: &[&str], rc: i32) -> BTreeMap<String, u64> {
+    let logs = place.path("logs");
+    std::fs::create_dir(&logs).unwrap();
+    let log = logs.join("log");
+    // A log for each thread: calls are whole in it.
+    let strace = ["-ff", "-y", "-o", log.to_str().unwrap(), "-e", "trace=read,readv,pread64,preadv"];
+    Run::of(&mut traced(place, &strace, arguments)).ended(rc);
+    let mut read = BTreeMap::new();
+    for log in std::fs::read_dir(&logs).unwrap() {
+        let log = std::fs::read_to_string(log.unwrap().path()).unwrap();
+        for line in log.lines().filter(|line| line.contains(&format!("<{}/", place.path("d").display()))) {
+            let path = line.split_once('<').unwrap().1.split_once('>').unwrap().0;
+            *read.entry(path.to_owned()).or_default() += line.rsplit_once("= ").unwrap().1.parse::<u64>().unwrap();
+        }
+    }
+    std::fs::remove_dir_all(&logs).unwrap();
+    read.retain(|_, bytes| *bytes > 0);
+    read
+}
+
+/// One repository knows most of it, one nothing, and one can not store it.
+#[test]
+fn each_file_is_read_once_for_all() {
+    if !can_trace("each_file_is_read_once_for_all") {
+        return;
+    }
+    let place = place();
+    let source = place.path("d");
+    make_tree(&source.join("tree"), 31, &TreeOptions { entries: 150, ..TreeOptions::default() }).unwrap();
+    place.settle();
+    place.run(&["create", "a", "d"]).succeeded();
+    change_tree(&source.join("tree"), 32, 40).unwrap();
+    place.file("d/large", Random::new(5).bytes(30 << 20));
+    place.settle();
+    for name in ["third", "fourth"] {
+        place.run(&["repo-create", "-e", "none", "-r", name]).succeeded();
+    }
+    let alone = read_of_files(&place, &["create", "-r", "fourth", "a", "d"], 0);
+    assert!(alone.len() > 30 && alone.values().sum::<u64>() > 30 << 20, "{alone:?}");
+    std::fs::remove_dir_all(place.path("third/segments")).unwrap();
+    place.file("third/segments", "no directory");
+    let create = ["create", "--also-to=third", "--also-to=second", "--memory-budget=130Mi", "a", "d"];
+    assert_eq!(read_of_files(&place, &create, 19), alone, "once for all");
+    for repository in ["repo", "second"] {
+        let target = place.path(&format!("out {repository}"));
+        place.run(&["extract", "-r", repository, "--target", target.to_str().unwrap(), "a"]).succeeded();
+        let aspects = Aspects { holes: true, ..Aspects::default() };
+        assert_eq!(compare(&source, &target.join("d"), &aspects).unwrap(), [""; 0], "{repository}");
+    }
+    assert_eq!(place.run(&["repo-list", "--short", "-r", "third"]).succeeded().out, "");
+    let again = ["create", "--also-to=second", "a", "d"];
+    assert_eq!(read_of_files(&place, &again, 0), BTreeMap::new(), "each has its own base");
+}
+
+#[test]
+fn what_has_no_size_and_what_is_gone_once_read_is_the_same_in_all() {
+    let place = place();
+    let pipes = ["d/pipe", "behind"].map(|name| place.path(name));
+    for pipe in &pipes {
+        assert!(Command::new("mkfifo").arg(pipe).status().unwrap().success());
+    }
+    symlink("../behind", place.path("d/device")).unwrap();
+    symlink("one", place.path("d/link")).unwrap();
+    let content = Random::new(3).bytes(3 << 20);
+    let written = content.clone();
+    let writer = std::thread::spawn(move || {
+        // in the order in which they are read
+        let [pipe, behind] = pipes;
+        std::fs::write(behind, "what comes out of it").unwrap();
+        std::fs::write(pipe, written).unwrap();
+    });
+    place.run(&["repo-create", "-e", "none", "-r", "third"]).succeeded();
+    let create = ["create", "--read-special", "--also-to=second", "--also-to=third", "a", "d", "/proc/version"];
+    place.run(&create).succeeded();
+    writer.join().unwrap();
+    let version = std::fs::read("/proc/version").unwrap();
+    for repository in ["repo", "second", "third"] {
+        let target = place.path(&format!("{repository} out"));
+        place.run(&["extract", "-r", repository, "--target", target.to_str().unwrap(), "a"]).succeeded();
+        assert!(std::fs::read(target.join("d/pipe")).unwrap() == content, "{repository}");
+        assert_eq!(std::fs::read(target.join("d/device")).unwrap(), b"what comes out of it");
+        assert_eq!(std::fs::read(target.join("proc/version")).unwrap(), version);
+        assert_eq!(std::fs::read_link(target.join("d/link")).unwrap().to_str(), Some("one"));
+    }
 }
 
 /// The names of the archives of `repo`, and then of `second`.

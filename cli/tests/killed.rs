@@ -21,7 +21,7 @@ const CLASSES: [&str; 3] = [
 ];
 
 /// Whether there is an `strace` that may trace; if not, the test is skipped, or fails if everything is required.
-fn can_trace(test: &str) -> bool {
+pub fn can_trace(test: &str) -> bool {
     let works = Command::new("strace").args(["-qq", "-o", "/dev/null", "true"]).status().is_ok_and(|s| s.success());
     if !works {
         assert_ne!(std::env::var("GABION_TEST_REQUIRE").as_deref(), Ok("all"), "{test}: strace does not work here");
@@ -40,7 +40,7 @@ fn copy(from: &Path, to: &Path) {
 }
 
 /// The program under `strace`, with what `strace` is told.
-fn traced(place: &Place, strace: &[&str], arguments: &[&str]) -> Command {
+pub fn traced(place: &Place, strace: &[&str], arguments: &[&str]) -> Command {
     let mut command = Command::new("strace");
     place.surround(&mut command);
     command.args(["-f", "-qq", "-e", "signal=none"]).args(strace).arg(PROGRAM).args(arguments);

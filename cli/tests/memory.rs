@@ -87,11 +87,15 @@ fn a_backup_stays_within_its_budget() {
         return;
     }
     let place = Place::new();
+    place.run(&["repo-create", "-e", "none", "-r", "second"]).succeeded();
     place.file("noise", noise(6));
     // The bound is for the worst input; this one needs less.
-    for (name, budget, limit, usual) in [("usual", None, 192, 160), ("small", Some("120Mi"), 120, 110)] {
-        let budget: Vec<&str> = budget.map_or(Vec::new(), |size| vec!["--memory-budget", size]);
-        let arguments = [&["create", "--debug", "--workers", "2"][..], &budget, &[name, "noise"]].concat();
+    let small = ["--memory-budget", "120Mi"];
+    let both = [&small[..], &["--also-to", "second"]].concat();
+    for (name, options, limit, usual) in
+        [("usual", &[][..], 192, 160), ("small", &small, 120, 110), ("both", &both, 120, 2 * 110 + 18)]
+    {
+        let arguments = [&["create", "--debug", "--workers", "2"][..], options, &[name, "noise"]].concat();
         let (run, peak) = peak(&place, &[], &arguments);
         assert!(stated(&run) <= limit, "{}", run.err);
         assert!(peak <= usual, "{name}: {peak} MiB");

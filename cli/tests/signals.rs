@@ -12,13 +12,17 @@ use crate::place::{Place, Run};
 
 /// Begins a backup and returns when it waits for the content of the pipe.
 fn at_the_pipe(place: &Place) -> (Child, File) {
+    at_the_pipe_with(place, &[])
+}
+
+fn at_the_pipe_with(place: &Place, options: &[&str]) -> (Child, File) {
     place.file("d/a", vec![1; 700_000]);
     place.file("d/b", "b");
     if !place.path("d/z").exists() {
         assert!(Command::new("mkfifo").arg(place.path("d/z")).status().unwrap().success());
     }
     place.settle();
-    let mut command = place.command(&["create", "--read-special", "-v", "one", "d"]);
+    let mut command = place.command(&[&["create", "--read-special", "-v"], options, &["one", "d"]].concat());
     let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     // opens when somebody reads
     let pipe = File::options().write(true).open(place.path("d/z")).unwrap();
@@ -48,6 +52,28 @@ fn the_first_signal_leaves_a_checkpoint_that_the_next_backup_uses() {
         let next = place.run(&["create", "--list", "one", "d"]).succeeded();
         assert!(next.err.contains("U d/a\n") && next.err.contains("U d/b\n"), "{next:?}");
         assert_eq!(place.listed("one"), ["d", "d/a", "d/b", "d/z"]);
+    }
+}
+
+#[test]
+fn a_signal_leaves_a_checkpoint_in_every_repository() {
+    let place = Place::new();
+    for name in ["second", "third"] {
+        place.run(&["repo-create", "-e", "none", "-r", name]).succeeded();
+    }
+    let (child, mut pipe) = at_the_pipe_with(&place, &["--also-to", "second", "--also-to", "third"]);
+    // so much is not read before all have come to it
+    pipe.write_all(&vec![5; 40 << 20]).unwrap();
+    send(&child, Signal::INT);
+    let more = vec![5; 1 << 16];
+    while pipe.write_all(&more).is_ok() {}
+    let run = Run::from(child.wait_with_output().unwrap()).ended(130);
+    assert_eq!(run.err.matches("goes on there").count(), 3, "{run:?}");
+    for repository in ["repo", "second", "third"] {
+        let unfinished = place.run(&["repo-list", "-r", repository, "--consider-checkpoints", "--short"]).succeeded();
+        assert_eq!(unfinished.out, "one.checkpoint\n", "{repository}");
+        let next = place.run(&["create", "-r", repository, "--list", "one", "d"]).succeeded();
+        assert!(next.err.contains("U d/a\n") && next.err.contains("U d/b\n"), "{next:?}");
     }
 }
 

@@ -27,6 +27,9 @@ pub(super) struct Source {
     pub stream: Option<StreamSource>,
 }
 
+/// What a stream has. Whoever makes an archive may read it.
+pub(super) type Content<'a> = Box<dyn Input + Send + 'a>;
+
 /// A stream that becomes one file.
 pub(super) struct StreamSource {
     /// What the file says of itself.
@@ -113,9 +116,9 @@ impl Args {
 
 impl StreamSource {
     /// Starts the command, if it is one. `failure` tells afterwards why the command's output is not whole.
-    pub fn open<'a>(&self, failure: &'a mut Option<Failure>) -> Result<Box<dyn Input + 'a>> {
+    pub fn open<'a>(&self, failure: &'a mut Option<Failure>) -> Result<Content<'a>> {
         if self.command.is_empty() {
-            return Ok(Box::new(FromRead(io::stdin().lock())));
+            return Ok(Box::new(FromRead(io::stdin())));
         }
         let (child, output) = spawn(&self.command)?;
         Ok(Box::new(Output { child, output, ended: false, program: shown(&self.command), failure }))

@@ -1,17 +1,16 @@
-//! Makes the archives: one after the other, or side by side from one stream.
+//! Makes the archives, side by side if there are several: what is new to them is read once.
 
 use anyhow::{Context as _, Result};
 use gabion_core::archive::catalog::Archive;
-use gabion_core::chunker::Input as Content;
 use gabion_core::clock::SystemClock;
 use gabion_core::error::ErrorKind;
-use gabion_core::ops::create::{CreateOptions, Created, Input, Stream, create, dry_run};
+use gabion_core::ops::create::{CreateOptions, Created, InTurns, Input, Member, Stream, create, dry_run, together};
 use serde_json::{Map, Value as Json};
 
 use super::here::Here;
-use super::input::{Source, StreamSource};
+use super::input::{Content, Source};
 use super::places::{Outcome, Place};
-use super::{Args, answer, tee};
+use super::{Args, answer};
 use crate::context::Context;
 use crate::progress::{Level, Reporter, Settings};
 
@@ -55,44 +54,33 @@ impl Job<'_> {
         Ok(statistics)
     }
 
-    /// Makes one after the other. There is a stream for the first of them only.
-    pub fn in_turn(&self, places: &[Place<'_>], outcome: &mut Outcome) -> Result<()> {
-        for place in places {
-            let reporter = self.context.reporter(self.settings.clone())?;
-            let mut failure = None;
-            let content = self.source.stream.as_ref().map(|stream| stream.open(&mut failure)).transpose();
-            let made = content.and_then(|content| self.make(place, content, &reporter));
-            let made = failure.map_or(made, |failure| Err(failure.into()));
-            let done = made.and_then(|created| self.answer(place, created, &reporter));
-            outcome.add(place, done, &reporter)?;
-        }
-        Ok(())
-    }
-
-    /// Makes all at the same time: the stream can be read only once.
-    pub fn side_by_side(&self, stream: &StreamSource, places: &[Place<'_>], outcome: &mut Outcome) -> Result<()> {
-        let told = |number| Settings { progress: self.settings.progress && number == 0, ..self.settings.clone() };
-        // of several bars none could be read
-        let reporters = (0..places.len()).map(|number| self.context.reporter(told(number)));
+    /// Makes all at the same time.
+    pub fn make_all(&self, places: &[Place<'_>], outcome: &mut Outcome) -> Result<()> {
+        // of several bars or lists none could be read
+        let told = |first| Settings {
+            progress: self.settings.progress && first,
+            list: self.settings.list && first,
+            ..self.settings.clone()
+        };
+        let reporters = (0..places.len()).map(|number| self.context.reporter(told(number == 0)));
         let reporters = reporters.collect::<Result<Vec<_>>>()?;
         let mut failure = None;
-        let mut content = stream.open(&mut failure)?;
-        let (fed, made) = std::thread::scope(|scope| {
-            let (feeds, branches): (Vec<_>, Vec<_>) = places.iter().map(|_| tee::branch()).unzip();
-            let runs = places.iter().zip(&reporters).zip(branches).map(|((place, reporter), branch)| {
-                scope.spawn(move || self.make(place, Some(Box::new(branch)), reporter))
-            });
+        let content =
+            self.source.stream.as_ref().map(|stream| stream.open(&mut failure)).transpose()?.map(InTurns::new);
+        let members =
+            if places.len() > 1 { together(places.len()).into_iter().map(Some).collect() } else { vec![None] };
+        let make = |((place, reporter), member)| self.make(place, content.as_ref(), member, reporter);
+        let made = std::thread::scope(|scope| {
+            let runs = places.iter().zip(&reporters).zip(members).map(|run| scope.spawn(move || make(run)));
             let runs: Vec<_> = runs.collect();
-            let fed = tee::feed(&mut *content, feeds);
             let made = runs.into_iter().map(|run| run.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
-            (fed, made.collect::<Vec<_>>())
+            made.collect::<Vec<_>>()
         });
         drop(content);
         // It is whole nowhere.
         if let Some(failure) = failure {
             return Err(failure.into());
         }
-        fed?;
         for ((place, reporter), made) in places.iter().zip(&reporters).zip(made) {
             let done = made.and_then(|created| self.answer(place, created, reporter));
             outcome.add(place, done, reporter)?;
@@ -100,16 +88,24 @@ impl Job<'_> {
         Ok(())
     }
 
-    fn make(&self, place: &Place<'_>, content: Option<Box<dyn Content + '_>>, reporter: &Reporter) -> Result<Created> {
+    fn make(
+        &self,
+        place: &Place<'_>,
+        content: Option<&InTurns<Content<'_>>>,
+        member: Option<Member>,
+        reporter: &Reporter,
+    ) -> Result<Created> {
         let Self { source, options, .. } = self;
         let repository = place.repository.as_ref().context("open repository")?;
         let location = repository.object_store().location();
         reporter.log(Level::Info, None, &format!("Making archive `{}` in {location}", options.name));
-        let input = match (content, &source.stream) {
-            (Some(input), Some(stream)) => {
-                Input::Stream(&source.plan, Stream { metadata: stream.metadata.clone(), input })
-            }
-            _ => Input::Files(&source.plan),
+        let stream = content
+            .zip(source.stream.as_ref())
+            .map(|(content, stream)| Stream { metadata: stream.metadata.clone(), input: Box::new(content) });
+        let input = match (stream, member) {
+            (stream, Some(member)) => Input::Shared(&source.plan, stream, member),
+            (Some(stream), None) => Input::Stream(&source.plan, stream),
+            (None, None) => Input::Files(&source.plan),
         };
         let created = create(repository, input, options, &SystemClock, &Here::new(source, reporter));
         reporter.finish();

@@ -6,7 +6,6 @@ mod input;
 mod job;
 mod options;
 mod places;
-mod tee;
 
 use std::ffi::OsString;
 
@@ -46,7 +45,8 @@ pub struct Args {
     #[arg(short, long)]
     stats: bool,
     /// Tell each file and what became of it: A added, M modified, U unchanged, C changed while it was read, E error,
-    /// d directory, s symbolic link, h hard link, b c f devices and pipes, i stream, - left out, + would be stored
+    /// d directory, s symbolic link, h hard link, b c f devices and pipes, i stream, - left out, + would be stored. With
+    /// --also-to, in the first repository
     #[arg(long)]
     list: bool,
     /// Of these tell only those with one of these letters
@@ -57,9 +57,9 @@ pub struct Args {
     #[arg(long)]
     json: bool,
     /// Make the archive in this repository, too; may be repeated. A place, which is opened by the same passphrase, or @NAME
-    /// of a profile, with the passphrase it names. One after the other is done, and each reads what is new to it; with
-    /// standard input, or the output of a command, they are done side by side, and that is read once. One that fails keeps no
-    /// other from being done
+    /// of a profile, with the passphrase it names. All are done side by side, at the pace of the slowest, and what is new is
+    /// read once. Each takes the memory of a backup (--memory-budget); 16 MiB, and 1 MiB for each, come on top. --list and
+    /// --progress tell of the first. One that fails keeps no other from being done
     #[arg(long, value_name = "URL")]
     also_to: Vec<String>,
     #[command(flatten)]
@@ -201,10 +201,10 @@ pub fn run(context: &Context, args: &Args) -> Result<Warnings> {
     let options = CreateOptions { matcher, paths: source.given.clone(), ..options };
     let settings = Settings { work: Work::Archive, list: args.list, filter: args.filter.clone(), ..context.settings() };
     let job = Job { context, args, source: &source, options: &options, settings };
-    match &source.stream {
-        _ if args.dry_run => job.pretend(&places, &mut outcome)?,
-        Some(stream) if places.len() > 1 => job.side_by_side(stream, &places, &mut outcome)?,
-        _ => job.in_turn(&places, &mut outcome)?,
+    if args.dry_run {
+        job.pretend(&places, &mut outcome)?;
+    } else {
+        job.make_all(&places, &mut outcome)?;
     }
     for place in &beside {
         outcome.warn(place.tell_health());
