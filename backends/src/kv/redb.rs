@@ -12,7 +12,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::stream::{self, BoxStream, StreamExt, TryStreamExt};
 use gabion_core::error::{Error, ErrorKind, Result};
-use gabion_core::limits::MIB;
+use gabion_core::limits::{KIB, MIB};
 use redb::{Database, DatabaseError, ReadableDatabase, ReadableTable, StorageError, TableDefinition};
 
 use super::{KvStore, KvTraits, Swap};
@@ -21,10 +21,11 @@ use crate::url::{decoded_bytes, encoded, invalid};
 const TABLE: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("gabion");
 /// Keys that are read by one transaction of a scan.
 const SCAN_KEYS: usize = 500;
-/// Bytes of parts: small enough that a range of a large object does not read much more than it needs.
-const VALUE_BYTES: usize = MIB;
+/// Bytes of parts: small enough that a range of a large object does not read much more than it needs, and that one of them
+/// fits, with its key, into a page of 1 MiB. One that is longer takes a page of the next power of two.
+const VALUE_BYTES: usize = MIB - 4 * KIB;
 /// Bytes of the pages that are kept in memory.
-const CACHE_BYTES: usize = 32 * MIB;
+const CACHE_BYTES: usize = 8 * MIB;
 
 /// Where the file is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -253,6 +254,18 @@ mod tests {
         let options = Options { names: 1200, ..Options::quick() };
         let report = runtime().block_on(check(Arc::new(KvBackend::new(store)), options));
         assert!(report.is_clean(), "{report}");
+    }
+
+    #[test]
+    fn a_file_is_little_larger_than_what_is_in_it() {
+        let place = tempfile::tempdir().unwrap();
+        let path = place.path().join("r.redb");
+        let backend = KvBackend::new(RedbStore::open(&path, true).unwrap());
+        let name = ObjectName::new("segments/0123456789abcdef0123456789abcdef").unwrap();
+        let bytes = 64 * MIB;
+        runtime().block_on(backend.put(&name, vec![7; bytes].into(), PutMode::Write)).unwrap();
+        let file = std::fs::metadata(&path).unwrap().len() as usize;
+        assert!(file < bytes + bytes / 4, "{file}");
     }
 
     #[test]

@@ -208,7 +208,9 @@ impl KvStore for RedisStore {
         if pairs.is_empty() {
             return Ok(());
         }
-        let mut command = redis::cmd("MSET");
+        let bytes = pairs.iter().map(|(key, value)| self.prefix.len() + key.len() + value.len()).sum::<usize>();
+        let mut command = Cmd::with_capacity(1 + 2 * pairs.len(), "MSET".len() + bytes);
+        command.arg("MSET");
         pairs.iter().for_each(|(key, value)| _ = command.arg(self.key(key)).arg(&value[..]));
         self.ask("put object", &command).await
     }
