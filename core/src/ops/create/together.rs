@@ -23,6 +23,8 @@ use crate::limits::MIB;
 
 /// Bytes that are kept for those behind. Each archive may exceed it by one block.
 const WINDOW_BYTES: usize = 16 * MIB;
+/// Bytes of the longest block.
+const BLOCK_BYTES: usize = MIB;
 /// What a block, and a file, count beside their content.
 const OVERHEAD_BYTES: usize = 1024;
 
@@ -472,7 +474,8 @@ impl Input for Shared<'_> {
 impl Shared<'_> {
     fn read_for_all(&mut self, offset: u64, shared: bool, buffer: &mut [u8]) -> Result<Read> {
         self.input.move_to(offset);
-        let read = self.input.read(buffer)?;
+        let end = buffer.len().min(BLOCK_BYTES);
+        let read = self.input.read(&mut buffer[..end])?;
         self.next += u64::from(read != Read::End);
         let (block, bytes) = match read {
             Read::Data(bytes) => {

@@ -333,3 +333,15 @@ fn whatever_happens_when_all_end_with_the_content() {
     let seeds = std::env::var("GABION_TEST_SCHEDULES").ok().and_then(|count| count.parse().ok()).unwrap_or(400);
     (0..seeds).step_by(100).for_each(|first| unless_stuck(move || (first..seeds.min(first + 100)).for_each(run)));
 }
+
+/// However much at once is asked for, as for a file of a single long chunk.
+#[test]
+fn no_block_is_longer_than_what_an_archive_may_exceed_the_window_by() {
+    let file = File::new(vec![Part::Data(vec![7; 3 * MIB])]);
+    let [first, _second] = <[Member; 2]>::try_from(together(2)).unwrap();
+    first.come_to(b"file");
+    let mut opened = Open::new(&file);
+    let mut buffer = vec![0; 3 * MIB];
+    let read = first.read(Identity::Stream, &mut opened).read(&mut buffer).unwrap();
+    assert_eq!(read, Read::Data(MIB));
+}
