@@ -85,7 +85,8 @@ pub trait KvStore: Debug + Send + Sync + 'static {
 
 /// Objects up to this are kept in their heads.
 const INLINE_BYTES_MAX: usize = 16 * 1024;
-/// Bytes of the parts that are read or written by one call. A client may hold several copies of what it sends.
+/// Bytes of parts from which on no more are read or written by the same call. A client may hold several copies of what it
+/// sends.
 const BATCH_BYTES: usize = MIB;
 /// Heads that are read by one call.
 const HEADS_AT_ONCE: usize = 256;
