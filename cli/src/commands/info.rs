@@ -53,17 +53,20 @@ pub fn run(context: &Context, args: &Args) -> Result<Warnings> {
     let reporter = context.reporter(Settings { work, ..context.settings() })?;
     let catalog = context.catalog(&repository, &reporter)?;
     let mut root = show::repository(context, &repository, &catalog)?;
+    let session = (args.json || args.alone).then(|| repository.session()).transpose()?;
     if args.json {
-        root.insert("cache".to_owned(), show::cache(context, &catalog, repository.session()?.holdings()));
+        root.extend(
+            session.as_ref().map(|session| ("cache".to_owned(), show::cache(context, &catalog, session.holdings()))),
+        );
     }
     let all = if args.alone { catalog.archives.clone() } else { Vec::new() };
     let archives: Vec<Archive> = match &args.name {
         Some(name) => vec![archives::find(context, catalog, name)?],
         None => args.filter.select(context, catalog)?.into_iter().map(|listed| listed.archive).collect(),
     };
-    let own: Vec<Option<ChunkSizes>> = match args.alone {
-        true => alone(&repository.session()?, &all, &archives, &reporter)?.into_iter().map(Some).collect(),
-        false => vec![None; archives.len()],
+    let own: Vec<Option<ChunkSizes>> = match session.filter(|_| args.alone) {
+        Some(session) => alone(&session, &all, &archives, &reporter)?.into_iter().map(Some).collect(),
+        None => vec![None; archives.len()],
     };
     reporter.finish();
     let told = archives.iter().zip(own);
